@@ -1,0 +1,81 @@
+"""Brings TensorFlow in: late, quietly, and with a clear error where it is missing.
+
+TensorFlow takes seconds and hundreds of megabytes to import, so it is imported by
+the first fit. It then talks: about CUDA it does not find, instructions it was not
+built for, and XLA starting up. Some of these lines come from static initializers and
+heed no log level, so what arrives on the process's standard error meanwhile is held
+back, and all of it but those lines passed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+
+_ASKED_FOR_LOGS = ("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
+
+_START_UP_CHATTER = re.compile(
+    rb"[IWE]\d{4} [\d.: ]+\S+:\d+\] "  # TensorFlow 2.20's lines
+    rb"|\d{4}-\d\d-\d\d [\d:.]+: [IWE] \S+:\d+\] "  # those of earlier versions
+    rb"|WARNING: All log messages before absl::InitializeLog"
+    rb"|To enable the following instructions: "
+)
+
+
+def load_program() -> ModuleType:
+    """Import :mod:`tfsoftmax.program`, and with it TensorFlow.
+
+    Raises
+    ------
+    ImportError
+        If TensorFlow is not installed or does not import; it says what to do.
+    """
+    try:
+        if "tfsoftmax.program" in sys.modules or _user_sees_logs():
+            return _start()
+        with _stderr_without_chatter():
+            return _start()
+    except ImportError as error:
+        raise ImportError(
+            "TFSoftmaxClassifier needs TensorFlow to fit, and it could not be "
+            f"imported: {error}. Install it with 'pip install tensorflow'. A fitted "
+            "classifier predicts without it."
+        ) from error
+
+
+def _start() -> ModuleType:
+    from tfsoftmax import program
+
+    program.xla_works()  # so that XLA's start-up falls in the quiet time, too
+    return program
+
+
+def _user_sees_logs() -> bool:
+    return "tensorflow" in sys.modules or any(v in os.environ for v in _ASKED_FOR_LOGS)
+
+
+@contextlib.contextmanager
+def _stderr_without_chatter() -> Iterator[None]:
+    try:
+        stderr = os.dup(2)
+    except OSError:  # a program without a standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as held_back:
+        sys.stderr and sys.stderr.flush()
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr and sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held_back.seek(0)
+            for line in held_back:
+                if not _START_UP_CHATTER.match(line):
+                    os.write(2, line)

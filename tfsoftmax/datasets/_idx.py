@@ -1,0 +1,120 @@
+"""The IDX file format: how MNIST and its drop-in replacements are stored.
+
+An IDX file is a header and an array in C order, numbers big-endian:
+
+    0 0 <type> <number of dimensions> | one uint32 per dimension | the data
+
+Type 8 is unsigned bytes, the only one read here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+_UNSIGNED_BYTE = 8
+_GZIP_MAGIC = b"\x1f\x8b"
+# NumPy's own limit on dimensions; a larger count is a damaged header.
+_MAX_DIMENSIONS = 64
+
+
+def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, gzipped or raw.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file. Whether it is gzipped is read from its first two bytes, not
+        from its name.
+
+    Returns
+    -------
+    array : ndarray of dtype uint8
+        The array, in the shape that the file's header gives.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a whole, well-formed IDX file of unsigned bytes. The
+        message names the file and says what is wrong with it. No more is read
+        than the header announces, so a small file can't unpack without bound.
+
+    References
+    ----------
+    The format is described with the MNIST database: Y. LeCun, C. Cortes and
+    C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "two-by-two-idx2-ubyte"
+    >>> _ = path.write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4]))
+    >>> read_idx(path).tolist()
+    [[1, 2], [3, 4]]
+    """
+    path = os.fspath(path)
+    try:
+        with _open(path) as file:
+            shape = _read_header(file, path)
+            return _read_data(file, path, shape)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is a damaged gzip file: {error}.") from error
+
+
+def _open(path: str) -> BinaryIO:
+    with open(path, "rb") as file:
+        gzipped = file.read(2) == _GZIP_MAGIC
+    return cast(BinaryIO, gzip.open(path, "rb")) if gzipped else open(path, "rb")
+
+
+def _read_header(file: BinaryIO, path: str) -> tuple[int, ...]:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise ValueError(
+            f"{path} is not an IDX file: it should begin with two zero bytes, a type "
+            f"and a number of dimensions; got {magic.hex(' ') or 'an empty file'}."
+        )
+    if magic[2] != _UNSIGNED_BYTE:
+        raise ValueError(
+            f"{path} holds elements of IDX type {magic[2]:#04x}; only unsigned bytes "
+            f"({_UNSIGNED_BYTE:#04x}) can be read."
+        )
+    n_dimensions = magic[3]
+    if not 1 <= n_dimensions <= _MAX_DIMENSIONS:
+        raise ValueError(
+            f"{path} announces {n_dimensions} dimensions; expected between 1 and "
+            f"{_MAX_DIMENSIONS}."
+        )
+    sizes = file.read(4 * n_dimensions)
+    if len(sizes) < 4 * n_dimensions:
+        raise ValueError(
+            f"{path} is truncated: it ends inside the header, which should give "
+            f"{n_dimensions} sizes."
+        )
+    return struct.unpack(f">{n_dimensions}I", sizes)
+
+
+def _read_data(file: BinaryIO, path: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    expected = math.prod(shape)
+    # One byte more than announced tells whether the file goes on.
+    data = bytearray()
+    while len(data) <= expected:
+        block = file.read(min(expected + 1 - len(data), 1 << 24))
+        if not block:
+            break
+        data += block
+    if len(data) != expected:
+        announced = f"its header announces {expected} bytes of data, shape {shape}"
+        if len(data) < expected:
+            raise ValueError(f"{path} is truncated: {announced}; found {len(data)}.")
+        raise ValueError(f"{path} is too long: {announced}; more follow.")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)

@@ -1,0 +1,201 @@
+"""``load_mnist``: the MNIST digits, or a drop-in set, as a scikit-learn Bunch."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from tfsoftmax.datasets._idx import read_idx
+
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+def load_mnist(
+    subset: Literal["train", "test", "all"] = "train",
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    return_X_y: bool = False,
+    as_frame: bool = False,
+    one_hot: bool = False,
+) -> Any:
+    """Load the MNIST handwritten digits (classification); nothing is downloaded.
+
+    ==============   =============================
+    Classes                                     10
+    Samples          60,000 train and 10,000 test
+    Dimensionality              784 (28 by 28)
+    Features                integers from 0 to 255
+    ==============   =============================
+
+    Parameters
+    ----------
+    subset : {"train", "test", "all"}, default="train"
+        Which rows to load; ``"all"`` is the training rows, then the test rows.
+    data_dir : str or path-like, default=None
+        A folder with the four files ``train-images-idx3-ubyte``,
+        ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
+        ``t10k-labels-idx1-ubyte``, each gzipped (with ``.gz`` at the end of its
+        name) or raw: Fashion-MNIST, KMNIST and others come so. By default the
+        digits that are part of this package.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` instead of a Bunch.
+    as_frame : bool, default=False
+        Give ``data`` as a pandas DataFrame and ``target`` as a Series (with
+        ``one_hot``, a DataFrame).
+    one_hot : bool, default=False
+        Give ``target`` as one-hot rows of float32, shape
+        ``(n_samples, n_classes)``, instead of class numbers.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the attributes
+
+        data : {ndarray, DataFrame} of shape (n_samples, 784), dtype uint8
+            The flattened images: 0 is background, 255 full ink.
+        target : {ndarray, Series} of shape (n_samples,), dtype int64
+            The digits, or their one-hot rows.
+        images : ndarray of shape (n_samples, 28, 28), dtype uint8
+            The same bytes as ``data``, as pictures.
+        feature_names : list of str
+            ``pixel1`` to ``pixel784``, row by row.
+        target_names : ndarray of shape (n_classes,)
+            The classes.
+        frame : DataFrame of shape (n_samples, 785)
+            ``data`` and ``target`` together; None without ``as_frame``.
+        DESCR : str
+            A description of the data set.
+
+    (data, target) : tuple, if ``return_X_y`` is True
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the files is not in ``data_dir``.
+    ValueError
+        If ``subset`` is none of the three, or a file is truncated, damaged, or
+        does not match its companion; the message names the file.
+
+    References
+    ----------
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning
+    applied to document recognition", Proceedings of the IEEE 86(11), 1998.
+
+    Examples
+    --------
+    >>> from tfsoftmax.datasets import load_mnist
+    >>> X, y = load_mnist("test", return_X_y=True)
+    >>> X.shape, X.dtype, y[:5]
+    ((10000, 784), dtype('uint8'), array([7, 2, 1, 0, 4]))
+    """
+    if subset not in ("train", "test", "all"):
+        raise ValueError(f"subset must be 'train', 'test' or 'all'; got {subset!r}.")
+    folder = _packaged_folder() if data_dir is None else Path(data_dir)
+    parts = [_read_part(folder, part) for part in _FILES if subset in (part, "all")]
+    images, labels = _join(parts, folder)
+
+    n_samples = len(images)
+    data: Any = images.reshape(n_samples, -1)
+    target: Any = labels.astype(np.int64)
+    feature_names = [f"pixel{i}" for i in range(1, data.shape[1] + 1)]
+    target_names = np.arange(int(labels.max(initial=0)) + 1)
+    if one_hot:
+        target = np.eye(len(target_names), dtype=np.float32)[target]
+    frame = None
+    if as_frame:
+        data, target, frame = _as_frame(data, target, feature_names)
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        images=images,
+        feature_names=feature_names,
+        target_names=target_names,
+        frame=frame,
+        DESCR=_description(data_dir),
+    )
+
+
+def _packaged_folder() -> Path:
+    # The package is always installed as plain files: a wheel unpacks to a folder.
+    return Path(str(resources.files("tfsoftmax.datasets") / "data"))
+
+
+def _find(folder: Path, name: str) -> Path:
+    for candidate in (folder / f"{name}.gz", folder / name):
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(
+        f"There is neither {name} nor {name}.gz in {folder}. The folder should hold "
+        f"{', '.join(name for names in _FILES.values() for name in names)}, each "
+        "gzipped or raw."
+    )
+
+
+def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    images_path, labels_path = (_find(folder, name) for name in _FILES[part])
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.ndim != 3:
+        raise ValueError(
+            f"{images_path} should hold images, an array of 3 dimensions; its shape "
+            f"is {images.shape}."
+        )
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{labels_path} should hold labels, an array of 1 dimension; its shape "
+            f"is {labels.shape}."
+        )
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{images_path} and {labels_path} do not belong together: "
+            f"{len(images)} images and {len(labels)} labels."
+        )
+    return images, labels
+
+
+def _join(
+    parts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]], folder: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    if len(parts) == 1:
+        return parts[0]
+    (images, labels), (more_images, more_labels) = parts
+    if images.shape[1:] != more_images.shape[1:]:
+        raise ValueError(
+            f"The training and the test images in {folder} differ in size: "
+            f"{images.shape[1:]} and {more_images.shape[1:]}."
+        )
+    return (
+        np.concatenate([images, more_images]),
+        np.concatenate([labels, more_labels]),
+    )
+
+
+def _as_frame(
+    data: NDArray[Any], target: NDArray[Any], feature_names: list[str]
+) -> tuple[Any, Any, Any]:
+    import pandas as pd
+
+    data_frame = pd.DataFrame(data, columns=feature_names, copy=False)
+    if target.ndim == 2:
+        columns = [f"target{k}" for k in range(target.shape[1])]
+        target_frame = pd.DataFrame(target, columns=columns)
+    else:
+        target_frame = pd.Series(target, name="target")
+    return data_frame, target_frame, pd.concat([data_frame, target_frame], axis=1)
+
+
+def _description(data_dir: str | os.PathLike[str] | None) -> str:
+    if data_dir is not None:
+        return f"A data set in the format of MNIST, read from {os.fspath(data_dir)}."
+    path = resources.files("tfsoftmax.datasets") / "data" / "mnist.rst"
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,350 @@
+"""The compiled program: the loss, its gradient and the update, over a chunk of rows.
+
+With x̃ = (r·x, 1) and V = (W, b), the intercept is the weight of a constant
+feature, and for one row x of class y
+
+    z = V x̃        CE = logsumexp(z) − z_y        ∂CE/∂V = (softmax(z) − onehot(y)) x̃ᵀ
+
+A chunk is a number of *tiles*, the rows of one matrix product. A batch is one
+tile, or several in a row where it is too large for one. M models are trained
+side by side on the same batches, as one product of (M·R, D) with (D, tile).
+
+Shapes: M models, K classes, R weight rows (K, or 1 with two classes, where the
+first is the reference and its logit is 0), D columns (the features and, with an
+intercept, the constant one), `tile` rows in a tile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfsoftmax.chunks import Chunk
+from tfsoftmax.updates import UPDATES, Slots, Tensor
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that a program is compiled for; whatever else varies is an argument."""
+
+    n_models: int
+    n_classes: int
+    n_features: int
+    fit_intercept: bool
+    tile: int
+    n_tiles: int
+    batch_spans_tiles: bool
+    storage: str  # dtype in which the rows of X come
+    precision: str  # dtype in which is computed
+    optimizer: str
+
+    @property
+    def n_rows(self) -> int:
+        """Weight rows R of one model."""
+        return 1 if self.n_classes == 2 else self.n_classes
+
+    @property
+    def n_columns(self) -> int:
+        """Weight columns D of one model."""
+        return self.n_features + self.fit_intercept
+
+    @property
+    def weights(self) -> tuple[int, int, int]:
+        """Shape of V."""
+        return self.n_models, self.n_rows, self.n_columns
+
+
+@dataclass(frozen=True)
+class State:
+    """What an update changes: the weights V and the rule's slots, as tensors.
+
+    `gradient` is what the tiles seen so far of an unfinished batch add up to.
+    """
+
+    V: Tensor
+    slots: Slots
+    gradient: Tensor
+
+
+class Program:
+    """The compiled functions for one shape: NumPy in, NumPy out, no state of its own."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+
+    def start(
+        self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
+    ) -> State:
+        """Bring weights and slots to TensorFlow; without any, all start at zero."""
+        zeros = tf.zeros(self.shape.weights, self.shape.precision)
+        if V is None:
+            n_slots = UPDATES[self.shape.optimizer].n_slots
+            return State(zeros, (zeros,) * n_slots, zeros)
+        return State(tf.constant(V), tuple(map(tf.constant, slots)), zeros)
+
+    def finish(self, state: State) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """Bring weights and slots back, as arrays of their own."""
+        return np.array(state.V), tuple(np.array(slot) for slot in state.slots)
+
+    def train(
+        self, state: State, chunk: Chunk, rates: NDArray[Any], rescale: float
+    ) -> tuple[State, NDArray[Any]]:
+        """Take the steps of one chunk.
+
+        Parameters
+        ----------
+        rates : ndarray of shape (n_models,)
+            The learning rate of each model.
+        rescale : float
+            The factor r on every feature.
+
+        Returns
+        -------
+        state : State
+        sums : ndarray of shape (n_tiles of the chunk, 2, n_models)
+            Σ w·CE and Σ w·[predicted = y] of each tile, before its update.
+        """
+        V, slots, gradient, sums = compiled(_train, self.shape)(
+            state.V,
+            state.slots,
+            state.gradient,
+            self._number(rates),
+            self._number(rescale),
+            *self._hand_over(chunk),
+            tf.constant(chunk.closes_batch),
+        )
+        # Fetching the sums waits for the program, so the buffers are free again.
+        return State(V, slots, gradient), sums.numpy()[: chunk.n_tiles]
+
+    def evaluate(self, state: State, chunk: Chunk, rescale: float) -> NDArray[Any]:
+        """Compute the same sums as `train` over one chunk, and change nothing."""
+        sums = compiled(_evaluate, self.shape)(
+            state.V, self._number(rescale), *self._hand_over(chunk)
+        )
+        return sums.numpy()[: chunk.n_tiles]  # type: ignore[no-any-return]
+
+    def _number(self, value: Any) -> Tensor:
+        return tf.constant(value, self.shape.precision)
+
+    @staticmethod
+    def _hand_over(chunk: Chunk) -> tuple[Tensor, ...]:
+        # DLPack shares the buffers; tf.constant would copy and page-fault, which
+        # takes longer than the training itself.
+        arrays = (chunk.X, chunk.y, chunk.weights)
+        shared = (tf.experimental.dlpack.from_dlpack(a.__dlpack__()) for a in arrays)
+        return *shared, tf.constant(chunk.n_tiles)
+
+
+def compiled(function: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
+    """Give the function compiled for this shape, from the cache after the first time.
+
+    Each call of :func:`_compile` is one compilation: the signature leaves no
+    dimension and no dtype open.
+    """
+    with _compiling:
+        return _compile(function, shape)
+
+
+_compiling = threading.Lock()
+
+
+@lru_cache(maxsize=128)
+def _compile(function: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
+    def program(*arguments: Any) -> Any:
+        return function(shape, *arguments)
+
+    graph = tf.function(
+        program,
+        input_signature=_SIGNATURES[function](shape),
+        jit_compile=xla_works(),
+        autograph=False,
+    )
+    # A concrete function takes 0.15 ms a call, tf.function's dispatch 0.35 ms.
+    return graph.get_concrete_function()  # type: ignore[no-any-return]
+
+
+@cache
+def xla_works() -> bool:
+    """Tell whether XLA can compile on this machine; some platforms lack it."""
+    try:
+        # An exponential, since that is what starts up all of XLA's CPU compiler.
+        tf.function(tf.exp, jit_compile=True)(tf.constant(0.0))
+    except (tf.errors.OpError, NotImplementedError, ValueError):
+        return False
+    return True
+
+
+def _train(
+    shape: Shape,
+    V: Tensor,
+    slots: Slots,
+    gradient: Tensor,
+    rates: Tensor,
+    rescale: Tensor,
+    X: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    n_tiles: Tensor,
+    closes_batch: Tensor,
+) -> tuple[Tensor, Slots, Tensor, Tensor]:
+    update = UPDATES[shape.optimizer].update
+    rate = rates[:, None, None]
+
+    def step(
+        i: Tensor, V: Tensor, slots: Slots, gradient: Tensor, sums: Tensor
+    ) -> tuple[Tensor, ...]:
+        # The counter starts at −1 and goes up first, so that all else depends on
+        # it: XLA's CPU runtime runs a loop body that is one chain of operations
+        # in order, and hands any other, at 20 µs a step, to its thread pool.
+        i += 1
+        x, labels, w = _tile(shape, rescale, X, y, weights, i)
+        z = _logits(shape, V, x)
+        log_normalizer = _logsumexp(z)
+        sums = sums.write(i, _row_sums(shape, z, log_normalizer, labels, w))
+        errors = (tf.exp(z - log_normalizer) - _one_hot(shape, labels)) * w
+        G = _product(shape, errors, x)
+        if not shape.batch_spans_tiles:
+            V, slots = update(V, G, slots, rate)
+            return i, V, slots, gradient, sums
+        gradient += G
+        closes = closes_batch[i]
+        stepped = update(V, gradient, slots, rate)
+        V, slots = tf.nest.map_structure(
+            lambda new, old: tf.where(closes, new, old), stepped, (V, slots)
+        )
+        return i, V, slots, tf.where(closes, tf.zeros_like(G), gradient), sums
+
+    _, V, slots, gradient, sums = tf.while_loop(
+        lambda i, *_: i < n_tiles - 1,
+        step,
+        (tf.constant(-1), V, slots, gradient, _empty_sums(shape)),
+    )
+    return V, slots, gradient, tf.reduce_sum(sums.stack(), axis=-1)
+
+
+def _evaluate(
+    shape: Shape,
+    V: Tensor,
+    rescale: Tensor,
+    X: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    n_tiles: Tensor,
+) -> Tensor:
+    def step(i: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        i += 1
+        x, labels, w = _tile(shape, rescale, X, y, weights, i)
+        z = _logits(shape, V, x)
+        return i, sums.write(i, _row_sums(shape, z, _logsumexp(z), labels, w))
+
+    _, sums = tf.while_loop(
+        lambda i, *_: i < n_tiles - 1, step, (tf.constant(-1), _empty_sums(shape))
+    )
+    return tf.reduce_sum(sums.stack(), axis=-1)
+
+
+def _tile(
+    shape: Shape, rescale: Tensor, X: Tensor, y: Tensor, weights: Tensor, i: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut tile i out of the chunk: x̃ (tile, D), the labels and the weights (tile,)."""
+    start = i * shape.tile
+    x = tf.slice(X, [start, 0], [shape.tile, shape.n_features])
+    x = tf.cast(x, shape.precision) * rescale
+    if shape.fit_intercept:
+        x = tf.concat([x, tf.ones((shape.tile, 1), shape.precision)], axis=1)
+    labels = tf.slice(y, [start], [shape.tile])
+    return x, labels, tf.slice(weights, [start], [shape.tile])
+
+
+def _logits(shape: Shape, V: Tensor, x: Tensor) -> Tensor:
+    """Compute z = V x̃, of shape (M, K, tile): rows of x along the contiguous axis."""
+    rows = tf.reshape(V, (shape.n_models * shape.n_rows, shape.n_columns))
+    z = tf.matmul(rows, x, transpose_b=True)
+    z = tf.reshape(z, (shape.n_models, shape.n_rows, shape.tile))
+    if shape.n_rows == shape.n_classes:
+        return z
+    return tf.concat([tf.zeros_like(z), z], axis=1)
+
+
+def _product(shape: Shape, errors: Tensor, x: Tensor) -> Tensor:
+    """Compute the gradient (M, R, D) from ∂L/∂z (M, K, tile)."""
+    if shape.n_rows < shape.n_classes:
+        errors = errors[:, 1:]
+    rows = tf.reshape(errors, (shape.n_models * shape.n_rows, shape.tile))
+    return tf.reshape(tf.matmul(rows, x), shape.weights)
+
+
+def _logsumexp(z: Tensor) -> Tensor:
+    """Compute log Σ_k exp(z_k), of shape (M, 1, tile)."""
+    largest = tf.reduce_max(z, axis=1, keepdims=True)
+    total = tf.reduce_sum(tf.exp(z - largest), axis=1, keepdims=True)
+    return largest + tf.math.log(total)
+
+
+def _one_hot(shape: Shape, labels: Tensor) -> Tensor:
+    """Spell out the labels (tile,) as columns of zeros and a one (K, tile)."""
+    is_class = tf.equal(tf.range(shape.n_classes)[:, None], labels)
+    return tf.cast(is_class, shape.precision)
+
+
+def _row_sums(
+    shape: Shape, z: Tensor, log_normalizer: Tensor, labels: Tensor, w: Tensor
+) -> Tensor:
+    """Compute w·CE and w·[predicted = y] of each row, of shape (2, M, tile)."""
+    of_label = tf.reduce_sum(_one_hot(shape, labels) * z, axis=1)
+    cross_entropy = log_normalizer[:, 0] - of_label
+    # The first of the largest, as np.argmax has it, in a form that vectorizes.
+    largest = tf.reduce_max(z, axis=1, keepdims=True)
+    classes = tf.range(shape.n_classes)[:, None]
+    predicted = tf.reduce_min(tf.where(z >= largest, classes, shape.n_classes), axis=1)
+    correct = tf.cast(tf.equal(predicted, labels), shape.precision)
+    return tf.stack([w * cross_entropy, w * correct])
+
+
+def _empty_sums(shape: Shape) -> Tensor:
+    return tf.TensorArray(
+        shape.precision,
+        size=shape.n_tiles,
+        element_shape=(2, shape.n_models, shape.tile),
+    )
+
+
+def _signature_of_chunk(shape: Shape) -> list[Any]:
+    n_rows = shape.tile * shape.n_tiles
+    return [
+        tf.TensorSpec((n_rows, shape.n_features), shape.storage),
+        tf.TensorSpec((n_rows,), tf.int32),
+        tf.TensorSpec((n_rows,), shape.precision),
+        tf.TensorSpec((), tf.int32),
+    ]
+
+
+def _signature_of_train(shape: Shape) -> list[Any]:
+    V = tf.TensorSpec(shape.weights, shape.precision)
+    return [
+        V,
+        (V,) * UPDATES[shape.optimizer].n_slots,
+        V,
+        tf.TensorSpec((shape.n_models,), shape.precision),
+        tf.TensorSpec((), shape.precision),
+        *_signature_of_chunk(shape),
+        tf.TensorSpec((shape.n_tiles,), tf.bool),
+    ]
+
+
+def _signature_of_evaluate(shape: Shape) -> list[Any]:
+    return [
+        tf.TensorSpec(shape.weights, shape.precision),
+        tf.TensorSpec((), shape.precision),
+        *_signature_of_chunk(shape),
+    ]
+
+
+_SIGNATURES = {_train: _signature_of_train, _evaluate: _signature_of_evaluate}

@@ -25,6 +25,8 @@ from numpy.typing import DTypeLike, NDArray
 
 # Rows in one matrix product at most. A larger batch is added up from several.
 MAX_TILE = 1024
+# With fewer rows than this, empty slots cost less than a program of its own would.
+MIN_TILE = 256
 # A chunk is as many tiles as fit both limits. Two chunks of 8 MB stay within the
 # last-level cache of most machines, and at 10 chunks an epoch of MNIST the 0.15 ms
 # that a call of the program costs don't show.
@@ -52,7 +54,7 @@ class Layout:
         """
         if n_samples <= batch_size:
             next_power_of_two = 1 << (n_samples - 1).bit_length()
-            tile = min(batch_size, next_power_of_two, MAX_TILE)
+            tile = min(batch_size, max(MIN_TILE, next_power_of_two), MAX_TILE)
         else:
             tile = math.ceil(batch_size / math.ceil(batch_size / MAX_TILE))
         fitting = min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES // row_bytes)

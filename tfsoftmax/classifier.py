@@ -304,7 +304,8 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y : ndarray of shape (n_samples,)
             Their classes.
         """
-        return self.classes_[self._all_logits(X).argmax(axis=1)]
+        highest = self._all_logits(X).argmax(axis=1)
+        return self.classes_[highest]  # type: ignore[no-any-return]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Compute the probability of each class.
@@ -365,9 +366,13 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         goes_on = classes is not None and hasattr(self, "_record")
         X, y = validate_data(self, X, y, reset=not goes_on)
         _check_real(X)
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except TypeError as error:
+            raise TypeError(f"y must hold labels of one kind. {error}") from error
         self.classes_ = _distinct(y, "y") if classes is None else classes
-        return Rows(X, _encode(y, self.classes_), _validate_weights(sample_weight, X))
+        codes = _encode(y, self.classes_, "y")
+        return Rows(X, codes, _validate_weights(sample_weight, X))
 
     def _classes_to_expect(
         self, classes: ArrayLike | None, *, first_call: bool
@@ -378,7 +383,7 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "classes that will ever occur."
             )
         if classes is None:
-            return self.classes_  # type: ignore[no-any-return]
+            return self.classes_
         distinct = _distinct(classes, "classes")
         if not first_call and not np.array_equal(distinct, self.classes_):
             raise ValueError(
@@ -395,7 +400,7 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"X_val and y_val go together; got no {missing}.")
         X_val, y_val = validate_data(self, X_val, y_val, reset=False)
         _check_real(X_val)
-        return Rows(X_val, _encode(y_val, self.classes_), weights=None)
+        return Rows(X_val, _encode(y_val, self.classes_, "y_val"), weights=None)
 
     def _train(self, rows: Rows, epochs: int, **options: Any) -> Record:
         settings = Settings(
@@ -457,12 +462,15 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        former = vars(self).copy()
+        former = self.__dict__.copy()
+        generator = former.get("_random_state")
+        generator_state = generator and generator.get_state()
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(former)
+            self.__dict__ = former
+            if generator is not None:
+                generator.set_state(generator_state)
             raise
 
 
@@ -473,10 +481,7 @@ def _check_real(X: NDArray[Any]) -> None:
 
 def _distinct(labels: ArrayLike, name: str) -> NDArray[Any]:
     """Sort out the classes among labels; at least two."""
-    try:
-        classes = LabelEncoder().fit(labels).classes_
-    except TypeError as error:
-        raise TypeError(f"{name} must hold labels of one kind. {error}") from error
+    classes = LabelEncoder().fit(labels).classes_
     if len(classes) < 2:
         raise ValueError(
             f"TFSoftmaxClassifier needs at least two classes; {name} has only one "
@@ -485,15 +490,20 @@ def _distinct(labels: ArrayLike, name: str) -> NDArray[Any]:
     return classes  # type: ignore[no-any-return]
 
 
-def _encode(y: ArrayLike, classes: NDArray[Any]) -> NDArray[np.int32]:
-    """Number the labels by their place among the classes."""
-    encoder = LabelEncoder()
-    encoder.classes_ = classes
+def _encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[np.int32]:
+    """Give each label the number of its class."""
     try:
-        return encoder.transform(y).astype(np.int32)  # type: ignore[no-any-return]
-    except ValueError as error:
+        codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+        unseen = y[classes[codes] != y]
+    except TypeError:  # labels that don't compare with the classes
+        unseen = y
+    if len(unseen):
+        labels = reprlib.repr(list(dict.fromkeys(unseen.tolist())))
         known = reprlib.repr(classes.tolist())
-        raise ValueError(f"{error}. The classes are {known}.") from error
+        raise ValueError(
+            f"{name} has labels that are not among the classes {known}: {labels}."
+        )
+    return codes.astype(np.int32)  # type: ignore[no-any-return]
 
 
 def _validate_weights(
@@ -526,11 +536,10 @@ def _logits(
 ) -> NDArray[Any]:
     """Compute X @ coef.T + intercept, casting X, where it has to be, by blocks."""
     dtype = np.result_type(coef, X) if X.dtype.kind == "f" else coef.dtype
-    if X.dtype == dtype:
-        return X @ coef.T + intercept  # type: ignore[no-any-return]
     logits = np.empty((len(X), len(coef)), dtype)
-    for start in range(0, len(X), _ROWS_PER_BLOCK):
-        rows = slice(start, start + _ROWS_PER_BLOCK)
-        np.matmul(X[rows].astype(dtype), coef.T, out=logits[rows])
+    rows_at_once = len(X) if X.dtype == dtype else _ROWS_PER_BLOCK
+    for start in range(0, len(X), rows_at_once):
+        rows = slice(start, start + rows_at_once)
+        np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=logits[rows])
     logits += intercept
     return logits

@@ -45,7 +45,7 @@ RULES: dict[str, Rule] = {
     "shuffle": _FLAG,
     "random_state": Rule(
         (Integral, np.random.RandomState, type(None)),
-        lambda value: not isinstance(value, Integral) or 0 <= value < 2**32,
+        lambda value: not isinstance(value, Integral) or 0 <= int(value) < 2**32,
         "an integer from 0 to 2**32 - 1, a numpy.random.RandomState, or None",
     ),
     "verbose": Rule(

@@ -74,7 +74,7 @@ class State:
 
 
 class Program:
-    """The compiled functions for one shape: NumPy in, NumPy out, no state of its own."""
+    """The compiled functions for one shape; it has no state of its own."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax import backend
-from tfsoftmax.chunks import MAX_TILE, Chunks, Layout, Rows, dtypes_for
+from tfsoftmax.chunks import MIN_TILE, Chunks, Layout, Rows, dtypes_for
 
 Entry = dict[str, float]
 History = dict[str, list[float]]
@@ -112,7 +112,7 @@ def train(
     precision = None if former is None else former.V.dtype
     training = _Pass(rows, n_classes, settings, settings.batch_size, precision)
     measuring = held_out and _Pass(
-        held_out, n_classes, settings, MAX_TILE, training.precision
+        held_out, n_classes, settings, MIN_TILE, training.precision
     )
     state = training.start(former)
     history = {} if former is None else {k: list(v) for k, v in former.history.items()}
@@ -239,10 +239,10 @@ def _order(n_samples: int, random_state: np.random.RandomState) -> NDArray[Any]:
 def _check_finite(epoch: int, loss: float, V: Any, learning_rate: float) -> None:
     if math.isfinite(loss) and np.isfinite(V).all():
         return
+    what = "weights" if math.isfinite(loss) else "loss"
     raise ValueError(
-        f"The {'weights' if math.isfinite(loss) else 'loss'} became non-finite in epoch "
-        f"{epoch}. Lower learning_rate (now {learning_rate}) or scale the features, for "
-        "instance with rescale=1/255."
+        f"The {what} became non-finite in epoch {epoch}. Lower learning_rate (now "
+        f"{learning_rate}) or scale the features, for instance with rescale=1/255."
     )
 
 

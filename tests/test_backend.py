@@ -1,0 +1,192 @@
+"""TensorFlow comes late and quietly, and predicting works without it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.backend import _START_UP_CHATTER
+
+FIT = """
+    import numpy as np
+    from tfsoftmax import TFSoftmaxClassifier
+    X, y = np.eye(4), [0, 1, 0, 1]
+    TFSoftmaxClassifier(learning_rate=1).fit(X, y)
+"""
+
+# What the import system does with a module that is not installed.
+NO_TENSORFLOW = """
+    import sys
+
+    class Missing:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] == "tensorflow":
+                raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
+
+    sys.meta_path.insert(0, Missing())
+"""
+
+PREDICT = """
+    import pickle, sys
+    import tfsoftmax
+    with open(sys.argv[1], "rb") as file:
+        clf, X, y, expected = pickle.load(file)
+    assert (clf.predict_proba(X) == expected).all()
+    assert clf.score(X, y) > 0.9
+    assert len(clf.history_) == 10
+    assert "TFSoftmaxClassifier" in clf._repr_html_()
+    loaded = {"tensorflow", "keras", "matplotlib"} & set(sys.modules)
+    assert not loaded, loaded
+"""
+
+
+def run(*code, args=(), **environment):
+    program = "".join(textwrap.dedent(part) for part in code)
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("TF_CPP")}
+    return subprocess.run(
+        [sys.executable, "-c", program, *args],
+        capture_output=True,
+        text=True,
+        env=variables | environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory, digits):
+    X, y = digits
+    clf = TFSoftmaxClassifier(learning_rate=0.5, random_state=0).fit(X, y)
+    path = tmp_path_factory.mktemp("fitted") / "clf.pickle"
+    path.write_bytes(pickle.dumps((clf, X, y, clf.predict_proba(X))))
+    return str(path)
+
+
+def test_importing_the_package_imports_no_heavy_module():
+    heavy = "{'tensorflow', 'keras', 'matplotlib'}"
+    result = run(
+        f"import sys, tfsoftmax, tfsoftmax.datasets; print({heavy} & set(sys.modules))"
+    )
+    assert result.stdout.strip() == "set()", result.stderr
+
+
+def test_predicting_does_not_import_tensorflow(fitted):
+    result = run(PREDICT, args=[fitted])
+    assert result.returncode == 0, result.stderr
+
+
+def test_predicting_works_where_tensorflow_is_not_installed(fitted):
+    result = run(NO_TENSORFLOW, PREDICT, args=[fitted])
+    assert result.returncode == 0, result.stderr
+
+
+def test_fitting_without_tensorflow_says_how_to_install_it():
+    result = run(NO_TENSORFLOW, FIT)
+    last_line = result.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("ImportError: TFSoftmaxClassifier needs TensorFlow")
+    assert "pip install tensorflow" in last_line
+
+
+def test_a_fit_that_lacks_tensorflow_leaves_the_estimator_as_it_was(fitted):
+    result = run(
+        NO_TENSORFLOW,
+        """
+        import pickle, sys
+        with open(sys.argv[1], "rb") as file:
+            clf, X, y, expected = pickle.load(file)
+        try:
+            clf.fit(X[:, :5], y)
+        except ImportError:
+            pass
+        assert (clf.predict_proba(X) == expected).all()
+        """,
+        args=[fitted],
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_fitting_writes_nothing_to_the_terminal():
+    result = run(FIT)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_whoever_asks_tensorflow_for_its_logs_gets_them():
+    result = run(FIT, TF_CPP_MIN_LOG_LEVEL="0")
+    assert "XLA service" in result.stderr
+
+
+def test_fitting_changes_no_environment_variable():
+    result = run(
+        "import os; before = dict(os.environ)\n",
+        FIT,
+        "assert dict(os.environ) == before",
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_what_others_write_meanwhile_is_passed_on():
+    result = run(
+        """
+        import os, sys
+        from tfsoftmax import backend
+        sys.modules.pop("tensorflow", None)
+        with backend._stderr_without_chatter():
+            os.write(2, b"I0000 00:00:1795355534.789351    3982 a.cc:269] chatter\\n")
+            print("a warning of someone else's", file=sys.stderr)
+            os.write(2, b"F0000 00:00:1795355534.789351    3982 a.cc:269] fatal\\n")
+        """
+    )
+    assert result.stderr.splitlines() == [
+        "a warning of someone else's",
+        "F0000 00:00:1795355534.789351    3982 a.cc:269] fatal",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_chatter"),
+    [
+        (b"I0000 00:00:1795355534.789351    3982 port.cc:153] oneDNN", True),
+        (
+            b"2026-01-30 22:44:42.456316: I tensorflow/core/util/port.cc:153] oneDNN",
+            True,
+        ),
+        (b"E0000 00:00:1758131045.203198 3722035 cuda_dnn.cc:8579] Unable", True),
+        (b"WARNING: All log messages before absl::InitializeLog() is called", True),
+        (b"Traceback (most recent call last):", False),
+        (b"WARNING: disk almost full", False),
+        (b"2026-01-30 22:44:42 service: I am here", False),
+    ],
+)
+def test_only_tensorflows_own_lines_are_chatter(line, is_chatter):
+    assert bool(_START_UP_CHATTER.match(line)) is is_chatter
+
+
+def test_a_program_without_standard_error_can_fit():
+    result = run("import os; os.close(2)\n", FIT, "print('fitted')")
+    assert result.stdout == "fitted\n"
+
+
+def test_fitted_state_is_numpy_and_plain_python(digits):
+    X, y = digits
+    clf = TFSoftmaxClassifier(epochs=1, random_state=0).fit(X, y)
+    seen = []
+
+    def walk(value):
+        seen.append(type(value).__module__.partition(".")[0])
+        if isinstance(value, dict):
+            for item in value.values():
+                walk(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                walk(item)
+        elif hasattr(value, "__dataclass_fields__"):
+            walk(vars(value))
+
+    walk(vars(clf))
+    assert set(seen) <= {"builtins", "numpy", "tfsoftmax"}
+    assert isinstance(clf.coef_, np.ndarray)

@@ -359,7 +359,7 @@ def test_held_out_rows_are_validated_like_training_rows():
         clf.fit(X, Y, X_val=X)
     with pytest.raises(ValueError, match="X_val and y_val go together; got no X_val"):
         clf.fit(X, Y, y_val=Y)
-    with pytest.raises(ValueError, match="X has 1 features, but .* expecting 2"):
+    with pytest.raises(ValueError, match=r"X has 1 features, but .* expecting 2"):
         clf.fit(X, Y, X_val=X[:, :1], y_val=Y)
     with pytest.raises(ValueError, match=r"y_val has labels .* \[0, 1\]: \[2\]"):
         clf.fit(X, Y, X_val=X, y_val=Y + 1)
@@ -394,7 +394,7 @@ def test_what_the_weights_depend_on_can_not_change_between_partial_fits(change):
 
 def test_predicting_validates_its_input(fitted, digits):
     X, _ = digits
-    with pytest.raises(ValueError, match="X has 63 features, but .* expecting 64"):
+    with pytest.raises(ValueError, match=r"X has 63 features, but .* expecting 64"):
         fitted.predict(X[:, :63])
     with pytest.raises(ValueError, match="contains NaN"):
         fitted.predict_proba(X * np.nan)

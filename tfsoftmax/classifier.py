@@ -503,7 +503,7 @@ def _encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[np.int
         raise ValueError(
             f"{name} has labels that are not among the classes {known}: {labels}."
         )
-    return codes.astype(np.int32)  # type: ignore[no-any-return]
+    return codes.astype(np.int32)
 
 
 def _validate_weights(

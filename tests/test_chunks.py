@@ -354,6 +354,22 @@ def test_x_is_never_copied_as_a_whole(dtype, memory, ordered):
     assert peak < X.nbytes / 2
 
 
+@pytest.mark.parametrize("dtype", ["u1", "?", "<f4", "<f8"])
+def test_a_contiguous_array_is_gathered_without_a_temporary(dtype):
+    X = of_dtype(dtype, (4096, 256))
+    layout = Layout(batch_size=64, tile=64, tiles_per_chunk=16)
+    order = np.random.default_rng(0).permutation(len(X))
+    with Chunks(rows_of(X), layout, dtypes_for(X)) as gatherer:
+        tracemalloc.start()
+        try:
+            for chunk in gatherer.epoch(order):
+                of_a_chunk = chunk.X.nbytes
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < of_a_chunk / 2
+
+
 # The dtypes handed over
 
 
@@ -512,6 +528,16 @@ def test_at_most_one_chunk_is_filled_ahead():
         next(stream)
         next(stream)
     assert asked_for <= set(range(24))
+
+
+def test_full_tiles_are_gathered_at_one_go():
+    asked_for = []
+    rows = watched(asked_for.append, 23)
+    layout = Layout(batch_size=5, tile=5, tiles_per_chunk=3)
+    with Chunks(rows, layout, (SINGLE, SINGLE)) as gatherer:
+        for _ in gatherer.epoch(np.arange(23)):
+            pass
+    assert asked_for == [list(range(15)), list(range(15, 23))]
 
 
 def test_one_thread_fills_and_ends_with_the_context():

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 from sklearn.base import clone
 
-from tfsoftmax import TFSoftmaxClassifier, classifier
+from tfsoftmax import TFSoftmaxClassifier, prediction
 
 
 def fast(**parameters):
@@ -180,7 +180,7 @@ def test_bytes_are_predicted_block_by_block(digits, monkeypatch):
     X = (X * 16).astype(np.uint8)
     clf = fast(rescale=1 / 16).fit(X, y)
     whole = clf.decision_function(X)
-    monkeypatch.setattr(classifier, "_ROWS_PER_BLOCK", 100)
+    monkeypatch.setattr(prediction, "_ROWS_PER_BLOCK", 100)
     np.testing.assert_allclose(clf.decision_function(X), whole, rtol=1e-5, atol=1e-5)
 
 
@@ -291,7 +291,7 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
             ValueError,
             "not compatible with arrays of bytes/strings",
         ),
-        ((sparse.csr_array(X), Y), TypeError, "[Ss]parse data was passed"),
+        ((sparse.csr_array(X * np.nan), Y), ValueError, "Input X contains NaN"),
         ((X, Y[:-1]), ValueError, r"inconsistent numbers of samples: \[20, 19\]"),
         ((X, None), ValueError, "requires y to be passed, but the target y is None"),
         ((X, X[:, 0] + 0.1), ValueError, "Unknown label type: continuous"),
@@ -317,8 +317,10 @@ def test_bad_rows_are_refused_and_the_former_fit_kept(
 ):
     clf = fast(learning_rate=1, epochs=20).fit(X, Y)
     probabilities, state = clf.predict_proba(X), pickle.dumps(clf)
-    if "only one class" in message and method == "partial_fit":
-        error, message = ValueError, r"not among the classes \[0, 1\]: \['ham'"
+    is_about_labels = "Unknown label" in message or message.startswith("y ")
+    if method == "partial_fit" and is_about_labels:
+        # Whatever the labels are, they are not the classes known.
+        error, message = ValueError, "y has labels that are not among the classes"
     with pytest.raises(error, match=message):
         getattr(clf, method)(*arguments[:2], sample_weight=(*arguments, None)[2])
     assert pickle.dumps(clf) == state
@@ -333,7 +335,7 @@ def test_bad_rows_are_refused_and_the_former_fit_kept(
         ({"epochs": 0}, ValueError, "epochs must be a positive integer; got 0"),
         ({"learning_rate": np.nan}, ValueError, "learning_rate must be a positive"),
         ({"learning_rate": "fast"}, TypeError, "got 'fast'"),
-        ({"optimizer": "sdg"}, ValueError, "optimizer must be 'sgd'; got 'sdg'"),
+        ({"optimizer": "sdg"}, ValueError, "'lbfgs'; got 'sdg'"),
         (
             {"rescale": 0},
             ValueError,
@@ -376,7 +378,7 @@ def test_partial_fit_needs_to_know_all_classes():
     with pytest.raises(ValueError, match="classes has only one class: 0"):
         clf.partial_fit(X, Y, classes=[0])
     clf.partial_fit(X, Y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"those of the first call, \[0, 1, 2\]"):
+    with pytest.raises(ValueError, match=r"they were \[0, 1, 2\] and are now \[0, 1\]"):
         clf.partial_fit(X, Y, classes=[0, 1])
     assert clf.partial_fit(X, Y).classes_.tolist() == [0, 1, 2]
 

@@ -171,3 +171,10 @@ def test_a_header_announcing_the_impossible_allocates_little(
     path.write_bytes(packed(header(*shape) + b"abc", gzipped))
     peak = peak_of_refusing(path, f"announces {(2**32 - 1) ** n_dimensions} bytes")
     assert peak < 64 << 20
+
+
+def test_sizes_that_no_array_can_have_are_refused_by_name(tmp_path):
+    path = tmp_path / "huge-idx4-ubyte"
+    path.write_bytes(bytes([0, 0, 8, 4]) + struct.pack(">4I", 0, *[2**32 - 1] * 3))
+    with pytest.raises(ValueError, match="huge-idx4-ubyte announces the shape"):
+        read_idx(path)

@@ -282,3 +282,19 @@ def test_all_refuses_images_of_two_sizes(tmp_path):
     with pytest.raises(ValueError, match=re.escape(words)):
         load_mnist("all", data_dir=tmp_path)
     assert load_mnist("test", data_dir=tmp_path).images.shape == (5, 3, 4)
+
+
+def test_subsets_agree_on_the_classes(tmp_path):
+    arrays = drop_in(n_train=8, n_test=2)
+    folder = write(tmp_path, arrays)
+    for subset, n_samples in (("train", 8), ("test", 2)):
+        digits = load_mnist(subset, data_dir=folder, one_hot=True)
+        assert digits.target.shape == (n_samples, 4)
+        assert digits.target_names.tolist() == [0, 1, 2, 3]
+
+
+def test_a_set_without_images_is_an_empty_set(tmp_path):
+    folder = write(tmp_path, drop_in(n_train=0))
+    digits = load_mnist(data_dir=folder)
+    assert digits.data.shape == (0, 12)
+    assert digits.target.shape == (0,)

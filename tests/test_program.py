@@ -36,11 +36,17 @@ def shape_of(layout, n_features, n_classes, **changes):
         "tile": layout.tile,
         "n_tiles": layout.tiles_per_chunk,
         "batch_spans_tiles": False,
+        "soft_labels": False,
         "storage": "float64",
         "precision": "float64",
         "optimizer": "sgd",
     }
     return program.Shape(**fields | changes)
+
+
+def at_rates(*rates):
+    rate = np.array(rates, dtype=float)
+    return program.Hyperparameters(rate, rate * 0, rate * 0, rate * 0)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
@@ -52,12 +58,11 @@ def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
     shape = shape_of(layout, 4, n_classes, fit_intercept=fit_intercept)
     compiled = program.Program(shape)
     V = rng.normal(size=shape.weights)
-    rates = np.ones(1)
 
     def loss(V):
         return compiled.evaluate(compiled.start(V), chunk, 0.7)[0, 0, 0]
 
-    stepped, _ = compiled.train(compiled.start(V), chunk, rates, 0.7)
+    stepped, _ = compiled.train(compiled.start(V), chunk, at_rates(1), 0.7)
     gradient = V - compiled.finish(stepped)[0]
     for index in np.ndindex(V.shape):
         step = np.zeros_like(V)
@@ -90,11 +95,11 @@ def test_models_side_by_side_are_the_models_alone():
     layout, chunk = first_chunk(X, y, batch_size=25)
     together = program.Program(shape_of(layout, 6, 4, n_models=3))
     alone = program.Program(shape_of(layout, 6, 4))
-    rates = np.array([0.01, 0.3, 2.0])
-    state, sums = together.train(together.start(), chunk, rates, 1.0)
+    rates = (0.01, 0.3, 2.0)
+    state, sums = together.train(together.start(), chunk, at_rates(*rates), 1.0)
     V, _ = together.finish(state)
     for m in range(3):
-        state, own_sums = alone.train(alone.start(), chunk, rates[m : m + 1], 1.0)
+        state, own_sums = alone.train(alone.start(), chunk, at_rates(rates[m]), 1.0)
         np.testing.assert_allclose(V[m], alone.finish(state)[0][0], rtol=1e-12)
         np.testing.assert_allclose(sums[:, :, m], own_sums[:, :, 0], rtol=1e-12)
 
@@ -105,7 +110,7 @@ def test_training_leaves_its_arguments_as_they_are():
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(shape_of(layout, 6, 4))
     start = compiled.start()
-    compiled.train(start, chunk, np.ones(1), 1.0)
+    compiled.train(start, chunk, at_rates(1), 1.0)
     assert not compiled.finish(start)[0].any()
     np.testing.assert_array_equal(chunk.X[:30], X)
 

@@ -280,7 +280,7 @@ def test_a_loss_that_is_not_finite_is_an_error_naming_the_epoch():
     X, y, _ = problem(200, 3, 3)
     X = X.astype(np.float32) * np.float32(1e30)
     with pytest.raises(
-        ValueError, match=r"non-finite in epoch 1\. Lower learning_rate \(now 5\.0\)"
+        ValueError, match=r"non-finite in epoch 1\. Lower learning_rate \(now 5\)"
     ):
         TFSoftmaxClassifier(learning_rate=5.0).fit(X, y)
 

@@ -15,13 +15,14 @@ the other; it is never copied, cast or scaled as a whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
 
 # Rows in one matrix product at most. A larger batch is added up from several.
 MAX_TILE = 1024
@@ -103,8 +104,8 @@ class Chunk:
     Attributes
     ----------
     X : ndarray of shape (rows_per_chunk, n_features)
-    y : ndarray of shape (rows_per_chunk,), dtype int32
-        The classes' numbers.
+    y : ndarray of shape (rows_per_chunk,) or (rows_per_chunk, n_classes)
+        The classes' numbers (int32) or probabilities.
     weights : ndarray of shape (rows_per_chunk,)
         n·s_i / (Σs · rows in the batch), so that their sum over a batch of the
         gradients of the cross-entropy is the batch's gradient; 0 in empty slots.
@@ -115,7 +116,7 @@ class Chunk:
     """
 
     X: NDArray[Any]
-    y: NDArray[np.int32]
+    y: NDArray[Any]
     weights: NDArray[Any]
     n_tiles: int
     closes_batch: NDArray[np.bool_]
@@ -123,29 +124,42 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Rows:
-    """The data of a fit: the rows of X, their classes' numbers and their weights.
+    """The data of a fit: rows of X, their labels and their weights.
 
     Attributes
     ----------
-    X : array of shape (n_samples, n_features)
-        An array or a memmap of real numbers, in any layout.
-    y : ndarray of shape (n_samples,), dtype int32
-        The number of each row's class.
+    X : array of shape (n, n_features)
+        An array, a memmap or a CSR array of real numbers, in any layout.
+    y : ndarray of shape (n_samples,), int32; or (n_samples, n_classes), floating
+        The number of each row's class, or the probability of each class.
     weights : ndarray of shape (n_samples,), or None
         Weights with a mean of 1; None stands for ones.
+    index : ndarray of shape (n_samples,), or None
+        Which rows of X these are; None stands for all, as they are.
     """
 
     X: Any
-    y: NDArray[np.int32]
-    weights: NDArray[np.float64] | None
+    y: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+    index: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return int(self.X.shape[0])
+        return len(self.y)
 
     @property
     def n_features(self) -> int:
         """Columns of X."""
         return int(self.X.shape[1])
+
+    def take(self, index: NDArray[np.int64]) -> Rows:
+        """Give some of the rows, X not copied."""
+        weights = None if self.weights is None else self.weights[index]
+        return Rows(
+            self.X,
+            self.y[index],
+            weights if weights is None else weights / weights.mean(),
+            index if self.index is None else self.index[index],
+        )
 
 
 def dtypes_for(
@@ -173,7 +187,8 @@ def _precision_for(X: Any) -> np.dtype[Any]:
 
 
 def _largest_magnitude(X: Any) -> int:
-    return max(abs(int(X.max(initial=0))), abs(int(X.min(initial=0))))
+    values = X.data if sparse.issparse(X) else X
+    return max(abs(int(values.max(initial=0))), abs(int(values.min(initial=0))))
 
 
 class Chunks:
@@ -190,11 +205,7 @@ class Chunks:
         storage, precision = dtypes
         n_buffers = min(2, len(self._starts))
         self._buffers = [self._buffer(storage, precision) for _ in range(n_buffers)]
-        # A bool has the bytes of a uint8, and a take needs equal dtypes.
-        X = rows.X.view(np.uint8) if rows.X.dtype.kind == "b" else rows.X
-        self._X = X
-        # np.take copies an array that is not contiguous, as a whole, each time.
-        self._can_take = X.dtype == storage and X.flags.c_contiguous
+        self._gather = _gatherer(rows.X, np.dtype(storage))
 
     def __enter__(self) -> Chunks:
         self._filler = ThreadPoolExecutor(1, "tfsoftmax-chunks")
@@ -222,10 +233,12 @@ class Chunks:
             yield chunk
 
     def _buffer(self, storage: DTypeLike, precision: DTypeLike) -> tuple[Any, ...]:
-        n_rows = self.layout.rows_per_chunk
+        n_rows, rows = self.layout.rows_per_chunk, self.rows
         return (
-            _aligned((n_rows, self.rows.n_features), storage),
-            _aligned((n_rows,), np.int32),
+            _aligned((n_rows, rows.n_features), storage),
+            _aligned(
+                (n_rows, *rows.y.shape[1:]), np.int32 if rows.y.ndim == 1 else precision
+            ),
             _aligned((n_rows,), precision),
         )
 
@@ -235,13 +248,14 @@ class Chunks:
         first = self._starts[number]
         last = min(first + layout.tiles_per_chunk, len(tiles))
         used = slice(first, last)
+        index = self.rows.index
         for slot, start, stop in _runs(
             tiles.start[used], tiles.stop[used], layout.tile
         ):
             ranks = slice(start, stop)
             rows = ranks if order is None else order[ranks]
             slots = slice(slot, slot + stop - start)
-            self._gather(rows, X[slots])
+            self._gather(rows if index is None else index[rows], X[slots])
             y[slots] = self.rows.y[rows]
             weights[slots] = 1 if self.rows.weights is None else self.rows.weights[rows]
             # The slots left over in this run's last tile.
@@ -256,12 +270,29 @@ class Chunks:
         closes_batch[:n_tiles] = tiles.closes_batch[used]
         return Chunk(X, y, weights, n_tiles, closes_batch)
 
-    def _gather(self, rows: Any, out: NDArray[Any]) -> None:
-        if self._can_take and not isinstance(rows, slice):
-            # mode="clip" writes straight into `out`; the default buffers.
-            np.take(self._X, rows, axis=0, out=out, mode="clip")
+
+def _gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], None]:
+    """Choose how rows of X get into a buffer of dtype `storage`."""
+
+    def take(rows: Any, out: NDArray[Any]) -> None:
+        if isinstance(rows, slice):
+            out[...] = X[rows]
         else:
-            out[...] = self._X[rows]
+            # mode="clip" writes straight into `out`; the default buffers.
+            np.take(X, rows, axis=0, out=out, mode="clip")
+
+    def assign(rows: Any, out: NDArray[Any]) -> None:
+        out[...] = X[rows]
+
+    def unpack(rows: Any, out: NDArray[Any]) -> None:
+        out[...] = X[rows].toarray()
+
+    if sparse.issparse(X):
+        return unpack
+    if X.dtype.kind == "b":
+        X = X.view(np.uint8)  # the same bytes, and take needs equal dtypes
+    # np.take copies an array that is not contiguous, as a whole, each time.
+    return take if X.dtype == storage and X.flags.c_contiguous else assign
 
 
 def _runs(

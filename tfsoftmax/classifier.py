@@ -2,53 +2,83 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
+import functools
 import math
-import reprlib
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_array,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tfsoftmax import lbfgs, training
+from tfsoftmax.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from tfsoftmax.chunks import Rows
+from tfsoftmax.inputs import check_real, classes_of, encode, is_soft, row_weights
 from tfsoftmax.parameters import check_parameters
-from tfsoftmax.training import Entry, Record, Settings, train
+from tfsoftmax.prediction import SoftmaxPredictor
+from tfsoftmax.splitting import hold_out
+from tfsoftmax.training import Entry, Record, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Rows that prediction casts at a time, where X has to be cast.
-_ROWS_PER_BLOCK = 4096
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    r"""Softmax regression, trained by mini-batch gradient descent in TensorFlow.
+def _unchanged_on_error(method: Method) -> Method:
+    """Have a method that fails leave the estimator as it was."""
+
+    @functools.wraps(method)
+    def guarded(self: TFSoftmaxClassifier, *args: Any, **kwargs: Any) -> Any:
+        former = self.__dict__.copy()
+        generator = former.get("_random_state")
+        generator_state = generator and generator.get_state()
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            self.__dict__ = former
+            if generator is not None:
+                generator.set_state(generator_state)
+            raise
+
+    return guarded  # type: ignore[return-value]
+
+
+def _trains_by_epochs(self: TFSoftmaxClassifier) -> bool:
+    if self.optimizer == "lbfgs":
+        raise AttributeError(
+            "partial_fit trains for an epoch, and optimizer='lbfgs' has none."
+        )
+    return True
+
+
+class TFSoftmaxClassifier(
+    CallbackSupportMixin,  # type: ignore[misc]
+    SoftmaxPredictor,
+    BaseEstimator,  # type: ignore[misc]
+):
+    r"""Softmax regression, trained by gradient descent in TensorFlow.
 
     With weights W and intercept b, a row x has the class probabilities
-    softmax(W x + b). ``fit`` minimises their mean cross-entropy
+    softmax(W x + b). ``fit`` minimises their mean cross-entropy and a penalty,
 
     .. math::
 
-        F(W, b) = \frac{1}{\sum_i s_i} \sum_i s_i
-                  \left[ \log \sum_k e^{z_{ik}} - z_{i y_i} \right],
+        F(W, b) = \frac{1}{\sum_i s_i} \sum_i s_i \left[
+                  \log \sum_k e^{z_{ik}} - z_{i y_i} \right]
+                  + \alpha \left[ \frac{1 - \rho}{2} \|W\|_2^2 + \rho \|W\|_1 \right],
         \qquad z_i = r\, W x_i + b
 
-    where :math:`s_i` are the sample weights and r is `rescale`. Weights start at
-    zero. The model is also known as multinomial logistic regression, and as
-    logistic regression with two classes.
+    where :math:`s_i` are sample weights times class weights, r is `rescale` and ρ is
+    `l1_ratio`. Weights start at zero. The model is also known as multinomial logistic
+    regression, and as logistic regression with two classes.
 
     Parameters
     ----------
@@ -57,14 +87,42 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         smaller. A batch of at least ``n_samples`` gives full-batch descent.
 
     learning_rate : float, default=0.01
-        Length of a step, in multiples of the gradient.
+        Length of a step, in multiples of what the optimizer makes of the gradient.
 
     epochs : int, default=10
-        Passes over the data.
+        Passes over the data. For ``optimizer="lbfgs"`` the most iterations.
 
-    optimizer : {"sgd"}, default="sgd"
-        The update rule: ``"sgd"`` is plain gradient descent,
-        W ← W − learning_rate · ∇.
+    optimizer : {"sgd", "momentum", "nesterov", "adam", "lbfgs"}, default="sgd"
+        The update rule. ``"sgd"`` is plain gradient descent; ``"momentum"`` and
+        ``"nesterov"`` go on in the direction of former steps; ``"adam"`` takes steps
+        in units of the gradient's running size, with β₁ = 0.9 and β₂ = 0.999.
+        ``"lbfgs"`` is for the optimum: SciPy's L-BFGS on all rows at once, until the
+        gradient's largest component is at most `tol`; it has no batches, no learning
+        rate and nothing random.
+
+    momentum : float, default=0.9
+        What is kept of the last step, in [0, 1), by ``"momentum"`` and
+        ``"nesterov"``.
+
+    learning_rate_schedule : {"constant", "cosine", "invscaling", "adaptive"}, \
+            default="constant"
+        The learning rate of each epoch. ``"cosine"`` falls along half a cosine from
+        `learning_rate` to almost 0 in `epochs` epochs. ``"invscaling"`` divides by
+        ``(t + 1) ** power_t``, where t counts the rows trained on. ``"adaptive"``
+        divides by 5 whenever progress has stalled, and stops at 1e-6.
+
+    power_t : float, default=0.5
+        The exponent of ``"invscaling"``.
+
+    alpha : float, default=0.0
+        Strength α of the penalty. ``alpha=1 / (C * s.sum())``, or ``1 / (C *
+        n_samples)`` without weights, has the same optimum as scikit-learn's
+        ``LogisticRegression(C=C)``. The intercept is not penalised, and W are the
+        weights of the rescaled features.
+
+    l1_ratio : float, default=0.0
+        Share ρ of the L1 penalty, in [0, 1]. With it, weights become exact zeros;
+        ``"lbfgs"`` can't minimise it.
 
     fit_intercept : bool, default=True
         Whether to fit b; otherwise it is zero.
@@ -74,12 +132,42 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X is not copied: ``rescale=1/255`` brings raw pixels to [0, 1]. `coef_`
         refers to the X passed, whatever `rescale` is. None is a factor of 1.
 
+    class_weight : dict or "balanced", default=None
+        Weights by class, which multiply the sample weights; a class not in the dict
+        has 1. ``"balanced"`` gives each class the same total weight, with
+        ``n_samples / (n_classes * np.bincount(y))``.
+
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new random order, or as they stand.
 
     random_state : int, RandomState instance or None, default=None
-        Where the order of rows comes from; nothing else is random. Pass an int
-        for the same result, to the bit, in every call and every process.
+        Where the order of rows, and with `early_stopping` what is held out, comes
+        from; nothing else is random. Pass an int for the same result, to the bit, in
+        every call and every process.
+
+    early_stopping : bool, default=False
+        Whether to watch the accuracy on held-out rows, stop when it has stalled, and
+        keep the weights of the best epoch. The rows are `X_val` where `fit` is given
+        them, and else a fraction of the training rows.
+
+    validation_fraction : float, default=0.1
+        What `early_stopping` holds out of each class. Equal rows stay together, so
+        that no held-out row was trained on.
+
+    tol : float, default=None
+        Progress has stalled when the training loss (with `early_stopping`, the
+        held-out accuracy) has not improved by `tol` for more than `n_iter_no_change`
+        epochs in a row; training then stops. None never stops, but stands for 1e-4
+        where `early_stopping` or ``"adaptive"`` need a value. For ``"lbfgs"``, the
+        gradient's largest component at which to stop; None stands for 1e-9.
+
+    n_iter_no_change : int, default=10
+        See `tol`.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the former fit, with the optimizer's memory, the
+        count of steps and the order of rows, for another `epochs` epochs. A cosine
+        schedule starts over.
 
     verbose : int, default=0
         With 1, print a line for each epoch; with 0, nothing.
@@ -87,7 +175,8 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes, sorted.
+        The classes, sorted. With soft labels, 0 to n_classes − 1, or the columns'
+        names of a DataFrame, in their order.
 
     coef_ : ndarray of shape (n_classes, n_features) or (1, n_features)
         The weights, in the units of the X passed. With two classes there is one
@@ -107,7 +196,7 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The number of epochs trained.
 
     loss_curve_ : list of float
-        The training loss of each epoch.
+        The mean cross-entropy in each epoch, without the penalty.
 
     history_ : DataFrame
         A row for each epoch, see :attr:`history_`.
@@ -129,13 +218,16 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Rows are cast and scaled a batch at a time, in float32 or, for float64 X (and
     for integers that float32 can't hold), in float64. uint8 X is never cast as a
-    whole, neither in `fit` nor in `predict`. TensorFlow is imported by the first
-    `fit`, never by predicting.
+    whole, neither in `fit` nor in `predict`, and sparse X never made dense as a
+    whole. TensorFlow is imported by the first `fit`, never by predicting.
 
     References
     ----------
     C. M. Bishop, "Pattern Recognition and Machine Learning", Springer, 2006,
     section 4.3.4.
+
+    N. Parikh and S. Boyd, "Proximal Algorithms", Foundations and Trends in
+    Optimization 1(3), 2014, for the steps of the L1 penalty.
 
     Examples
     --------
@@ -144,7 +236,7 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = TFSoftmaxClassifier(rescale=1 / 16, learning_rate=0.5, random_state=0)
     >>> round(clf.fit(X, y).score(X, y), 2)
-    0.97
+    0.96
     """
 
     def __init__(
@@ -154,47 +246,77 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int = 10,
         *,
         optimizer: str = "sgd",
+        momentum: float = 0.9,
+        learning_rate_schedule: str = "constant",
+        power_t: float = 0.5,
+        alpha: float = 0.0,
+        l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         rescale: float | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        tol: float | None = None,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.optimizer = optimizer
+        self.momentum = momentum
+        self.learning_rate_schedule = learning_rate_schedule
+        self.power_t = power_t
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.rescale = rescale
+        self.class_weight = class_weight
         self.shuffle = shuffle
         self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
         self.verbose = verbose
 
+    @_unchanged_on_error
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: Any,
         sample_weight: ArrayLike | None = None,
         *,
         X_val: Any = None,
-        y_val: ArrayLike | None = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> TFSoftmaxClassifier:
-        """Fit the model to X and y, from zero weights.
+        """Fit the model to X and y: from zero weights, unless `warm_start` is True.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The training rows: real numbers of any dtype.
-        y : array-like of shape (n_samples,)
-            Their classes: ints, strings, bools or categories.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Their classes: ints, strings, bools or categories. Or soft labels: the
+            probability of each class, one-hot rows among them.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; only their ratios matter. By default
             all are equal.
-        X_val : array-like of shape (n_val_samples, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), \
+                default=None
             Held-out rows, on which loss and accuracy are measured after each
             epoch.
-        y_val : array-like of shape (n_val_samples,), default=None
+        y_val : array-like of shape (n_val_samples,) or (n_val_samples, n_classes), \
+                default=None
             Their classes.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Their weights.
 
         Returns
         -------
@@ -212,38 +334,62 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Warns
         -----
         ConvergenceWarning
-            If the last epoch's loss is no better than an untrained model's.
+            If the last epoch's loss is no better than an untrained model's, or `tol`
+            was asked for and not met in `epochs` epochs.
+        UserWarning
+            If training was interrupted (Ctrl-C): the finished epochs are kept.
         """
-        with self._unchanged_on_error():
-            check_parameters(self.get_params())
-            rows = self._validate_rows(X, y, sample_weight)
-            held_out = self._validate_held_out(X_val, y_val)
+        check_parameters(self.get_params())
+        former = getattr(self, "_record", None) if self.warm_start else None
+        rows = self._validate_rows(X, y, sample_weight, former=former)
+        held_out = self._validate_held_out(X_val, y_val, sample_weight_val)
+        if former is None:
             self._random_state = check_random_state(self.random_state)
-            self._store(self._train(rows, self.epochs, held_out=held_out))
-            self._warn_if_useless(rows)
+        if self.early_stopping and held_out is None:
+            rows, held_out = hold_out(
+                rows, self.validation_fraction, self._random_state
+            )
+        watch = _Watch(self, X, y, sample_weight)
+        train = lbfgs.train if self.optimizer == "lbfgs" else training.train
+        record = train(
+            rows,
+            len(self.classes_),
+            self._settings(),
+            self._random_state,
+            watch=watch,
+            former=former and former.with_new_schedule(),
+            held_out=held_out,
+        )
+        self._store(record)
+        watch.end(record)
+        self._warn_of_poor_ends(record, len(rows))
         return self
 
+    @available_if(_trains_by_epochs)  # type: ignore[untyped-decorator]
+    @_unchanged_on_error
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: Any,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> TFSoftmaxClassifier:
         """Train for one epoch on X and y, going on from where the model stands.
 
-        The update rule and the order of rows go on, too: ten calls on the same
-        data give the very model that one `fit` of ten epochs gives.
+        The optimizer's memory, the schedule and the order of rows go on, too: ten
+        calls on the same data give the very model that one `fit` of ten epochs gives.
+        `early_stopping` has no effect on a single epoch, and
+        ``class_weight="balanced"`` balances the rows of this call.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
-        y : array-like of shape (n_samples,)
-            Their classes, among `classes`.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Their classes, among `classes`, or soft labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will ever occur. Required in the first call, and
-            optional after it.
+            All classes that will ever occur. Required in the first call, unless y
+            has soft labels, and optional after it.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; only their ratios within this call
             matter.
@@ -261,91 +407,34 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ImportError
             If TensorFlow can't be imported.
         """
-        with self._unchanged_on_error():
-            check_parameters(self.get_params())
-            former = getattr(self, "_record", None)
-            known = self._classes_to_expect(classes, first_call=former is None)
-            rows = self._validate_rows(X, y, sample_weight, classes=known)
-            if former is None:
-                self._random_state = check_random_state(self.random_state)
-            self._store(self._train(rows, 1, former=former))
+        check_parameters(self.get_params())
+        former = getattr(self, "_record", None)
+        expected = self._classes_to_expect(classes, y, former)
+        rows = self._validate_rows(X, y, sample_weight, former=former, classes=expected)
+        if former is None:
+            self._random_state = check_random_state(self.random_state)
+        self._store(
+            training.train(
+                rows,
+                len(self.classes_),
+                self._settings(early_stopping=False),
+                self._random_state,
+                watch=_Watch(self),
+                former=former,
+                n_epochs=1,
+            )
+        )
         return self
-
-    def decision_function(self, X: Any) -> NDArray[Any]:
-        """Compute the logits ``X @ coef_.T + intercept_``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        logits : ndarray of shape (n_samples, n_classes) or (n_samples,)
-            With two classes, the logit of ``classes_[1]``, that of ``classes_[0]``
-            being 0.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        _check_real(X)
-        logits = _logits(X, self.coef_, self.intercept_)
-        return logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict the most probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Their classes.
-        """
-        highest = self._all_logits(X).argmax(axis=1)
-        return self.classes_[highest]  # type: ignore[no-any-return]
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            softmax of the logits, classes in the order of `classes_`.
-        """
-        return softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
-
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Compute the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
-            Finite also where the probability itself underflows to 0.
-        """
-        return log_softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
     @property
     def history_(self) -> pd.DataFrame:
         """The course of training as a DataFrame, one row an epoch.
 
         Its index, `epoch`, counts from 1. `loss` and `accuracy` are the weighted
-        means over the epoch's batches, each measured before its update;
-        `val_loss` and `val_accuracy`, where there was X_val, are measured after
-        the epoch; `learning_rate` is the rate used, and `seconds` the time the
-        epoch took, measurement included.
+        means over the epoch's batches, each measured before its update; the loss is
+        the cross-entropy, without the penalty. `val_loss` and `val_accuracy`, where
+        rows are held out, are measured after the epoch; `learning_rate` is the rate
+        used, and `seconds` the time the epoch took, measurement included.
         """
         check_is_fitted(self)
         import pandas as pd
@@ -354,192 +443,151 @@ class TFSoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         index = pd.RangeIndex(1, self._record.n_epochs + 1, name="epoch")
         return pd.DataFrame(columns, index=index)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def _validate_rows(
         self,
         X: Any,
         y: Any,
         sample_weight: ArrayLike | None,
         *,
+        former: Record | None,
         classes: NDArray[Any] | None = None,
     ) -> Rows:
         """Validate training rows; without `classes`, learn the classes from y."""
-        goes_on = classes is not None and hasattr(self, "_record")
-        X, y = validate_data(self, X, y, reset=not goes_on)
-        _check_real(X)
-        try:
-            check_classification_targets(y)
-        except TypeError as error:
-            raise TypeError(f"y must hold labels of one kind. {error}") from error
-        self.classes_ = _distinct(y, "y") if classes is None else classes
-        codes = _encode(y, self.classes_, "y")
-        return Rows(X, codes, _validate_weights(sample_weight, X))
-
-    def _classes_to_expect(
-        self, classes: ArrayLike | None, *, first_call: bool
-    ) -> NDArray[Any]:
-        if first_call and classes is None:
+        X, y = self._validate_data(X, y, reset=former is None)
+        own = classes_of(y) if classes is None else classes
+        if former is not None and not np.array_equal(own, self.classes_):
             raise ValueError(
-                "classes must be passed in the first call of partial_fit: all the "
-                "classes that will ever occur."
+                "The classes can't change between fits that go on from each other: "
+                f"they were {self.classes_.tolist()} and are now {own.tolist()}."
             )
-        if classes is None:
-            return self.classes_
-        distinct = _distinct(classes, "classes")
-        if not first_call and not np.array_equal(distinct, self.classes_):
-            raise ValueError(
-                f"classes must be those of the first call, {self.classes_.tolist()}; "
-                f"got {distinct.tolist()}."
-            )
-        return distinct
+        self.classes_ = own
+        codes = encode(y, self.classes_)
+        weights = row_weights(
+            sample_weight,
+            X.shape[0],
+            class_weight=self.class_weight,
+            y=codes,
+            classes=self.classes_,
+        )
+        return Rows(X, codes, weights)
 
-    def _validate_held_out(self, X_val: Any, y_val: Any) -> Rows | None:
-        if X_val is None and y_val is None:
+    def _validate_held_out(
+        self, X_val: Any, y_val: Any, sample_weight_val: ArrayLike | None
+    ) -> Rows | None:
+        if X_val is None and y_val is None and sample_weight_val is None:
             return None
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val go together; got no {missing}.")
-        X_val, y_val = validate_data(self, X_val, y_val, reset=False)
-        _check_real(X_val)
-        return Rows(X_val, _encode(y_val, self.classes_, "y_val"), weights=None)
+        X_val, y_val = self._validate_data(X_val, y_val, reset=False)
+        codes = encode(y_val, self.classes_, "y_val")
+        weights = row_weights(
+            sample_weight_val, X_val.shape[0], name="sample_weight_val"
+        )
+        return Rows(X_val, codes, weights)
 
-    def _train(self, rows: Rows, epochs: int, **options: Any) -> Record:
-        settings = Settings(
-            batch_size=int(self.batch_size),
-            learning_rate=float(self.learning_rate),
-            epochs=int(epochs),
-            optimizer=self.optimizer,
-            fit_intercept=bool(self.fit_intercept),
-            rescale=1.0 if self.rescale is None else float(self.rescale),
-            shuffle=bool(self.shuffle),
+    def _validate_data(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        if is_soft(y):
+            X = validate_data(self, X, accept_sparse="csr", reset=reset)
+            check_consistent_length(X, y)
+        else:
+            X, y = validate_data(self, X, y, accept_sparse="csr", reset=reset)
+        check_real(X)
+        return X, y
+
+    def _classes_to_expect(
+        self, classes: ArrayLike | None, y: Any, former: Record | None
+    ) -> NDArray[Any]:
+        if classes is not None:
+            return classes_of(np.asarray(classes), "classes")
+        if former is not None:
+            return self.classes_
+        if is_soft(y):
+            return classes_of(y)
+        raise ValueError(
+            "classes must be passed in the first call of partial_fit: all the classes "
+            "that will ever occur."
         )
-        return train(
-            rows,
-            len(self.classes_),
-            settings,
-            self._random_state,
-            report=self._print_epoch if self.verbose else None,
-            **options,
-        )
+
+    def _settings(self, **changes: Any) -> Settings:
+        names = (field.name for field in dataclasses.fields(Settings))
+        own = {name: getattr(self, name) for name in names}
+        own["rescale"] = 1.0 if self.rescale is None else float(self.rescale)
+        return Settings(**own | changes)
 
     def _store(self, record: Record) -> None:
-        """Set the fitted attributes; coef_ is in the units of the X passed."""
-        self._record = record
-        V = record.V[0]
-        self.coef_ = V[:, : self.n_features_in_] * V.dtype.type(record.settings.rescale)
-        self.intercept_ = (
-            V[:, -1].copy() if self.fit_intercept else np.zeros(len(V), V.dtype)
-        )
-        self.n_iter_ = record.n_epochs
-        self.loss_curve_ = record.history["loss"]
+        self.__dict__ |= self._fitted_attributes(record)
 
-    def _print_epoch(self, epoch: int, entry: Entry) -> None:
-        names = ("loss", "accuracy", "val_loss", "val_accuracy")
-        values = "  ".join(f"{n} {entry[n]:.4f}" for n in names if n in entry)
-        print(f"Epoch {epoch:{len(str(self.epochs))}}/{self.epochs}  {values}")
+    def _fitted_attributes(self, record: Record) -> dict[str, Any]:
+        """Derive the fitted attributes; coef_ is in the units of the X passed."""
+        V, settings = record.V[0], record.settings
+        intercept = V[:, -1].copy() if settings.fit_intercept else V[:, 0] * 0
+        return {
+            "_record": record,
+            "coef_": V[:, : self.n_features_in_] * V.dtype.type(settings.rescale),
+            "intercept_": intercept,
+            "n_iter_": record.n_epochs,
+            "loss_curve_": record.history["loss"],
+        }
 
-    def _warn_if_useless(self, rows: Rows) -> None:
-        untrained = math.log(len(self.classes_))
+    def _warn_of_poor_ends(self, record: Record, n_rows: int) -> None:
+        untrained, last = math.log(len(self.classes_)), self.loss_curve_[-1]
         # An epoch of a single step has no loss after an update to go by.
-        if len(rows) <= self.batch_size and self.n_iter_ == 1:
-            return
-        if self.loss_curve_[-1] >= untrained * (1 - 1e-6):
+        one_step = n_rows <= self.batch_size and self.n_iter_ == 1
+        if last >= untrained * (1 - 1e-6) and not one_step:
             warnings.warn(
-                f"The last epoch's loss, {self.loss_curve_[-1]:.4g}, is no better than "
-                f"an untrained model's, {untrained:.4g}: the learning rate "
-                f"({self.learning_rate}) and the scale of the features don't fit. "
-                "Scale the features (rescale=1/255 for raw pixels, or a "
-                "StandardScaler) or change learning_rate.",
+                f"The last epoch's loss, {last:.4g}, is no better than an untrained "
+                f"model's, {untrained:.4g}: the learning rate ({self.learning_rate}) "
+                "and the scale of the features don't fit, or alpha is too large. Scale "
+                "the features (rescale=1/255 for raw pixels, or a StandardScaler) or "
+                "change learning_rate.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
+            )
+        elif record.ended == "epochs" and (self.tol or self.optimizer == "lbfgs"):
+            warnings.warn(
+                f"Training has not converged to tol={self.tol} in {self.epochs} "
+                "epochs. Raise epochs, or scale the features.",
+                ConvergenceWarning,
+                stacklevel=4,
             )
 
-    def _all_logits(self, X: Any) -> NDArray[Any]:
-        """Compute the logits, of shape (n_samples, n_classes) also for two classes."""
-        logits = self.decision_function(X)
-        if logits.ndim == 1:
-            logits = np.column_stack([np.zeros_like(logits), logits])
-        return logits
 
-    @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        former = self.__dict__.copy()
-        generator = former.get("_random_state")
-        generator_state = generator and generator.get_state()
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = former
-            if generator is not None:
-                generator.set_state(generator_state)
-            raise
+class _Watch:
+    """Prints the epochs of a fit, and tells the callbacks of them."""
 
+    def __init__(self, clf: TFSoftmaxClassifier, *data: Any) -> None:
+        self._clf = clf
+        self._task: FitTask | None = None
+        if data:
+            X, y, sample_weight = data
+            metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+            self._task = FitTask(clf, clf.epochs, X=X, y=y, metadata=metadata)
 
-def _check_real(X: NDArray[Any]) -> None:
-    if X.dtype.kind not in "biuf":
-        raise ValueError(f"X must hold real numbers; got dtype {X.dtype}.")
+    def before_epoch(self) -> None:
+        if self._task:
+            self._task.begin_epoch()
 
+    def after_epoch(
+        self, epoch: int, entry: Entry, record: Callable[[], Record]
+    ) -> bool:
+        if self._clf.verbose:
+            self._print(epoch, entry)
+        if not self._task:
+            return False
+        return self._task.end_epoch(lambda: self._clf._fitted_attributes(record()))
 
-def _distinct(labels: ArrayLike, name: str) -> NDArray[Any]:
-    """Sort out the classes among labels; at least two."""
-    classes = LabelEncoder().fit(labels).classes_
-    if len(classes) < 2:
-        raise ValueError(
-            f"TFSoftmaxClassifier needs at least two classes; {name} has only one "
-            f"class: {classes.tolist()[0]!r}."
-        )
-    return classes  # type: ignore[no-any-return]
+    def end(self, record: Record) -> None:
+        if self._task:
+            self._task.end(lambda: self._clf._fitted_attributes(record))
 
-
-def _encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[np.int32]:
-    """Give each label the number of its class."""
-    try:
-        codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-        unseen = y[classes[codes] != y]
-    except TypeError:  # labels that don't compare with the classes
-        unseen = y
-    if len(unseen):
-        labels = reprlib.repr(list(dict.fromkeys(unseen.tolist())))
-        known = reprlib.repr(classes.tolist())
-        raise ValueError(
-            f"{name} has labels that are not among the classes {known}: {labels}."
-        )
-    return codes.astype(np.int32)
-
-
-def _validate_weights(
-    sample_weight: ArrayLike | None, X: NDArray[Any]
-) -> NDArray[np.float64] | None:
-    """Validate weights and bring their mean to 1."""
-    if sample_weight is None:
-        return None
-    weights = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    if weights.shape != (len(X),):
-        raise ValueError(
-            f"sample_weight must have a weight for each of the {len(X)} rows of X, "
-            f"shape ({len(X)},); got shape {weights.shape}."
-        )
-    if (weights < 0).any():
-        raise ValueError(
-            f"sample_weight must not be negative; the smallest is {weights.min()}."
-        )
-    largest = weights.max()
-    if largest == 0:
-        raise ValueError("sample_weight must not be zero for all rows.")
-    weights = weights / largest  # so that huge weights don't overflow in the sum
-    return weights * (len(X) / weights.sum())  # type: ignore[no-any-return]
-
-
-def _logits(
-    X: NDArray[Any], coef: NDArray[Any], intercept: NDArray[Any]
-) -> NDArray[Any]:
-    """Compute X @ coef.T + intercept, casting X, where it has to be, by blocks."""
-    dtype = np.result_type(coef, X) if X.dtype.kind == "f" else coef.dtype
-    logits = np.empty((len(X), len(coef)), dtype)
-    rows_at_once = len(X) if X.dtype == dtype else _ROWS_PER_BLOCK
-    for start in range(0, len(X), rows_at_once):
-        rows = slice(start, start + rows_at_once)
-        np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=logits[rows])
-    logits += intercept
-    return logits
+    def _print(self, epoch: int, entry: Entry) -> None:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        values = "  ".join(f"{n} {entry[n]:.4f}" for n in names if n in entry)
+        epochs = self._clf.epochs
+        print(f"Epoch {epoch:{len(str(epochs))}}/{epochs}  {values}")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-OPTIMIZERS = ("sgd",)
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "lbfgs")
+SCHEDULES = ("constant", "cosine", "invscaling", "adaptive")
 
 
 class Rule(NamedTuple):
@@ -21,26 +22,56 @@ class Rule(NamedTuple):
 
 
 def _one_of(*names: str) -> Rule:
-    words = "one of " + ", ".join(map(repr, names)) if len(names) > 1 else repr(*names)
+    words = "one of " + ", ".join(map(repr, names))
     return Rule((str,), names.__contains__, words)
 
 
+def _or_none(rule: Rule) -> Rule:
+    return Rule(
+        (*rule.types, type(None)),
+        lambda value: value is None or rule.allows(value),
+        f"{rule.words} or None",
+    )
+
+
+def _number(allows: Callable[[float], bool], words: str) -> Rule:
+    """Make a rule for numbers, judged by the float they will become."""
+
+    def allows_as_float(value: Any) -> bool:
+        try:
+            return allows(float(value))
+        except OverflowError:
+            return False
+
+    return Rule((Real,), allows_as_float, words)
+
+
 _POSITIVE_INTEGER = Rule((Integral,), lambda value: value >= 1, "a positive integer")
-_POSITIVE_NUMBER = Rule(
-    (Real,), lambda value: 0 < value < math.inf, "a positive finite number"
+_POSITIVE_NUMBER = _number(lambda x: 0 < x < math.inf, "a positive finite number")
+_NON_NEGATIVE_NUMBER = _number(
+    lambda x: 0 <= x < math.inf, "a non-negative finite number"
 )
 _FLAG = Rule((bool, np.bool_), lambda _: True, "True or False")
+_VERBOSITY = Rule(
+    (Integral, bool, np.bool_), lambda value: value >= 0, "a non-negative integer"
+)
 
 RULES: dict[str, Rule] = {
     "batch_size": _POSITIVE_INTEGER,
     "learning_rate": _POSITIVE_NUMBER,
     "epochs": _POSITIVE_INTEGER,
     "optimizer": _one_of(*OPTIMIZERS),
+    "momentum": _number(lambda x: 0 <= x < 1, "a number in [0, 1)"),
+    "learning_rate_schedule": _one_of(*SCHEDULES),
+    "power_t": _NON_NEGATIVE_NUMBER,
+    "alpha": _NON_NEGATIVE_NUMBER,
+    "l1_ratio": _number(lambda x: 0 <= x <= 1, "a number in [0, 1]"),
     "fit_intercept": _FLAG,
-    "rescale": Rule(
-        (Real, type(None)),
-        lambda value: value is None or 0 < value < math.inf,
-        "a positive finite number or None",
+    "rescale": _or_none(_POSITIVE_NUMBER),
+    "class_weight": Rule(
+        (Mapping, str, type(None)),
+        lambda value: not isinstance(value, str) or value == "balanced",
+        "a dict of class to weight, 'balanced', or None",
     ),
     "shuffle": _FLAG,
     "random_state": Rule(
@@ -48,14 +79,17 @@ RULES: dict[str, Rule] = {
         lambda value: not isinstance(value, Integral) or 0 <= int(value) < 2**32,
         "an integer from 0 to 2**32 - 1, a numpy.random.RandomState, or None",
     ),
-    "verbose": Rule(
-        (Integral, np.bool_), lambda value: value >= 0, "a non-negative integer"
-    ),
+    "early_stopping": _FLAG,
+    "validation_fraction": _number(lambda x: 0 < x < 1, "a number in (0, 1)"),
+    "tol": _or_none(_NON_NEGATIVE_NUMBER),
+    "n_iter_no_change": _POSITIVE_INTEGER,
+    "warm_start": _FLAG,
+    "verbose": _VERBOSITY,
 }
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Check each parameter by its rule.
+    """Check each parameter by its rule, and those that exclude each other.
 
     Raises
     ------
@@ -70,9 +104,23 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         message = f"{name} must be {rule.words}; got {value!r}."
         # bool is an Integral to Python, but not what is meant by a number.
         is_flag = isinstance(value, (bool, np.bool_))
-        if not isinstance(value, rule.types) or (
-            is_flag and rule is not _FLAG and name != "verbose"
-        ):
+        if not isinstance(value, rule.types) or (is_flag and bool not in rule.types):
             raise TypeError(message)
         if not rule.allows(value):
             raise ValueError(message)
+    if parameters["optimizer"] == "lbfgs":
+        _check_lbfgs(parameters)
+
+
+def _check_lbfgs(parameters: Mapping[str, Any]) -> None:
+    by_epochs = ", ".join(repr(name) for name in OPTIMIZERS if name != "lbfgs")
+    if parameters["l1_ratio"] > 0:
+        raise ValueError(
+            "optimizer='lbfgs' can't minimise an L1 penalty (l1_ratio="
+            f"{parameters['l1_ratio']!r}); use one of {by_epochs}, or l1_ratio=0."
+        )
+    if parameters["early_stopping"]:
+        raise ValueError(
+            "early_stopping=True watches epochs, and optimizer='lbfgs' has none; use "
+            f"one of {by_epochs}, or early_stopping=False."
+        )

@@ -1,9 +1,9 @@
 """The compiled program: the loss, its gradient and the update, over a chunk of rows.
 
 With x̃ = (r·x, 1) and V = (W, b), the intercept is the weight of a constant
-feature, and for one row x of class y
+feature, and for one row x with the target probabilities t (one-hot, mostly)
 
-    z = V x̃        CE = logsumexp(z) − z_y        ∂CE/∂V = (softmax(z) − onehot(y)) x̃ᵀ
+    z = V x̃        CE = logsumexp(z) − t·z        ∂CE/∂V = (softmax(z) − t) x̃ᵀ
 
 A chunk is a number of *tiles*, the rows of one matrix product. A batch is one
 tile, or several in a row where it is too large for one. M models are trained
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -27,7 +27,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfsoftmax.chunks import Chunk
-from tfsoftmax.updates import UPDATES, Slots, Tensor
+from tfsoftmax.updates import UPDATES, Slots, Step, Tensor
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class Shape:
     tile: int
     n_tiles: int
     batch_spans_tiles: bool
+    soft_labels: bool
     storage: str  # dtype in which the rows of X come
     precision: str  # dtype in which is computed
-    optimizer: str
+    optimizer: str | None  # the update rule; None where no steps are taken
 
     @property
     def n_rows(self) -> int:
@@ -59,6 +60,20 @@ class Shape:
     def weights(self) -> tuple[int, int, int]:
         """Shape of V."""
         return self.n_models, self.n_rows, self.n_columns
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What models that are trained side by side may differ in.
+
+    Each of shape (n_models,): the learning rate, the momentum, and the penalties'
+    strengths, alpha·(1 − l1_ratio) and alpha·l1_ratio.
+    """
+
+    rate: NDArray[Any]
+    momentum: NDArray[Any]
+    l2: NDArray[Any]
+    l1: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -85,8 +100,8 @@ class Program:
         """Bring weights and slots to TensorFlow; without any, all start at zero."""
         zeros = tf.zeros(self.shape.weights, self.shape.precision)
         if V is None:
-            n_slots = UPDATES[self.shape.optimizer].n_slots
-            return State(zeros, (zeros,) * n_slots, zeros)
+            slots = tuple(tf.zeros(s.shape, s.dtype) for s in _slots(self.shape))
+            return State(zeros, slots, zeros)
         return State(tf.constant(V), tuple(map(tf.constant, slots)), zeros)
 
     def finish(self, state: State) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
@@ -94,14 +109,15 @@ class Program:
         return np.array(state.V), tuple(np.array(slot) for slot in state.slots)
 
     def train(
-        self, state: State, chunk: Chunk, rates: NDArray[Any], rescale: float
+        self, state: State, chunk: Chunk, hyper: Hyperparameters, rescale: float
     ) -> tuple[State, NDArray[Any]]:
         """Take the steps of one chunk.
 
         Parameters
         ----------
-        rates : ndarray of shape (n_models,)
-            The learning rate of each model.
+        state : State
+        chunk : Chunk
+        hyper : Hyperparameters
         rescale : float
             The factor r on every feature.
 
@@ -115,13 +131,22 @@ class Program:
             state.V,
             state.slots,
             state.gradient,
-            self._number(rates),
+            *map(self._number, astuple(hyper)),
             self._number(rescale),
             *self._hand_over(chunk),
             tf.constant(chunk.closes_batch),
         )
         # Fetching the sums waits for the program, so the buffers are free again.
         return State(V, slots, gradient), sums.numpy()[: chunk.n_tiles]
+
+    def accumulate(
+        self, state: State, chunk: Chunk, rescale: float
+    ) -> tuple[State, NDArray[Any]]:
+        """Add the gradient of one chunk to the state's, and take no step."""
+        gradient, sums = compiled(_accumulate, self.shape)(
+            state.V, state.gradient, self._number(rescale), *self._hand_over(chunk)
+        )
+        return replace(state, gradient=gradient), sums.numpy()[: chunk.n_tiles]
 
     def evaluate(self, state: State, chunk: Chunk, rescale: float) -> NDArray[Any]:
         """Compute the same sums as `train` over one chunk, and change nothing."""
@@ -186,7 +211,10 @@ def _train(
     V: Tensor,
     slots: Slots,
     gradient: Tensor,
-    rates: Tensor,
+    rate: Tensor,
+    momentum: Tensor,
+    l2: Tensor,
+    l1: Tensor,
     rescale: Tensor,
     X: Tensor,
     y: Tensor,
@@ -194,8 +222,15 @@ def _train(
     n_tiles: Tensor,
     closes_batch: Tensor,
 ) -> tuple[Tensor, Slots, Tensor, Tensor]:
-    update = UPDATES[shape.optimizer].update
-    rate = rates[:, None, None]
+    rate, momentum, l2, l1 = (h[:, None, None] for h in (rate, momentum, l2, l1))
+    penalized = tf.cast(tf.range(shape.n_columns) < shape.n_features, shape.precision)
+    hyper = Step(rate, momentum, l1 * penalized)
+
+    assert shape.optimizer is not None
+    rule = UPDATES[shape.optimizer]
+
+    def update(V: Tensor, G: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
+        return rule.update(V, G + l2 * penalized * V, slots, hyper)
 
     def step(
         i: Tensor, V: Tensor, slots: Slots, gradient: Tensor, sums: Tensor
@@ -204,18 +239,14 @@ def _train(
         # it: XLA's CPU runtime runs a loop body that is one chain of operations
         # in order, and hands any other, at 20 µs a step, to its thread pool.
         i += 1
-        x, labels, w = _tile(shape, rescale, X, y, weights, i)
-        z = _logits(shape, V, x)
-        log_normalizer = _logsumexp(z)
-        sums = sums.write(i, _row_sums(shape, z, log_normalizer, labels, w))
-        errors = (tf.exp(z - log_normalizer) - _one_hot(shape, labels)) * w
-        G = _product(shape, errors, x)
+        G, row_sums = _gradient(shape, V, rescale, X, y, weights, i)
+        sums = sums.write(i, row_sums)
         if not shape.batch_spans_tiles:
-            V, slots = update(V, G, slots, rate)
+            V, slots = update(V, G, slots)
             return i, V, slots, gradient, sums
         gradient += G
         closes = closes_batch[i]
-        stepped = update(V, gradient, slots, rate)
+        stepped = update(V, gradient, slots)
         V, slots = tf.nest.map_structure(
             lambda new, old: tf.where(closes, new, old), stepped, (V, slots)
         )
@@ -229,6 +260,29 @@ def _train(
     return V, slots, gradient, tf.reduce_sum(sums.stack(), axis=-1)
 
 
+def _accumulate(
+    shape: Shape,
+    V: Tensor,
+    gradient: Tensor,
+    rescale: Tensor,
+    X: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    n_tiles: Tensor,
+) -> tuple[Tensor, Tensor]:
+    def step(i: Tensor, gradient: Tensor, sums: Tensor) -> tuple[Tensor, ...]:
+        i += 1
+        G, row_sums = _gradient(shape, V, rescale, X, y, weights, i)
+        return i, gradient + G, sums.write(i, row_sums)
+
+    _, gradient, sums = tf.while_loop(
+        lambda i, *_: i < n_tiles - 1,
+        step,
+        (tf.constant(-1), gradient, _empty_sums(shape)),
+    )
+    return gradient, tf.reduce_sum(sums.stack(), axis=-1)
+
+
 def _evaluate(
     shape: Shape,
     V: Tensor,
@@ -240,9 +294,9 @@ def _evaluate(
 ) -> Tensor:
     def step(i: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
         i += 1
-        x, labels, w = _tile(shape, rescale, X, y, weights, i)
+        x, target, w = _tile(shape, rescale, X, y, weights, i)
         z = _logits(shape, V, x)
-        return i, sums.write(i, _row_sums(shape, z, _logsumexp(z), labels, w))
+        return i, sums.write(i, _row_sums(z, _logsumexp(z), target, w))
 
     _, sums = tf.while_loop(
         lambda i, *_: i < n_tiles - 1, step, (tf.constant(-1), _empty_sums(shape))
@@ -250,17 +304,40 @@ def _evaluate(
     return tf.reduce_sum(sums.stack(), axis=-1)
 
 
+def _gradient(
+    shape: Shape,
+    V: Tensor,
+    rescale: Tensor,
+    X: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    i: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Compute Σ w ∂CE/∂V over tile i, of shape (M, R, D), and its row sums."""
+    x, target, w = _tile(shape, rescale, X, y, weights, i)
+    z = _logits(shape, V, x)
+    log_normalizer = _logsumexp(z)
+    errors = (tf.exp(z - log_normalizer) - target) * w
+    return _product(shape, errors, x), _row_sums(z, log_normalizer, target, w)
+
+
 def _tile(
     shape: Shape, rescale: Tensor, X: Tensor, y: Tensor, weights: Tensor, i: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut tile i out of the chunk: x̃ (tile, D), the labels and the weights (tile,)."""
+    """Cut tile i out of the chunk: x̃ (tile, D), targets (K, tile), weights (tile,)."""
     start = i * shape.tile
     x = tf.slice(X, [start, 0], [shape.tile, shape.n_features])
     x = tf.cast(x, shape.precision) * rescale
     if shape.fit_intercept:
         x = tf.concat([x, tf.ones((shape.tile, 1), shape.precision)], axis=1)
-    labels = tf.slice(y, [start], [shape.tile])
-    return x, labels, tf.slice(weights, [start], [shape.tile])
+    if shape.soft_labels:
+        target = tf.transpose(tf.slice(y, [start, 0], [shape.tile, shape.n_classes]))
+    else:
+        is_class = tf.range(shape.n_classes)[:, None] == tf.slice(
+            y, [start], [shape.tile]
+        )
+        target = tf.cast(is_class, shape.precision)
+    return x, target, tf.slice(weights, [start], [shape.tile])
 
 
 def _logits(shape: Shape, V: Tensor, x: Tensor) -> Tensor:
@@ -288,24 +365,19 @@ def _logsumexp(z: Tensor) -> Tensor:
     return largest + tf.math.log(total)
 
 
-def _one_hot(shape: Shape, labels: Tensor) -> Tensor:
-    """Spell out the labels (tile,) as columns of zeros and a one (K, tile)."""
-    is_class = tf.equal(tf.range(shape.n_classes)[:, None], labels)
-    return tf.cast(is_class, shape.precision)
-
-
-def _row_sums(
-    shape: Shape, z: Tensor, log_normalizer: Tensor, labels: Tensor, w: Tensor
-) -> Tensor:
+def _row_sums(z: Tensor, log_normalizer: Tensor, target: Tensor, w: Tensor) -> Tensor:
     """Compute w·CE and w·[predicted = y] of each row, of shape (2, M, tile)."""
-    of_label = tf.reduce_sum(_one_hot(shape, labels) * z, axis=1)
-    cross_entropy = log_normalizer[:, 0] - of_label
-    # The first of the largest, as np.argmax has it, in a form that vectorizes.
-    largest = tf.reduce_max(z, axis=1, keepdims=True)
-    classes = tf.range(shape.n_classes)[:, None]
-    predicted = tf.reduce_min(tf.where(z >= largest, classes, shape.n_classes), axis=1)
-    correct = tf.cast(tf.equal(predicted, labels), shape.precision)
+    cross_entropy = log_normalizer[:, 0] - tf.reduce_sum(target * z, axis=1)
+    correct = tf.cast(tf.equal(_argmax(z), _argmax(target[None])), w.dtype)
     return tf.stack([w * cross_entropy, w * correct])
+
+
+def _argmax(z: Tensor) -> Tensor:
+    """Find the first of the largest along axis 1, in a form that XLA vectorizes."""
+    n_classes = z.shape[1]
+    is_largest = z >= tf.reduce_max(z, axis=1, keepdims=True)
+    classes = tf.range(n_classes)[:, None]
+    return tf.reduce_min(tf.where(is_largest, classes, n_classes), axis=1)
 
 
 def _empty_sums(shape: Shape) -> Tensor:
@@ -320,23 +392,41 @@ def _signature_of_chunk(shape: Shape) -> list[Any]:
     n_rows = shape.tile * shape.n_tiles
     return [
         tf.TensorSpec((n_rows, shape.n_features), shape.storage),
-        tf.TensorSpec((n_rows,), tf.int32),
+        tf.TensorSpec((n_rows, shape.n_classes), shape.precision)
+        if shape.soft_labels
+        else tf.TensorSpec((n_rows,), tf.int32),
         tf.TensorSpec((n_rows,), shape.precision),
         tf.TensorSpec((), tf.int32),
     ]
+
+
+def _slots(shape: Shape) -> tuple[Any, ...]:
+    """Specify the slots of the update rule."""
+    if shape.optimizer is None:
+        return ()
+    rule = UPDATES[shape.optimizer]
+    shapes = [shape.weights] * rule.n_like_weights + [
+        (shape.n_models, 1, 1)
+    ] * rule.n_counts
+    return tuple(tf.TensorSpec(one, shape.precision) for one in shapes)
 
 
 def _signature_of_train(shape: Shape) -> list[Any]:
     V = tf.TensorSpec(shape.weights, shape.precision)
     return [
         V,
-        (V,) * UPDATES[shape.optimizer].n_slots,
+        _slots(shape),
         V,
-        tf.TensorSpec((shape.n_models,), shape.precision),
+        *[tf.TensorSpec((shape.n_models,), shape.precision)] * 4,
         tf.TensorSpec((), shape.precision),
         *_signature_of_chunk(shape),
         tf.TensorSpec((shape.n_tiles,), tf.bool),
     ]
+
+
+def _signature_of_accumulate(shape: Shape) -> list[Any]:
+    V = tf.TensorSpec(shape.weights, shape.precision)
+    return [V, V, tf.TensorSpec((), shape.precision), *_signature_of_chunk(shape)]
 
 
 def _signature_of_evaluate(shape: Shape) -> list[Any]:
@@ -347,4 +437,8 @@ def _signature_of_evaluate(shape: Shape) -> list[Any]:
     ]
 
 
-_SIGNATURES = {_train: _signature_of_train, _evaluate: _signature_of_evaluate}
+_SIGNATURES = {
+    _train: _signature_of_train,
+    _accumulate: _signature_of_accumulate,
+    _evaluate: _signature_of_evaluate,
+}

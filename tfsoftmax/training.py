@@ -3,13 +3,14 @@
 It minimises, over V = (W, b),
 
     F(V) = (1/Σs) Σ_i s_i · CE(y_i, softmax(V x̃_i))
+           + alpha · [ (1 − l1_ratio)/2 · ‖W‖² + l1_ratio · ‖W‖₁ ]
 
 by mini-batches: an epoch takes the rows in one random permutation, batch by batch,
-and a batch B of the n rows contributes the gradient
+and a batch B of the n rows contributes the data term's gradient
 
     n / (|B| · Σs) · Σ_{i in B} s_i ∇CE_i
 
-whose expectation is ∇F; a batch that holds every row gives exactly ∇F.
+whose expectation is that of all rows; a batch that holds every row gives it exactly.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax import backend
-from tfsoftmax.chunks import MIN_TILE, Chunks, Layout, Rows, dtypes_for
+from tfsoftmax.chunks import MIN_TILE, Rows
+from tfsoftmax.passes import Pass
+from tfsoftmax.schedules import SCHEDULES, Progress
 
+Ending = Literal["epochs", "converged", "stopped", "interrupted"]
 Entry = dict[str, float]
 History = dict[str, list[float]]
 
@@ -40,9 +43,17 @@ class Settings:
     learning_rate: float
     epochs: int
     optimizer: str
+    momentum: float
+    learning_rate_schedule: str
+    power_t: float
+    alpha: float
+    l1_ratio: float
     fit_intercept: bool
     rescale: float
     shuffle: bool
+    early_stopping: bool
+    tol: float | None
+    n_iter_no_change: int
 
 
 @dataclass(frozen=True)
@@ -54,23 +65,49 @@ class Record:
     V : ndarray of shape (1, n_rows, n_columns)
         The weights W of the rescaled features and, with an intercept, b in the
         last column. There is a row for each class, or one with two classes.
-    slots : tuple of ndarray, each shaped like V
+    slots : tuple of ndarray
         What the update rule remembers.
     history : dict of list
         For each quantity its value in every epoch.
+    progress : Progress
+        Where the schedule and the watch over progress stand.
     settings : Settings
         The settings of the last epochs.
+    ended : {"epochs", "converged", "stopped", "interrupted"}
+        Why the last epoch was the last: there were no more to do, `tol` was met,
+        a callback asked for it, or the user did.
     """
 
     V: NDArray[Any]
     slots: tuple[NDArray[Any], ...]
     history: History
+    progress: Progress
     settings: Settings
+    ended: Ending
 
     @property
     def n_epochs(self) -> int:
         """Epochs trained, all told."""
         return len(self.history["loss"])
+
+    def with_new_schedule(self) -> Record:
+        """Give the same record with a cosine schedule that starts over."""
+        return replace(self, progress=replace(self.progress, epochs=0))
+
+
+class Watch(Protocol):
+    """What looks on while training goes on."""
+
+    def before_epoch(self) -> None:
+        """Be told that an epoch begins."""
+
+    def after_epoch(
+        self, epoch: int, entry: Entry, record: Callable[[], Record]
+    ) -> bool:
+        """Be told of an epoch that has ended, and answer whether to stop here.
+
+        `record` gives what training would leave behind if it did.
+        """
 
 
 def train(
@@ -79,11 +116,12 @@ def train(
     settings: Settings,
     random_state: np.random.RandomState,
     *,
+    watch: Watch,
     former: Record | None = None,
     held_out: Rows | None = None,
-    report: Callable[[int, Entry], None] | None = None,
+    n_epochs: int | None = None,
 ) -> Record:
-    """Train for `settings.epochs` epochs, from zeros or from where a record ends.
+    """Train for some epochs, from zeros or from where a record ends.
 
     Parameters
     ----------
@@ -94,12 +132,15 @@ def train(
     settings : Settings
     random_state : RandomState
         Where the order of rows comes from, one permutation an epoch.
+    watch : Watch
+        What looks on, and may end training early.
     former : Record, default=None
         Where to go on from.
     held_out : Rows, default=None
         Rows on which to measure `val_loss` and `val_accuracy` after each epoch.
-    report : callable, default=None
-        Called after each epoch with its number, from 1, and its entry.
+    n_epochs : int, default=None
+        How many epochs; by default `settings.epochs`, which is also the length of
+        the cosine schedule.
 
     Raises
     ------
@@ -107,115 +148,105 @@ def train(
         If the loss or a weight ceases to be finite, or the settings don't fit the
         former record.
     """
-    if former is not None:
-        _check_goes_on(former.settings, settings)
-    precision = None if former is None else former.V.dtype
-    training = _Pass(rows, n_classes, settings, settings.batch_size, precision)
-    measuring = held_out and _Pass(
-        held_out, n_classes, settings, MIN_TILE, training.precision
-    )
-    state = training.start(former)
-    history = {} if former is None else {k: list(v) for k, v in former.history.items()}
-    done = len(history.get("loss", ()))
-    with training.chunks, measuring.chunks if measuring else nullcontext():
-        for epoch in range(done + 1, done + settings.epochs + 1):
+    training, measuring = passes(rows, held_out, n_classes, settings, former)
+    state = kept = training.start(*((former.V, former.slots) if former else ()))
+    history = {k: list(v) for k, v in former.history.items()} if former else {}
+    progress = former.progress if former else Progress()
+    first = former.n_epochs + 1 if former else 1
+    ended: Ending = "epochs"
+
+    def record() -> Record:
+        V, slots = training.finish(kept)
+        own = {name: list(column) for name, column in history.items()}
+        return Record(V, slots, own, progress, settings, ended)
+
+    with training, measuring or nullcontext():
+        for epoch in range(first, first + (n_epochs or settings.epochs)):
+            watch.before_epoch()
+            generator_state = random_state.get_state()
             try:
-                began = time.perf_counter()
                 order = _order(len(rows), random_state) if settings.shuffle else None
-                new, loss, accuracy = training.epoch(state, order)
-                _check_finite(epoch, loss, new.V, settings.learning_rate)
-                entry = {"loss": loss, "accuracy": accuracy}
-                if measuring:
-                    val_loss, val_accuracy = measuring.measure(new)
-                    entry |= {"val_loss": val_loss, "val_accuracy": val_accuracy}
-                entry["learning_rate"] = settings.learning_rate
-                entry["seconds"] = time.perf_counter() - began
-            except KeyboardInterrupt:
-                if epoch == done + 1:
-                    raise  # nothing to keep
-                warnings.warn(
-                    f"Training was interrupted in epoch {epoch}; the weights are "
-                    f"those after epoch {epoch - 1}.",
-                    stacklevel=2,
+                new, entry = _epoch(
+                    training, measuring, state, order, progress, settings
                 )
+                _check_finite(epoch, new.V, entry)
+            except KeyboardInterrupt:
+                random_state.set_state(generator_state)
+                if epoch == first:
+                    raise  # nothing to keep
+                warn_of_interruption(epoch)
+                ended = "interrupted"
                 break
             state = new
-            _append(history, epoch, entry)
-            if report is not None:
-                report(epoch, entry)
-    return training.finish(state, history)
+            append(history, epoch, entry)
+            score = -entry["val_accuracy"] if settings.early_stopping else entry["loss"]
+            if score < progress.best or not settings.early_stopping:
+                kept = state
+            progress = progress.after_epoch(len(rows), score, settings)
+            if watch.after_epoch(epoch, entry, record):
+                ended = "stopped"
+                break
+            if progress.has_stalled(settings):
+                ended = "converged"
+                break
+    return record()
 
 
-class _Pass:
-    """Passes over some rows: their chunks, and the program for chunks of that shape."""
+def passes(
+    rows: Rows,
+    held_out: Rows | None,
+    n_classes: int,
+    settings: Settings,
+    former: Record | None,
+) -> tuple[Pass, Pass | None]:
+    """Prepare the passes over the training rows and over the held-out rows."""
+    if former is not None:
+        _check_goes_on(former.settings, settings)
+    shared: Any = {
+        "fit_intercept": settings.fit_intercept,
+        "rescale": settings.rescale,
+    }
+    training = Pass(
+        rows,
+        n_classes,
+        batch_size=settings.batch_size,
+        # Weights keep the precision they began with.
+        precision=None if former is None else former.V.dtype,
+        optimizer=None if settings.optimizer == "lbfgs" else settings.optimizer,
+        **shared,
+    )
+    if held_out is None:
+        return training, None
+    return training, Pass(
+        held_out, n_classes, batch_size=MIN_TILE, precision=training.precision, **shared
+    )
 
-    def __init__(
-        self,
-        rows: Rows,
-        n_classes: int,
-        settings: Settings,
-        batch_size: int,
-        precision: np.dtype[Any] | None,
-    ) -> None:
-        program = backend.load_program()
-        storage, self.precision = dtypes_for(rows.X, precision)
-        row_bytes = rows.n_features * storage.itemsize
-        layout = Layout.of(batch_size, len(rows), row_bytes)
-        self.settings = settings
-        self.chunks = Chunks(rows, layout, (storage, self.precision))
-        self.program = program.Program(
-            program.Shape(
-                n_models=1,
-                n_classes=n_classes,
-                n_features=rows.n_features,
-                fit_intercept=settings.fit_intercept,
-                tile=layout.tile,
-                n_tiles=layout.tiles_per_chunk,
-                batch_spans_tiles=layout.tiles_per_batch > 1,
-                storage=storage.name,
-                precision=self.precision.name,
-                optimizer=settings.optimizer,
-            )
-        )
 
-    def start(self, former: Record | None) -> Any:
-        """Give the program's state at zero, or where the former record ends."""
-        if former is None:
-            return self.program.start()
-        return self.program.start(former.V, former.slots)
-
-    def finish(self, state: Any, history: History) -> Record:
-        """Give the record of a state."""
-        V, slots = self.program.finish(state)
-        return Record(V, slots, history, self.settings)
-
-    def epoch(self, state: Any, order: NDArray[Any] | None) -> tuple[Any, float, float]:
-        """Train on all rows once: (new state, loss, accuracy before the updates)."""
-        rates = np.array([self.settings.learning_rate])
-        sums = []
-        for chunk in self.chunks.epoch(order):
-            state, of_tiles = self.program.train(
-                state, chunk, rates, self.settings.rescale
-            )
-            sums.append(of_tiles)
-        return state, *self._means(sums)
-
-    def measure(self, state: Any) -> tuple[float, float]:
-        """Compute the loss and the accuracy of a state."""
-        return self._means(
-            [
-                self.program.evaluate(state, chunk, self.settings.rescale)
-                for chunk in self.chunks.epoch(order=None)
-            ]
-        )
-
-    def _means(self, sums: list[NDArray[Any]]) -> tuple[float, float]:
-        # A chunk's weights are divided by the rows in their batch. All tiles are
-        # added up at once, so that the result does not depend on the chunks.
-        rows_of_batch = self.chunks.tiles.rows_of_batch[:, None]
-        by_tile = np.concatenate(sums, dtype=np.float64)[:, :, 0] * rows_of_batch
-        loss, accuracy = by_tile.sum(axis=0) / len(self.chunks.rows)
-        return float(loss), float(accuracy)
+def _epoch(
+    training: Pass,
+    measuring: Pass | None,
+    state: Any,
+    order: NDArray[Any] | None,
+    progress: Progress,
+    settings: Settings,
+) -> tuple[Any, Entry]:
+    """Train for one epoch: (new state, its entry in the history)."""
+    began = time.perf_counter()
+    rate = SCHEDULES[settings.learning_rate_schedule](settings, progress)
+    state, loss, accuracy = training.train(
+        state,
+        order,
+        rate=rate,
+        momentum=settings.momentum,
+        l2=settings.alpha * (1 - settings.l1_ratio),
+        l1=settings.alpha * settings.l1_ratio,
+    )
+    entry = {"loss": loss, "accuracy": accuracy}
+    if measuring is not None:
+        entry["val_loss"], entry["val_accuracy"] = measuring.measure(state)
+    entry["learning_rate"] = rate
+    entry["seconds"] = time.perf_counter() - began
+    return state, entry
 
 
 def _check_goes_on(former: Settings, settings: Settings) -> None:
@@ -225,7 +256,7 @@ def _check_goes_on(former: Settings, settings: Settings) -> None:
         if was != now:
             raise ValueError(
                 f"{name} can't change between calls that go on from each other: it was "
-                f"{was!r} and is now {now!r}. Call fit to start anew."
+                f"{was!r} and is now {now!r}. Fit anew, with warm_start=False."
             )
 
 
@@ -236,17 +267,27 @@ def _order(n_samples: int, random_state: np.random.RandomState) -> NDArray[Any]:
     return order
 
 
-def _check_finite(epoch: int, loss: float, V: Any, learning_rate: float) -> None:
-    if math.isfinite(loss) and np.isfinite(V).all():
+def _check_finite(epoch: int, V: Any, entry: Entry) -> None:
+    if math.isfinite(entry["loss"]) and np.isfinite(V).all():
         return
-    what = "weights" if math.isfinite(loss) else "loss"
+    what = "weights" if math.isfinite(entry["loss"]) else "loss"
     raise ValueError(
         f"The {what} became non-finite in epoch {epoch}. Lower learning_rate (now "
-        f"{learning_rate}) or scale the features, for instance with rescale=1/255."
+        f"{entry['learning_rate']:.6g}) or scale the features, for instance with "
+        "rescale=1/255."
     )
 
 
-def _append(history: History, epoch: int, entry: Entry) -> None:
+def warn_of_interruption(epoch: int) -> None:
+    """Tell which weights an interrupted fit keeps."""
+    warnings.warn(
+        f"Training was interrupted in epoch {epoch}; the weights kept are of the "
+        f"{epoch - 1} finished before it.",
+        stacklevel=3,
+    )
+
+
+def append(history: History, epoch: int, entry: Entry) -> None:
     """Add an epoch to the history; what was not measured in some epoch is NaN there."""
     for name in {**history, **entry}:
         column = history.setdefault(name, [math.nan] * (epoch - 1))

@@ -117,4 +117,7 @@ def _read_data(file: BinaryIO, path: str, shape: tuple[int, ...]) -> NDArray[np.
         if len(data) < expected:
             raise ValueError(f"{path} is truncated: {announced}; found {len(data)}.")
         raise ValueError(f"{path} is too long: {announced}; more follow.")
-    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+    except ValueError as error:  # a size of 0 beside sizes that no array can have
+        raise ValueError(f"{path} announces the shape {shape}: {error}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from importlib import resources
 from pathlib import Path
@@ -103,11 +104,11 @@ def load_mnist(
     parts = [_read_part(folder, part) for part in _FILES if subset in (part, "all")]
     images, labels = _join(parts, folder)
 
-    n_samples = len(images)
-    data: Any = images.reshape(n_samples, -1)
+    n_samples, height, width = images.shape
+    data: Any = images.reshape(n_samples, height * width)
     target: Any = labels.astype(np.int64)
     feature_names = [f"pixel{i}" for i in range(1, data.shape[1] + 1)]
-    target_names = np.arange(int(labels.max(initial=0)) + 1)
+    target_names = np.arange(_n_classes(folder))
     if one_hot:
         target = np.eye(len(target_names), dtype=np.float32)[target]
     frame = None
@@ -161,6 +162,15 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.u
             f"{len(images)} images and {len(labels)} labels."
         )
     return images, labels
+
+
+def _n_classes(folder: Path) -> int:
+    """Count the classes by all label files there, so that subsets agree on them."""
+    largest = 0
+    for _, name in _FILES.values():
+        with contextlib.suppress(OSError, ValueError):
+            largest = max(largest, int(read_idx(_find(folder, name)).max(initial=0)))
+    return largest + 1
 
 
 def _join(

@@ -1,0 +1,97 @@
+"""scikit-learn's callbacks, experimental since 1.9: the one module that knows them.
+
+A fit is a task, and each of its epochs a subtask. Where scikit-learn has no callbacks,
+or they have changed, `set_callbacks` is missing and all else goes on working.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = ["SUPPORTED", "CallbackSupportMixin", "FitTask", "with_callbacks"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _is_known(mixin: type, context: type) -> bool:
+    """Tell whether the API is the one that this module was written for."""
+    known = {
+        (mixin, "_init_callback_context"): {"task_name", "max_subtasks"},
+        (context, "subcontext"): {"task_name"},
+        (context, "call_on_fit_task_begin"): {"estimator", "X", "y", "metadata"},
+        (context, "call_on_fit_task_end"): {
+            *("estimator", "X", "y", "metadata", "reconstruction_attributes")
+        },
+    }
+    return all(
+        hasattr(owner, name)
+        and parameters <= set(inspect.signature(getattr(owner, name)).parameters)
+        for (owner, name), parameters in known.items()
+    )
+
+
+try:
+    from sklearn.callback import (
+        CallbackContext,
+        CallbackSupportMixin,
+        with_callbacks,
+    )
+
+    SUPPORTED = _is_known(CallbackSupportMixin, CallbackContext)
+except ImportError:
+    SUPPORTED = False
+
+if not SUPPORTED:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stand in for that of a scikit-learn without callbacks."""
+
+    def with_callbacks(method: Method) -> Method:
+        """Leave the method as it is."""
+        return method
+
+
+class FitTask:
+    """The task of one fit of an estimator.
+
+    Parameters
+    ----------
+    estimator : CallbackSupportMixin
+        The estimator being fitted.
+    n_epochs : int
+        How many epochs there will be at most.
+    **data
+        X, y and metadata, for the callbacks that want them.
+    """
+
+    def __init__(self, estimator: Any, n_epochs: int, **data: Any) -> None:
+        self._arguments = {"estimator": estimator, **data}
+        self._context: Any = None
+        if SUPPORTED:
+            self._context = estimator._init_callback_context(max_subtasks=n_epochs)
+            self._context.call_on_fit_task_begin(**self._arguments)
+
+    def begin_epoch(self) -> None:
+        """Tell the callbacks that an epoch begins."""
+        if self._context is not None:
+            self._epoch = self._context.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(**self._arguments)
+
+    def end_epoch(self, fitted_attributes: Callable[[], dict[str, Any]]) -> bool:
+        """Tell the callbacks that the epoch has ended; True if one asks to stop."""
+        return self._end(self._epoch if self._context else None, fitted_attributes)
+
+    def end(self, fitted_attributes: Callable[[], dict[str, Any]]) -> None:
+        """Tell the callbacks that the fit has ended."""
+        self._end(self._context, fitted_attributes)
+
+    def _end(self, context: Any, attributes: Callable[[], dict[str, Any]]) -> bool:
+        if context is None:
+            return False
+        return bool(
+            context.call_on_fit_task_end(
+                **self._arguments, reconstruction_attributes=attributes
+            )
+        )

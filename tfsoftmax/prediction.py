@@ -1,0 +1,132 @@
+"""Prediction: one matrix product, in NumPy, with no TensorFlow in sight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tfsoftmax.inputs import check_real, hard_labels
+
+# Rows that are cast at a time, where X has to be cast.
+_ROWS_PER_BLOCK = 4096
+
+
+class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
+    """Predicts by a fitted softmax regression: classes_, coef_ and intercept_."""
+
+    classes_: NDArray[Any]
+    coef_: NDArray[Any]
+    intercept_: NDArray[Any]
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Compute the logits ``X @ coef_.T + intercept_``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            With two classes, the logit of ``classes_[1]``, that of ``classes_[0]``
+            being 0.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        check_real(X)
+        logits = _logits(X, self.coef_, self.intercept_)
+        return logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Their classes.
+        """
+        highest = self._all_logits(X).argmax(axis=1)
+        return self.classes_[highest]  # type: ignore[no-any-return]
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Compute the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            softmax of the logits, classes in the order of `classes_`.
+        """
+        return softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Compute the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Finite also where the probability itself underflows to 0.
+        """
+        return log_softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy: the share of rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Their classes. Of soft labels, the most probable class counts.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        accuracy : float
+        """
+        check_is_fitted(self)
+        y = hard_labels(y, self.classes_)
+        return float(super().score(X, y, sample_weight))
+
+    def _all_logits(self, X: Any) -> NDArray[Any]:
+        """Compute the logits, of shape (n_samples, n_classes) also for two classes."""
+        logits = self.decision_function(X)
+        if logits.ndim == 1:
+            logits = np.column_stack([np.zeros_like(logits), logits])
+        return logits
+
+
+def _logits(X: Any, coef: NDArray[Any], intercept: NDArray[Any]) -> NDArray[Any]:
+    """Compute X @ coef.T + intercept, casting X, where it has to be, by blocks."""
+    if sparse.issparse(X):
+        return X @ coef.T + intercept  # type: ignore[no-any-return]
+    dtype = np.result_type(coef, X) if X.dtype.kind == "f" else coef.dtype
+    logits = np.empty((len(X), len(coef)), dtype)
+    rows_at_once = len(X) if X.dtype == dtype else _ROWS_PER_BLOCK
+    for start in range(0, len(X), rows_at_once):
+        rows = slice(start, start + rows_at_once)
+        np.matmul(X[rows].astype(dtype, copy=False), coef.T, out=logits[rows])
+    logits += intercept
+    return logits

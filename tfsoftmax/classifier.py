@@ -346,9 +346,7 @@ class TFSoftmaxClassifier(
         if former is None:
             self._random_state = check_random_state(self.random_state)
         if self.early_stopping and held_out is None:
-            rows, held_out = hold_out(
-                rows, self.validation_fraction, self._random_state
-            )
+            rows, held_out = self._hold_out(rows, goes_on=former is not None)
         watch = _Watch(self, X, y, sample_weight)
         train = lbfgs.train if self.optimizer == "lbfgs" else training.train
         record = train(
@@ -490,6 +488,13 @@ class TFSoftmaxClassifier(
             sample_weight_val, X_val.shape[0], name="sample_weight_val"
         )
         return Rows(X_val, codes, weights)
+
+    def _hold_out(self, rows: Rows, *, goes_on: bool) -> tuple[Rows, Rows]:
+        """Hold out rows for early stopping; the same ones in a fit that goes on."""
+        if not goes_on or not hasattr(self, "_hold_out_seed"):
+            self._hold_out_seed = self._random_state.randint(2**31)
+        key = np.random.RandomState(self._hold_out_seed)
+        return hold_out(rows, self.validation_fraction, key)
 
     def _validate_data(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         if is_soft(y):

@@ -20,7 +20,6 @@ from sklearn.utils.estimator_checks import (
 
 from tfsoftmax import TFSoftmaxClassifier
 
-
 VARIANTS = [
     TFSoftmaxClassifier(),
     TFSoftmaxClassifier(epochs=3, fit_intercept=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
@@ -482,7 +483,10 @@ class TFSoftmaxClassifier(
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val go together; got no {missing}.")
-        X_val, y_val = self._validate_data(X_val, y_val, reset=False)
+        try:
+            X_val, y_val = self._validate_data(X_val, y_val, reset=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"X_val or y_val can't be used: {error}") from error
         codes = encode(y_val, self.classes_, "y_val")
         weights = row_weights(
             sample_weight_val, X_val.shape[0], name="sample_weight_val"
@@ -540,8 +544,14 @@ class TFSoftmaxClassifier(
             "loss_curve_": record.history["loss"],
         }
 
+    def _snapshot(self, record: Record) -> dict[str, Any]:
+        """Derive the fitted attributes of an estimator of its own."""
+        own = {"_random_state": copy.deepcopy(self._random_state)}
+        return self._fitted_attributes(record) | own
+
     def _warn_of_poor_ends(self, record: Record, n_rows: int) -> None:
         untrained, last = math.log(len(self.classes_)), self.loss_curve_[-1]
+        wants_convergence = self.tol is not None or self.optimizer == "lbfgs"
         # An epoch of a single step has no loss after an update to go by.
         one_step = n_rows <= self.batch_size and self.n_iter_ == 1
         if last >= untrained * (1 - 1e-6) and not one_step:
@@ -554,10 +564,11 @@ class TFSoftmaxClassifier(
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        elif record.ended == "epochs" and (self.tol or self.optimizer == "lbfgs"):
+        elif record.ended == "epochs" and wants_convergence:
+            goal = "the optimum" if self.tol is None else f"tol={self.tol}"
             warnings.warn(
-                f"Training has not converged to tol={self.tol} in {self.epochs} "
-                "epochs. Raise epochs, or scale the features.",
+                f"Training has not converged to {goal} in {self.epochs} epochs. Raise "
+                "epochs, or scale the features.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -585,11 +596,14 @@ class _Watch:
             self._print(epoch, entry)
         if not self._task:
             return False
-        return self._task.end_epoch(lambda: self._clf._fitted_attributes(record()))
+        return self._task.end_epoch(lambda: self._clf._snapshot(record()))
 
     def end(self, record: Record) -> None:
         if self._task:
-            self._task.end(lambda: self._clf._fitted_attributes(record))
+            try:
+                self._task.end(lambda: self._clf._snapshot(record))
+            except KeyboardInterrupt:
+                training.warn_of_interruption(record.n_epochs + 1)
 
     def _print(self, epoch: int, entry: Entry) -> None:
         names = ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,14 @@ def classes_of(y: Any, name: str = "y") -> NDArray[Any]:
     Those of soft labels are the columns' names, or 0 … n_classes − 1.
     """
     if is_soft(y):
-        columns = getattr(y, "columns", None)
-        return np.asarray(columns if columns is not None else range(np.shape(y)[1]))
+        names = _columns(y)
+        if names is None:
+            return np.asarray(range(np.shape(y)[1]))
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"{name} must not have two columns for one class: {names}."
+            )
+        return np.asarray(names)
     try:
         check_classification_targets(y)
         classes = LabelEncoder().fit(y).classes_
@@ -84,7 +91,7 @@ def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
 
 def hard_labels(y: Any, classes: NDArray[Any]) -> Any:
     """Give the most probable class of each soft label, and hard labels as they are."""
-    return classes[np.asarray(y).argmax(axis=1)] if is_soft(y) else y
+    return classes[encode(y, classes).argmax(axis=1)] if is_soft(y) else y
 
 
 def row_weights(
@@ -118,7 +125,21 @@ def row_weights(
     return None if weights is None else weights * (n_samples / weights.sum())
 
 
+def _columns(y: Any) -> list[Any] | None:
+    """Give the columns' names of a DataFrame, pandas' or another."""
+    columns = getattr(y, "columns", None)
+    return None if columns is None else list(columns)
+
+
 def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]:
+    names, known = _columns(y), classes.tolist()
+    if names is not None:
+        if len(names) != len(known) or set(names) != set(known):
+            raise ValueError(
+                f"{name} must have a column for each of the classes "
+                f"{reprlib.repr(known)}; it has {reprlib.repr(names)}."
+            )
+        y = np.asarray(y)[:, [names.index(label) for label in known]]
     rows = check_array(y, dtype=np.float64, input_name=name)
     if rows.shape[1] != len(classes):
         raise ValueError(
@@ -168,6 +189,8 @@ def _class_weights(
         inverse = np.divide(1, counts, out=np.zeros(len(classes)), where=counts > 0)
         return counts.sum() * inverse / len(classes)  # type: ignore[no-any-return]
     given = dict(class_weight)
+    if not all(isinstance(weight, Real) for weight in given.values()):
+        raise TypeError(f"class_weight must hold numbers; got {given!r}.")
     by_class = compute_class_weight(given, classes=classes, y=classes)
     if not np.isfinite(by_class).all() or (by_class < 0).any():
         raise ValueError(

@@ -8,7 +8,7 @@ streamed over chunks in the data's own precision. The objective is that of
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,11 @@ from tfsoftmax.passes import Pass
 from tfsoftmax.schedules import Progress
 from tfsoftmax.training import (
     Ending,
+    Entry,
     Record,
     Settings,
     Watch,
-    append,
+    extended,
     passes,
     warn_of_interruption,
 )
@@ -72,11 +73,15 @@ def train(
                     "ftol": 0,  # unless rounding lets nothing improve any more
                 },
             )
+            _check_finite(result)
+            if not run.entries:  # it began at the optimum
+                with suppress(StopIteration):
+                    run.finish_iteration(result)
             ended: Ending = "stopped" if run.stopped else _ending(result)
         except KeyboardInterrupt:
-            if run.epoch == run.first:
-                raise
-            warn_of_interruption(run.epoch)
+            if not run.entries:
+                raise  # nothing to keep
+            warn_of_interruption(run.first + len(run.entries))
             ended = "interrupted"
     return replace(run.record(), ended=ended)
 
@@ -94,9 +99,10 @@ class _Run:
     ) -> None:
         self.training, self.measuring, self.settings = training, measuring, settings
         self.watch, self.stopped = watch, False
-        self.history = {k: list(v) for k, v in former.history.items()} if former else {}
+        self.before = former.history if former else {}
+        self.entries: list[Entry] = []
         self.progress = former.progress if former else Progress()
-        self.first = self.epoch = former.n_epochs + 1 if former else 1
+        self.first = former.n_epochs + 1 if former else 1
         start = training.finish(training.start(former.V if former else None))[0]
         self.V = start.astype(np.float64)
         n_features = self.V.shape[-1] - settings.fit_intercept
@@ -116,26 +122,35 @@ class _Run:
         v = intermediate_result.x
         if not np.array_equal(v, self.evaluated[0]):
             self.objective(v)
-        self.V = v.reshape(self.V.shape).copy()
         _, loss, accuracy = self.evaluated
+        V = v.reshape(self.V.shape).copy()
         entry = {"loss": loss, "accuracy": accuracy}
         if self.measuring:
-            state = self.measuring.start(self.V.astype(self.training.precision))
+            state = self.measuring.start(V.astype(self.training.precision))
             entry["val_loss"], entry["val_accuracy"] = self.measuring.measure(state)
         now = time.perf_counter()
         entry["seconds"], self.began = now - self.began, now
-        append(self.history, self.epoch, entry)
-        self.epoch += 1
+        self.V = V
+        self.entries.append(entry)
         self.watch.before_epoch()
-        if self.watch.after_epoch(self.epoch - 1, entry, self.record):
+        epoch = self.first + len(self.entries) - 1
+        if self.watch.after_epoch(epoch, entry, self.record):
             self.stopped = True
             raise StopIteration
 
     def record(self) -> Record:
         """Give what the iterations so far leave behind."""
         V = self.V.astype(self.training.precision)
-        history = {name: list(column) for name, column in self.history.items()}
+        history = extended(self.before, self.entries)
         return Record(V, (), history, self.progress, self.settings, "epochs")
+
+
+def _check_finite(result: OptimizeResult) -> None:
+    if not (np.isfinite(result.fun) and np.isfinite(result.jac).all()):
+        raise ValueError(
+            "The loss or its gradient became non-finite. Scale the features, for "
+            "instance with rescale=1/255."
+        )
 
 
 def _ending(result: OptimizeResult) -> Ending:

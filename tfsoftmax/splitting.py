@@ -10,6 +10,7 @@ them, or passing them in another order gives the same split.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -66,11 +67,24 @@ def hold_out(
     return rows.take(np.flatnonzero(~held_out)), rows.take(np.flatnonzero(held_out))
 
 
-def _byte_rows(X: Any) -> Any:
-    if not sparse.issparse(X):
-        return (row.tobytes() for row in X)
-    ends = zip(X.indptr[:-1], X.indptr[1:], strict=True)
-    return (X.data[i:j].tobytes() + X.indices[i:j].tobytes() for i, j in ends)
+def _byte_rows(X: Any) -> Iterator[bytes]:
+    """Spell out each row's values, the same whatever their dtype and format.
+
+    A row is the places of what is not zero in it, and the values there.
+    """
+    if sparse.issparse(X):
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        bounds = zip(X.indptr[:-1], X.indptr[1:], strict=True)
+        rows = ((X.indices[i:j], X.data[i:j]) for i, j in bounds)
+    else:
+        everywhere = np.arange(X.shape[1])
+        rows = ((everywhere, row) for row in X)
+    for places, values in rows:
+        filled = np.flatnonzero(values)
+        at = places[filled].astype(np.int64)
+        yield at.tobytes() + values[filled].astype(np.float64).tobytes()
 
 
 def _hash(row: bytes, key: bytes) -> int:

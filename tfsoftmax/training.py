@@ -149,47 +149,64 @@ def train(
         former record.
     """
     training, measuring = passes(rows, held_out, n_classes, settings, former)
-    state = kept = training.start(*((former.V, former.slots) if former else ()))
-    history = {k: list(v) for k, v in former.history.items()} if former else {}
-    progress = former.progress if former else Progress()
+    start = training.start(*((former.V, former.slots) if former else ()))
+    run = _Run(start, start, former.progress if former else Progress())
+    before = former.history if former else {}
     first = former.n_epochs + 1 if former else 1
+    entries: list[Entry] = []
     ended: Ending = "epochs"
 
     def record() -> Record:
-        V, slots = training.finish(kept)
-        own = {name: list(column) for name, column in history.items()}
-        return Record(V, slots, own, progress, settings, ended)
+        V, slots = training.finish(run.kept)
+        history = extended(before, entries[: run.n_epochs])
+        return Record(V, slots, history, run.progress, settings, ended)
 
     with training, measuring or nullcontext():
+        generator_state = random_state.get_state()
         for epoch in range(first, first + (n_epochs or settings.epochs)):
-            watch.before_epoch()
-            generator_state = random_state.get_state()
             try:
+                watch.before_epoch()
                 order = _order(len(rows), random_state) if settings.shuffle else None
-                new, entry = _epoch(
-                    training, measuring, state, order, progress, settings
+                state, entry = _epoch(training, measuring, run, order, settings)
+                _check_finite(epoch, state.V, entry)
+                entries.append(entry)
+                # One assignment, so that an interruption finds all of it or nothing.
+                run, generator_state = (
+                    run.after(state, entry, len(rows), settings),
+                    random_state.get_state(),
                 )
-                _check_finite(epoch, new.V, entry)
+                if watch.after_epoch(epoch, entry, record):
+                    ended = "stopped"
+                    break
             except KeyboardInterrupt:
                 random_state.set_state(generator_state)
-                if epoch == first:
+                if run.n_epochs == 0:
                     raise  # nothing to keep
-                warn_of_interruption(epoch)
+                warn_of_interruption(first + run.n_epochs)
                 ended = "interrupted"
                 break
-            state = new
-            append(history, epoch, entry)
-            score = -entry["val_accuracy"] if settings.early_stopping else entry["loss"]
-            if score < progress.best or not settings.early_stopping:
-                kept = state
-            progress = progress.after_epoch(len(rows), score, settings)
-            if watch.after_epoch(epoch, entry, record):
-                ended = "stopped"
-                break
-            if progress.has_stalled(settings):
+            if run.progress.has_stalled(settings):
                 ended = "converged"
                 break
     return record()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Where a run of epochs stands: the last state, the one to keep, the progress."""
+
+    state: Any
+    kept: Any
+    progress: Progress
+    n_epochs: int = 0
+
+    def after(self, state: Any, entry: Entry, n_rows: int, settings: Settings) -> _Run:
+        """Give where it stands after another epoch."""
+        score = -entry["val_accuracy"] if settings.early_stopping else entry["loss"]
+        is_best = score < self.progress.best or not settings.early_stopping
+        progress = self.progress.after_epoch(n_rows, score, settings)
+        kept = state if is_best else self.kept
+        return _Run(state, kept, progress, self.n_epochs + 1)
 
 
 def passes(
@@ -225,16 +242,15 @@ def passes(
 def _epoch(
     training: Pass,
     measuring: Pass | None,
-    state: Any,
+    run: _Run,
     order: NDArray[Any] | None,
-    progress: Progress,
     settings: Settings,
 ) -> tuple[Any, Entry]:
     """Train for one epoch: (new state, its entry in the history)."""
     began = time.perf_counter()
-    rate = SCHEDULES[settings.learning_rate_schedule](settings, progress)
+    rate = SCHEDULES[settings.learning_rate_schedule](settings, run.progress)
     state, loss, accuracy = training.train(
-        state,
+        run.state,
         order,
         rate=rate,
         momentum=settings.momentum,
@@ -287,8 +303,14 @@ def warn_of_interruption(epoch: int) -> None:
     )
 
 
-def append(history: History, epoch: int, entry: Entry) -> None:
-    """Add an epoch to the history; what was not measured in some epoch is NaN there."""
-    for name in {**history, **entry}:
-        column = history.setdefault(name, [math.nan] * (epoch - 1))
-        column.append(entry.get(name, math.nan))
+def extended(history: History, entries: list[Entry]) -> History:
+    """Add epochs to a history; what was not measured in some epoch is NaN there."""
+    n_before = len(history.get("loss", ()))
+    names = dict.fromkeys([*history, *(name for entry in entries for name in entry)])
+    return {
+        name: [
+            *history.get(name, [math.nan] * n_before),
+            *(entry.get(name, math.nan) for entry in entries),
+        ]
+        for name in names
+    }

@@ -1,0 +1,439 @@
+"""Labels to numbers and weights to weights: classes, soft labels, class weights."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.utils import compute_class_weight
+
+from tests import reference
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.datasets import load_mnist
+from tfsoftmax.inputs import classes_of, encode, hard_labels, is_soft, row_weights
+
+
+def problem(n_samples=203, n_features=5, n_classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, n_features))
+    scores = X @ rng.normal(size=(n_features, n_classes))
+    y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return X, y, rng.uniform(0.1, 3.0, n_samples)
+
+
+X, Y, S = problem()
+ONE_HOT = np.eye(3)[Y]
+# Labels that are sure of something, but not of all.
+SOFT = 0.6 * ONE_HOT + 0.4 * np.random.default_rng(1).dirichlet(np.ones(3), len(X))
+
+
+def estimator(**parameters):
+    defaults = {
+        "batch_size": 50,
+        "learning_rate": 0.3,
+        "epochs": 3,
+        "random_state": 0,
+    }
+    return TFSoftmaxClassifier(**defaults | parameters)
+
+
+def assert_same_model(one, other, rtol=1e-12):
+    scale = abs(other.coef_).max()
+    np.testing.assert_allclose(one.coef_, other.coef_, rtol=0, atol=rtol * scale)
+    np.testing.assert_allclose(
+        one.intercept_, other.intercept_, rtol=0, atol=rtol * scale
+    )
+    np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=rtol)
+
+
+# Class weights
+
+
+@pytest.mark.parametrize("class_weight", [{0: 0.5, 1: 2, 2: 7.0}, {2: 3}, {}])
+@pytest.mark.parametrize("s", [None, S], ids=["unweighted", "weighted"])
+def test_class_weights_multiply_sample_weights(class_weight, s):
+    product = (1 if s is None else s) * np.array([class_weight.get(k, 1) for k in Y])
+    assert_same_model(
+        estimator(class_weight=class_weight).fit(X, Y, s),
+        estimator().fit(X, Y, product),
+    )
+
+
+@pytest.mark.parametrize("s", [None, S], ids=["unweighted", "weighted"])
+def test_balanced_weights_are_scikit_learns(s):
+    given = np.ones(len(X)) if s is None else s
+    by_class = compute_class_weight(
+        "balanced", classes=np.arange(3), y=Y, sample_weight=given
+    )
+    balanced = estimator(class_weight="balanced").fit(X, Y, s)
+    assert_same_model(balanced, estimator().fit(X, Y, given * by_class[Y]))
+    plain = estimator().fit(X, Y, s)
+    assert abs(balanced.intercept_ - plain.intercept_).max() > 0.01
+
+
+def test_balanced_classes_have_the_same_total_weight():
+    y = np.repeat([0, 1, 2, 3], [1, 5, 40, 2]).astype(np.int32)
+    weights = row_weights(None, 48, class_weight="balanced", y=y, classes=np.arange(4))
+    np.testing.assert_allclose(np.bincount(y, weights), 12, rtol=1e-12)
+
+
+def test_class_weights_go_by_the_label_whatever_its_kind():
+    expected = estimator(class_weight={0: 0.5, 2: 3}).fit(X, Y)
+    names = np.array(["egg", "ham", "spam"])
+    named = estimator(class_weight={"egg": 0.5, "spam": 3}).fit(X, names[Y])
+    assert_same_model(named, expected)
+    as_object = estimator(class_weight={"egg": 0.5, "spam": 3})
+    assert_same_model(as_object.fit(X, names[Y].astype(object)), expected)
+
+
+def test_soft_labels_have_the_mean_of_their_classes_weights():
+    by_class = np.array([0.5, 1, 3])
+    weighted = estimator(class_weight=dict(enumerate(by_class))).fit(X, SOFT, S)
+    assert_same_model(weighted, estimator().fit(X, SOFT, S * (SOFT @ by_class)))
+    counts = S @ SOFT
+    balanced = estimator(class_weight="balanced").fit(X, SOFT, S)
+    assert_same_model(balanced, estimator().fit(X, SOFT, S * (SOFT @ (1 / counts))))
+
+
+@pytest.mark.parametrize("class_weight", [{1: 5}, "balanced"])
+def test_partial_fit_weighs_classes_too(class_weight):
+    clf = estimator(class_weight=class_weight)
+    for _ in range(3):
+        clf.partial_fit(X, Y, classes=[0, 1, 2])
+    assert_same_model(clf, estimator(class_weight=class_weight).fit(X, Y))
+
+
+def test_a_class_missing_from_a_call_does_not_disturb_the_balance():
+    some = Y != 1
+    clf = estimator(class_weight="balanced", batch_size=1000)
+    clf.partial_fit(X[some], Y[some], classes=[0, 1, 2])
+    by_hand = estimator(batch_size=1000)
+    weights = 1 / np.bincount(Y[some])[Y[some]]
+    by_hand.partial_fit(X[some], Y[some], classes=[0, 1, 2], sample_weight=weights)
+    assert_same_model(clf, by_hand)
+
+
+def test_a_class_can_weigh_nothing():
+    without = Y != 1
+    clf = estimator(class_weight={1: 0}, batch_size=1000).fit(X, Y)
+    other = estimator(batch_size=1000).fit(X, Y, without)
+    assert_same_model(clf, other)
+    assert 1 not in clf.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "error", "message"),
+    [
+        ("even", ValueError, "class_weight must be a dict of class to weight, 'bal"),
+        ([1, 2, 3], TypeError, r"class_weight must be .* got \[1, 2, 3\]"),
+        ({0: -1.0}, ValueError, r"finite, non-negative weights; got \{0: -1\.0\}"),
+        ({1: np.nan}, ValueError, "class_weight must hold finite"),
+        ({1: np.inf}, ValueError, "class_weight must hold finite"),
+        ({7: 2.0}, ValueError, r"\[0, 1, 2\], are not in class_weight"),
+        ({"ham": 2.0}, ValueError, "are not in class_weight"),
+        ({0: 0, 1: 0, 2: 0}, ValueError, "class_weight and .* every row with weight 0"),
+    ],
+)
+def test_bad_class_weights_are_refused(class_weight, error, message):
+    with pytest.raises(error, match=message):
+        estimator(class_weight=class_weight).fit(X, Y)
+
+
+def test_weights_that_exclude_each_other_are_refused():
+    with pytest.raises(ValueError, match="leave every row with weight 0"):
+        estimator(class_weight={1: 0}).fit(X, Y, Y == 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    weights=st.lists(
+        st.just(0.0) | st.floats(1e-3, 1e3), min_size=1, max_size=20
+    ).filter(any),
+    factor=st.floats(1e-300, 1e300),
+)
+def test_weights_have_a_mean_of_one_whatever_their_scale(weights, factor):
+    weights = np.array(weights)
+    result = row_weights(weights * factor, len(weights))
+    np.testing.assert_allclose(result, weights / weights.mean(), rtol=1e-12)
+
+
+# Soft labels
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, bool])
+def test_one_hot_rows_are_hard_labels(n_classes, dtype):
+    y = Y % n_classes
+    hard = estimator().fit(X, y, S, X_val=X[:50], y_val=y[:50])
+    rows = np.eye(n_classes, dtype=dtype)[y]
+    soft = estimator().fit(X, rows, S, X_val=X[:50], y_val=rows[:50])
+    assert soft.classes_.tolist() == list(range(n_classes))
+    assert soft.coef_.shape == hard.coef_.shape
+    assert soft.coef_.dtype == np.float64
+    assert_same_model(soft, hard)
+    columns = ["accuracy", "val_loss", "val_accuracy"]
+    np.testing.assert_allclose(soft.history_[columns], hard.history_[columns])
+    np.testing.assert_array_equal(soft.predict(X), hard.predict(X))
+
+
+@pytest.mark.parametrize(
+    "wrap", [np.ndarray.tolist, pd.DataFrame, np.asfortranarray, lambda y: y * 1.00005]
+)
+def test_soft_labels_come_in_any_container(wrap):
+    soft = estimator().fit(X, wrap(SOFT))
+    assert soft.classes_.tolist() == [0, 1, 2]
+    assert_same_model(soft, estimator().fit(X, SOFT))
+
+
+@pytest.mark.parametrize(
+    "columns", [["egg", "ham", "spam"], ["b", "c", "a"], [7, 3, 5]]
+)
+def test_columns_of_a_frame_are_the_classes_in_their_order(columns):
+    clf = estimator().fit(X, pd.DataFrame(ONE_HOT, columns=columns))
+    assert clf.classes_.tolist() == columns
+    expected = estimator().fit(X, Y)
+    assert_same_model(clf, expected)
+    names = np.array(columns)
+    np.testing.assert_array_equal(clf.predict(X), names[expected.predict(X)])
+    score = expected.score(X, Y)
+    assert clf.score(X, names[Y]) == score
+    assert clf.score(X, ONE_HOT) == score
+    assert clf.score(X, pd.DataFrame(ONE_HOT, columns=columns)) == score
+
+
+def test_columns_of_a_polars_frame_are_the_classes():
+    frame = pl.DataFrame(ONE_HOT, schema=["spam", "egg", "ham"])
+    clf = estimator().fit(X, frame)
+    assert clf.classes_.tolist() == ["spam", "egg", "ham"]
+    assert clf.score(X, frame) == estimator().fit(X, Y).score(X, Y)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_step_on_soft_labels_is_that_of_the_mathematics(n_classes):
+    soft = SOFT[:, :n_classes] / SOFT[:, :n_classes].sum(axis=1, keepdims=True)
+    soft[:10] = 1 / n_classes
+    first, last = (
+        estimator(batch_size=1000, learning_rate=1.0, epochs=epochs).fit(X, soft, S)
+        for epochs in (1, 2)
+    )
+    logits = reference.logits(X, first.coef_, first.intercept_, n_classes)
+    p = reference.softmax(logits)
+    errors = (S / S.sum())[:, None] * (p - soft)
+    if n_classes == 2:
+        errors = errors[:, 1:]
+    np.testing.assert_allclose(last.coef_, first.coef_ - errors.T @ X, rtol=1e-10)
+    np.testing.assert_allclose(
+        last.intercept_, first.intercept_ - errors.sum(axis=0), rtol=1e-10
+    )
+    loss = S @ -(soft * np.log(p)).sum(axis=1) / S.sum()
+    assert last.loss_curve_[1] == pytest.approx(loss, rel=1e-12)
+    right = soft.argmax(axis=1) == p.argmax(axis=1)
+    sure = np.arange(len(X)) >= 10  # of a tie either class is the most probable
+    accuracy = last.history_.accuracy[2]
+    lowest, highest = S @ (right & sure) / S.sum(), S @ (right | ~sure) / S.sum()
+    assert lowest - 1e-12 <= accuracy <= highest + 1e-12
+
+
+def test_lbfgs_finds_the_optimum_of_soft_labels():
+    clf = estimator(optimizer="lbfgs", alpha=0.01, epochs=1000).fit(X, SOFT, S)
+    errors = (S / S.sum())[:, None] * (clf.predict_proba(X) - SOFT)
+    np.testing.assert_allclose(errors.T @ X, -0.01 * clf.coef_, atol=1e-8)
+    np.testing.assert_allclose(errors.sum(axis=0), 0, atol=1e-8)
+
+
+def test_distillation_brings_back_the_teacher():
+    teacher = estimator().fit(X, Y)
+    student = TFSoftmaxClassifier(optimizer="lbfgs", epochs=1000)
+    student.fit(X, teacher.predict_proba(X))
+    np.testing.assert_allclose(
+        student.predict_proba(X), teacher.predict_proba(X), atol=1e-6
+    )
+
+
+def test_score_takes_both_forms_and_weights():
+    clf = estimator().fit(X, Y)
+    expected = np.average(clf.predict(X) == Y, weights=S)
+    assert clf.score(X, Y, S) == pytest.approx(expected)
+    for soft in (ONE_HOT, SOFT.round(), ONE_HOT * 0.5 + 0.5 / 3, ONE_HOT.tolist()):
+        expected = np.average(clf.predict(X) == np.argmax(soft, axis=1), weights=S)
+        assert clf.score(X, soft, S) == pytest.approx(expected)
+
+
+def changed(row, values):
+    soft = SOFT.copy()
+    soft[row] = values
+    return soft
+
+
+@pytest.mark.parametrize(
+    ("soft", "message"),
+    [
+        (changed(17, [0.5, 0.5, 0.5]), r"sum of 1; row 17 is \[0\.5, 0\.5, 0\.5\]"),
+        (changed(2, [0, 0, 0]), r"row 2 is \[0\.0, 0\.0, 0\.0\]"),
+        (changed(3, [1.5, -0.5, 0]), r"none negative, .* row 3 is \[1\.5, -0\.5"),
+        (changed(4, [0.5, 0.499, 0]), "row 4"),
+        (changed(5, np.nan), "{name} contains NaN"),
+        (changed(6, [np.inf, 0, 0]), "{name} contains infinity"),
+        (ONE_HOT + ONE_HOT[::-1], "must hold the classes' probabilities"),
+    ],
+)
+@pytest.mark.parametrize("name", ["y", "y_val"])
+def test_rows_that_are_no_probabilities_are_refused_by_name(name, soft, message):
+    arguments = {"y": Y, "X_val": X, "y_val": Y} | {name: soft}
+    with pytest.raises(ValueError, match=message.format(name=name)) as refusal:
+        estimator().fit(X, **arguments)
+    assert re.search(rf"\b{name}\b", str(refusal.value))
+
+
+def test_soft_labels_must_have_a_column_for_each_class():
+    four = np.eye(4)[Y]
+    message = "has 4 columns of probabilities, but there are 3 classes"
+    with pytest.raises(ValueError, match=f"y_val {message}"):
+        estimator().fit(X, Y, X_val=X, y_val=four)
+    with pytest.raises(ValueError, match=f"y {message}"):
+        estimator().partial_fit(X, four, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[203, 2"):
+        estimator().fit(X, SOFT[:-1])
+    with pytest.raises(TypeError, match=r"[Ss]parse data was passed for y"):
+        estimator().fit(X, sparse.csr_array(SOFT))
+
+
+def test_the_classic_scripts_labels_fit_as_they_are():
+    data = load_mnist("test", one_hot=True)
+    pixels, labels = (data.data, data.target) if hasattr(data, "data") else data
+    clf = TFSoftmaxClassifier(rescale=1 / 255, learning_rate=0.1, random_state=0)
+    clf.fit(pixels, labels)
+    assert clf.classes_.tolist() == list(range(10))
+    assert clf.score(pixels, labels) == clf.score(pixels, labels.argmax(axis=1)) > 0.9
+
+
+# Held-out rows
+
+
+@pytest.mark.parametrize("y", [Y, ONE_HOT, SOFT], ids=["hard", "one-hot", "soft"])
+@pytest.mark.parametrize("y_val", [Y, ONE_HOT, SOFT], ids=["hard", "one-hot", "soft"])
+def test_either_form_of_labels_can_be_held_out(y, y_val):
+    clf = estimator().fit(X, y, X_val=X[:60], y_val=y_val[:60])
+    p = clf.predict_proba(X[:60])
+    soft = (np.eye(3)[y_val] if y_val.ndim == 1 else y_val)[:60]
+    losses = -(soft * np.log(p)).sum(axis=1)
+    assert clf.history_.val_loss[3] == pytest.approx(losses.mean(), rel=1e-12)
+    expected = (p.argmax(axis=1) == soft.argmax(axis=1)).mean()
+    assert clf.history_.val_accuracy[3] == pytest.approx(expected)
+
+
+def test_held_out_weights_make_a_weighted_mean():
+    X_val, y_val, s = X[:60], Y[:60], S[:60]
+    clf = estimator().fit(X, Y, X_val=X_val, y_val=y_val, sample_weight_val=s)
+    losses = reference.cross_entropy(X_val, y_val, clf.coef_, clf.intercept_, 3)
+    history = clf.history_
+    assert history.val_loss[3] == pytest.approx(np.average(losses, weights=s))
+    right = clf.predict(X_val) == y_val
+    assert history.val_accuracy[3] == pytest.approx(np.average(right, weights=s))
+    assert history.val_loss[3] != pytest.approx(losses.mean(), rel=1e-3)
+    plain = estimator().fit(X, Y)
+    np.testing.assert_array_equal(clf.coef_, plain.coef_)
+
+
+def test_class_weights_do_not_weigh_held_out_rows():
+    clf = estimator(class_weight={0: 9}).fit(X, Y, X_val=X, y_val=Y)
+    losses = reference.cross_entropy(X, Y, clf.coef_, clf.intercept_, 3)
+    assert clf.history_.val_loss[3] == pytest.approx(losses.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(60), "sample_weight_val must not be zero for all rows"),
+        (-S[:60], "sample_weight_val must not be negative; got -"),
+        (S[:59], r"sample_weight_val must have a weight .* 60 rows.* shape \(59,\)"),
+        (np.where(S[:60] > 2, np.nan, 1), "sample_weight_val contains NaN"),
+        (np.where(S[:60] > 2, np.inf, 1), "sample_weight_val contains infinity"),
+    ],
+)
+def test_bad_held_out_weights_are_refused_by_name(weights, message):
+    with pytest.raises(ValueError, match=message):
+        estimator().fit(X, Y, X_val=X[:60], y_val=Y[:60], sample_weight_val=weights)
+
+
+def test_held_out_weights_need_held_out_rows():
+    with pytest.raises(ValueError, match="X_val and y_val go together; got no X_val"):
+        estimator().fit(X, Y, sample_weight_val=S)
+
+
+def test_held_out_rows_and_labels_must_be_as_many():
+    for y_val in (Y[:59], ONE_HOT[:59]):
+        with pytest.raises(ValueError, match=r"numbers of samples: \[60, 59\]"):
+            estimator().fit(X, Y, X_val=X[:60], y_val=y_val)
+
+
+# Classes and their numbers
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array(["a", 1, "b"], object),
+        pd.Series(["a", 1.5, "b"]),
+        np.array([b"a", "b", "c"], object),
+    ],
+)
+def test_labels_of_mixed_kinds_are_refused(y):
+    with pytest.raises(TypeError, match=r"^y must hold labels of one kind\. "):
+        classes_of(y)
+
+
+def test_labels_of_another_kind_than_the_classes_are_refused():
+    clf = estimator().fit(X, Y)
+    names = np.array(["a", "b", "c"], object)
+    message = r"y_val has labels that are not among the classes \[0, 1, 2\]: \['a'"
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, Y, X_val=X[:3], y_val=names)
+    for y in (names, names.astype(str)):
+        with pytest.raises(ValueError, match=r"y has labels .*: \['a', 'b', 'c'\]"):
+            encode(y, np.arange(3))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    classes=st.lists(st.integers(-50, 50), min_size=2, max_size=8, unique=True),
+    data=st.data(),
+)
+def test_codes_are_places_among_the_classes_in_any_order(classes, data):
+    codes = data.draw(st.lists(st.integers(0, len(classes) - 1), max_size=20))
+    for named in (np.array(classes), np.array([f"class {k}" for k in classes])):
+        result = encode(named[np.array(codes, dtype=int)], named)
+        assert result.dtype == np.int32
+        assert result.tolist() == codes
+
+
+@pytest.mark.parametrize("label", [-1, 3, 8, 100])
+def test_labels_below_between_and_above_the_classes_are_refused(label):
+    with pytest.raises(ValueError, match=rf"classes \[7, 2, 5\]: \[{label}\]\."):
+        encode([5, label, 2, label], np.array([7, 2, 5]))
+
+
+def test_many_unseen_labels_are_abridged():
+    with pytest.raises(ValueError, match=r"\.\.\.") as refusal:
+        encode(np.arange(10_000), np.array([0, 1]))
+    assert len(str(refusal.value)) < 200
+
+
+def test_labels_are_soft_from_two_columns_on():
+    assert is_soft(ONE_HOT)
+    assert is_soft(ONE_HOT.tolist())
+    assert is_soft(pd.DataFrame(ONE_HOT))
+    for y in (Y, Y[:, None], Y.tolist(), [[1], [2, 3]], pd.Series(Y), None, 5):
+        assert not is_soft(y)
+
+
+def test_hard_labels_are_the_most_probable_classes():
+    classes = np.array(["b", "a", "c"])
+    np.testing.assert_array_equal(hard_labels(ONE_HOT, classes), classes[Y])
+    assert hard_labels(Y, classes) is Y

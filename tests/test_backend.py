@@ -166,6 +166,40 @@ def test_only_tensorflows_own_lines_are_chatter(line, is_chatter):
     assert bool(_START_UP_CHATTER.match(line)) is is_chatter
 
 
+def test_a_tensorflow_that_breaks_otherwise_is_reported_alike():
+    """A mismatch of protobuf's versions, for one, is a TypeError."""
+    broken = NO_TENSORFLOW.replace(
+        "ModuleNotFoundError(\"No module named 'tensorflow'\", name=name)",
+        "TypeError('Descriptors cannot be created directly.')",
+    )
+    last_line = run(broken, FIT).stderr.strip().splitlines()[-1]
+    assert last_line.startswith("ImportError: TFSoftmaxClassifier needs TensorFlow")
+    assert "Descriptors cannot be created directly." in last_line
+
+
+def test_threads_that_fit_first_leave_standard_error_as_it_was():
+    result = run(
+        """
+        import os, threading
+        from tfsoftmax import backend
+        before = os.fstat(2).st_ino
+        barrier = threading.Barrier(4)
+
+        def load():
+            barrier.wait()
+            backend.load_program()
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert os.fstat(2).st_ino == before
+        """
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_program_without_standard_error_can_fit():
     result = run("import os; os.close(2)\n", FIT, "print('fitted')")
     assert result.stdout == "fitted\n"

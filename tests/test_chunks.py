@@ -608,3 +608,13 @@ def test_an_error_in_gathering_reaches_the_consumer(n_samples, torn, ordered):
             np.concatenate(received), numbered(n_samples)[: 8 * len(received)]
         )
     assert not threads()
+
+
+def test_a_tile_of_wide_rows_stays_small():
+    """Memory is bounded by a chunk also where a batch is not."""
+    row_bytes = 400_000
+    for batch_size, n_samples in ((1000, 5000), (10**6, 10**6), (100, 10**6)):
+        layout = Layout.of(batch_size, n_samples, row_bytes)
+        assert layout.tile * row_bytes <= chunks.MAX_TILE_BYTES
+        assert layout.tiles_per_batch * layout.tile >= min(batch_size, n_samples)
+    assert Layout.of(100, 1000, 10 * chunks.MAX_TILE_BYTES).tile == 1

@@ -245,6 +245,22 @@ def test_silence_is_the_default(digits, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_verbose_counts_on_in_a_warm_start(digits, capsys):
+    X, y = digits
+    clf = fast(verbose=1, epochs=2, warm_start=True).fit(X, y).fit(X, y)
+    clf.partial_fit(X, y)
+    starts = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert starts == ["Epoch 1/2", "Epoch 2/2", "Epoch 3/4", "Epoch 4/4", "Epoch 5"]
+
+
+def test_numpy_numbers_are_parameters_like_any_other(digits, fitted):
+    X, y = digits
+    clf = fast(
+        batch_size=np.int8(100), epochs=np.uint8(3), learning_rate=np.float32(0.5)
+    )
+    np.testing.assert_array_equal(clf.fit(X, y).coef_, fitted.coef_)
+
+
 def test_a_pickle_goes_on_to_the_bit(digits):
     X, y = digits
     straight = fast(epochs=2).fit(X, y)

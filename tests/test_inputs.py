@@ -437,3 +437,30 @@ def test_hard_labels_are_the_most_probable_classes():
     classes = np.array(["b", "a", "c"])
     np.testing.assert_array_equal(hard_labels(ONE_HOT, classes), classes[Y])
     assert hard_labels(Y, classes) is Y
+
+
+def test_huge_class_weights_do_not_overflow():
+    X, y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) // 10
+    clf = TFSoftmaxClassifier(30, 1.0, random_state=0)
+    plain = clf.fit(X, y).coef_
+    clf.set_params(class_weight={0: 1e308, 1: 1e308})
+    np.testing.assert_allclose(clf.fit(X, y).coef_, plain, rtol=1e-12)
+
+
+def test_held_out_rows_are_not_weighted_by_class():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    y = (X[:, 0] > 1).astype(int)
+    clf = TFSoftmaxClassifier(
+        learning_rate=0.5, class_weight="balanced", early_stopping=True, random_state=0
+    ).fit(X, y)
+    n_held_out = round(1 / np.diff(np.unique(clf.history_.val_accuracy)).min())
+    accuracies = clf.history_.val_accuracy * n_held_out
+    np.testing.assert_allclose(accuracies, accuracies.round(), atol=1e-6)
+
+
+def test_a_number_is_a_weight_for_every_row():
+    X, y = np.arange(20.0).reshape(10, 2) / 20, np.arange(10) % 2
+    clf = TFSoftmaxClassifier(learning_rate=1, random_state=0)
+    plain = clf.fit(X, y).coef_
+    np.testing.assert_array_equal(clf.fit(X, y, sample_weight=2.0).coef_, plain)

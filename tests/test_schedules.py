@@ -256,3 +256,17 @@ def test_a_fraction_held_out_is_not_trained_on(problem):
     assert loss.val_loss.notna().all()
     other = clf.set_params(random_state=1).fit(X, y).history_
     assert (loss.val_loss != other.val_loss).all()
+
+
+def test_progress_starts_over_when_something_else_is_watched():
+    """A loss says nothing beside the negated accuracies of a former fit."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    y = (X @ rng.normal(size=(4, 3))).argmax(axis=1)
+    clf = TFSoftmaxClassifier(
+        early_stopping=True, warm_start=True, learning_rate=0.5, random_state=0
+    ).fit(X, y)
+    clf.set_params(early_stopping=False, tol=1e-9, n_iter_no_change=3, epochs=8)
+    with pytest.warns(ConvergenceWarning, match="not converged to tol=1e-09"):
+        clf.fit(X, y)
+    assert clf.n_iter_ == 18

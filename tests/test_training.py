@@ -169,14 +169,30 @@ def test_the_order_of_rows_is_the_generators_permutation():
     np.testing.assert_array_equal(_order(12_345, np.random.RandomState(5)), expected)
 
 
-def test_a_random_state_instance_is_used_and_goes_on(digits):
+def test_a_random_state_instance_gives_a_new_seed_to_each_fit(digits):
     X, y = digits
-    generator = np.random.RandomState(3)
-    first = TFSoftmaxClassifier(random_state=generator).fit(X, y)
-    second = TFSoftmaxClassifier(random_state=generator).fit(X, y)
-    expected = TFSoftmaxClassifier(random_state=3).fit(X, y)
-    np.testing.assert_array_equal(first.coef_, expected.coef_)
-    assert (first.coef_ != second.coef_).any()
+
+    def two_fits():
+        clf = TFSoftmaxClassifier(random_state=np.random.RandomState(3))
+        return clf.fit(X, y).coef_, clf.fit(X, y).coef_
+
+    first, second = two_fits()
+    assert (first != second).any()
+    np.testing.assert_array_equal(two_fits(), (first, second))
+
+
+def test_numpys_global_generator_gives_the_seed_and_is_not_taken_back(digits):
+    X, y = digits
+    np.random.seed(5)
+    coef = TFSoftmaxClassifier(epochs=1).fit(X, y).coef_
+    after = np.random.rand()
+    np.random.seed(5)
+    np.testing.assert_array_equal(TFSoftmaxClassifier(epochs=1).fit(X, y).coef_, coef)
+    assert np.random.rand() == after
+    np.random.seed(5)
+    with pytest.raises(ValueError, match="non-finite"):
+        TFSoftmaxClassifier(epochs=1).fit(X * 1e300, y)
+    assert np.random.rand() == after
 
 
 @settings(max_examples=25, deadline=None)

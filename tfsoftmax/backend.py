@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -27,6 +28,11 @@ _START_UP_CHATTER = re.compile(
 )
 
 
+# Two threads must not both redirect standard error: the second would restore the first
+# one's file. Imports that load nothing take the lock in no time.
+_loading = threading.Lock()
+
+
 def load_program() -> ModuleType:
     """Import :mod:`tfsoftmax.program`, and with it TensorFlow.
 
@@ -35,17 +41,18 @@ def load_program() -> ModuleType:
     ImportError
         If TensorFlow is not installed or does not import; it says what to do.
     """
-    try:
-        if "tfsoftmax.program" in sys.modules or _user_sees_logs():
-            return _start()
-        with _stderr_without_chatter():
-            return _start()
-    except ImportError as error:
-        raise ImportError(
-            "TFSoftmaxClassifier needs TensorFlow to fit, and it could not be "
-            f"imported: {error}. Install it with 'pip install tensorflow'. A fitted "
-            "classifier predicts without it."
-        ) from error
+    with _loading:
+        try:
+            if "tfsoftmax.program" in sys.modules or _user_sees_logs():
+                return _start()
+            with _stderr_without_chatter():
+                return _start()
+        except Exception as error:  # a broken TensorFlow may raise anything
+            raise ImportError(
+                "TFSoftmaxClassifier needs TensorFlow to fit, and it could not be "
+                f"imported: {error}. Install it with 'pip install tensorflow', and "
+                "start Python anew. A fitted classifier predicts without it."
+            ) from error
 
 
 def _start() -> ModuleType:

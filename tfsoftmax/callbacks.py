@@ -62,12 +62,15 @@ class FitTask:
         The estimator being fitted.
     n_epochs : int
         How many epochs there will be at most.
-    **data
-        X, y and metadata, for the callbacks that want them.
+    X, y, sample_weight
+        The arguments of fit, for the callbacks that want them.
     """
 
-    def __init__(self, estimator: Any, n_epochs: int, **data: Any) -> None:
-        self._arguments = {"estimator": estimator, **data}
+    def __init__(
+        self, estimator: Any, n_epochs: int, X: Any, y: Any, sample_weight: Any
+    ) -> None:
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._context: Any = None
         if SUPPORTED:
             self._context = estimator._init_callback_context(max_subtasks=n_epochs)

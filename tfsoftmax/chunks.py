@@ -24,8 +24,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-# Rows in one matrix product at most. A larger batch is added up from several.
+# Rows in one matrix product at most, and their bytes. A larger batch is added up from
+# several.
 MAX_TILE = 1024
+MAX_TILE_BYTES = 32 << 20
 # With fewer rows than this, empty slots cost less than a program of its own would.
 MIN_TILE = 256
 # A chunk is as many tiles as fit both limits. Two chunks of 8 MB stay within the
@@ -53,11 +55,12 @@ class Layout:
         so they depend on `n_samples` as little as can be: only where all rows
         are one batch, and then by powers of two.
         """
+        max_tile = max(1, min(MAX_TILE, MAX_TILE_BYTES // row_bytes))
         if n_samples <= batch_size:
             next_power_of_two = 1 << (n_samples - 1).bit_length()
-            tile = min(batch_size, max(MIN_TILE, next_power_of_two), MAX_TILE)
+            tile = min(batch_size, max(MIN_TILE, next_power_of_two), max_tile)
         else:
-            tile = math.ceil(batch_size / math.ceil(batch_size / MAX_TILE))
+            tile = math.ceil(batch_size / math.ceil(batch_size / max_tile))
         fitting = min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES // row_bytes)
         return cls(min(batch_size, n_samples), tile, max(1, fitting // tile))
 

@@ -8,6 +8,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -142,9 +143,10 @@ class TFSoftmaxClassifier(
         Whether each epoch takes the rows in a new random order, or as they stand.
 
     random_state : int, RandomState instance or None, default=None
-        Where the order of rows, and with `early_stopping` what is held out, comes
-        from; nothing else is random. Pass an int for the same result, to the bit, in
-        every call and every process.
+        The seed, or what gives a seed, of the generator from which the order of
+        rows comes and, with `early_stopping`, what is held out; nothing else is
+        random. Pass an int for the same result, to the bit, in every call and every
+        process.
 
     early_stopping : bool, default=False
         Whether to watch the accuracy on held-out rows, stop when it has stalled, and
@@ -194,7 +196,7 @@ class TFSoftmaxClassifier(
         Their names, where X had names that are all strings.
 
     n_iter_ : int
-        The number of epochs trained.
+        The number of epochs trained, those before a warm start included.
 
     loss_curve_ : list of float
         The mean cross-entropy in each epoch, without the penalty.
@@ -345,10 +347,12 @@ class TFSoftmaxClassifier(
         rows = self._validate_rows(X, y, sample_weight, former=former)
         held_out = self._validate_held_out(X_val, y_val, sample_weight_val)
         if former is None:
-            self._random_state = check_random_state(self.random_state)
+            draws = self.optimizer != "lbfgs"  # which leaves the user's generator alone
+            self._random_state = _generator(self.random_state if draws else 0)
         if self.early_stopping and held_out is None:
-            rows, held_out = self._hold_out(rows, goes_on=former is not None)
-        watch = _Watch(self, X, y, sample_weight)
+            rows, held_out = self._hold_out(rows, sample_weight, former)
+        n_epochs = self.epochs + (former.n_epochs if former else 0)
+        watch = _Watch(self, n_epochs, FitTask(self, self.epochs, X, y, sample_weight))
         train = lbfgs.train if self.optimizer == "lbfgs" else training.train
         record = train(
             rows,
@@ -411,14 +415,14 @@ class TFSoftmaxClassifier(
         expected = self._classes_to_expect(classes, y, former)
         rows = self._validate_rows(X, y, sample_weight, former=former, classes=expected)
         if former is None:
-            self._random_state = check_random_state(self.random_state)
+            self._random_state = _generator(self.random_state)
         self._store(
             training.train(
                 rows,
                 len(self.classes_),
                 self._settings(early_stopping=False),
                 self._random_state,
-                watch=_Watch(self),
+                watch=_Watch(self, self.epochs),
                 former=former,
                 n_epochs=1,
             )
@@ -493,12 +497,20 @@ class TFSoftmaxClassifier(
         )
         return Rows(X_val, codes, weights)
 
-    def _hold_out(self, rows: Rows, *, goes_on: bool) -> tuple[Rows, Rows]:
-        """Hold out rows for early stopping; the same ones in a fit that goes on."""
-        if not goes_on or not hasattr(self, "_hold_out_seed"):
+    def _hold_out(
+        self, rows: Rows, sample_weight: ArrayLike | None, former: Record | None
+    ) -> tuple[Rows, Rows]:
+        """Hold out rows for early stopping; the same ones in a fit that goes on.
+
+        They are weighted as X_val is, by sample weights and not by class weights.
+        """
+        if former is None or not hasattr(self, "_hold_out_seed"):
             self._hold_out_seed = self._random_state.randint(2**31)
         key = np.random.RandomState(self._hold_out_seed)
-        return hold_out(rows, self.validation_fraction, key)
+        plain = dataclasses.replace(rows, weights=row_weights(sample_weight, len(rows)))
+        kept, held_out = hold_out(plain, float(self.validation_fraction), key)
+        assert kept.index is not None
+        return rows.take(kept.index), held_out
 
     def _validate_data(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         if is_soft(y):
@@ -524,9 +536,15 @@ class TFSoftmaxClassifier(
         )
 
     def _settings(self, **changes: Any) -> Settings:
-        names = (field.name for field in dataclasses.fields(Settings))
-        own = {name: getattr(self, name) for name in names}
+        """Gather the settings, as plain Python numbers, which don't overflow."""
+        casts = {"int": int, "float": float, "bool": bool, "str": str}
+        own: dict[str, Any] = {
+            field.name: casts[str(field.type)](getattr(self, field.name))
+            for field in dataclasses.fields(Settings)
+            if field.name not in ("rescale", "tol")
+        }
         own["rescale"] = 1.0 if self.rescale is None else float(self.rescale)
+        own["tol"] = None if self.tol is None else float(self.tol)
         return Settings(**own | changes)
 
     def _store(self, record: Record) -> None:
@@ -555,12 +573,18 @@ class TFSoftmaxClassifier(
         # An epoch of a single step has no loss after an update to go by.
         one_step = n_rows <= self.batch_size and self.n_iter_ == 1
         if last >= untrained * (1 - 1e-6) and not one_step:
+            if self.optimizer == "lbfgs":
+                cause, cure = "alpha or tol is too large", "lower them"
+            else:
+                cause = (
+                    f"the learning rate ({self.learning_rate}) and the scale of the "
+                    "features don't fit, or alpha is too large"
+                )
+                cure = "change learning_rate"
             warnings.warn(
                 f"The last epoch's loss, {last:.4g}, is no better than an untrained "
-                f"model's, {untrained:.4g}: the learning rate ({self.learning_rate}) "
-                "and the scale of the features don't fit, or alpha is too large. Scale "
-                "the features (rescale=1/255 for raw pixels, or a StandardScaler) or "
-                "change learning_rate.",
+                f"model's, {untrained:.4g}: {cause}. Scale the features (rescale=1/255 "
+                f"for raw pixels, or a StandardScaler) or {cure}.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -574,16 +598,24 @@ class TFSoftmaxClassifier(
             )
 
 
+def _generator(random_state: Any) -> np.random.RandomState:
+    """Make a generator of one's own, to go on with and to take back.
+
+    An int is its seed; a RandomState, or NumPy's global one for None, gives the seed.
+    """
+    if isinstance(random_state, Integral):
+        return np.random.RandomState(int(random_state))
+    seed = check_random_state(random_state).randint(0, 2**32, 4, dtype=np.int64)
+    return np.random.RandomState(seed)
+
+
 class _Watch:
     """Prints the epochs of a fit, and tells the callbacks of them."""
 
-    def __init__(self, clf: TFSoftmaxClassifier, *data: Any) -> None:
-        self._clf = clf
-        self._task: FitTask | None = None
-        if data:
-            X, y, sample_weight = data
-            metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-            self._task = FitTask(clf, clf.epochs, X=X, y=y, metadata=metadata)
+    def __init__(
+        self, clf: TFSoftmaxClassifier, n_epochs: int, task: FitTask | None = None
+    ) -> None:
+        self._clf, self._n_epochs, self._task = clf, n_epochs, task
 
     def before_epoch(self) -> None:
         if self._task:
@@ -608,5 +640,5 @@ class _Watch:
     def _print(self, epoch: int, entry: Entry) -> None:
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         values = "  ".join(f"{n} {entry[n]:.4f}" for n in names if n in entry)
-        epochs = self._clf.epochs
-        print(f"Epoch {epoch:{len(str(epochs))}}/{epochs}  {values}")
+        of = f"/{self._n_epochs}" if epoch <= self._n_epochs else ""
+        print(f"Epoch {epoch:{len(str(self._n_epochs))}}{of}  {values}")

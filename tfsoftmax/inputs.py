@@ -122,7 +122,10 @@ def row_weights(
             raise ValueError(
                 "class_weight and sample_weight leave every row with weight 0."
             )
-    return None if weights is None else weights * (n_samples / weights.sum())
+    if weights is None:
+        return None
+    weights = weights / weights.max()  # so that huge ones don't overflow in the sum
+    return weights * (n_samples / weights.sum())  # type: ignore[no-any-return]
 
 
 def _columns(y: Any) -> list[Any] | None:
@@ -161,6 +164,8 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
 def _check_weights(
     sample_weight: ArrayLike, n_samples: int, name: str
 ) -> NDArray[np.float64]:
+    if np.isscalar(sample_weight):
+        sample_weight = np.full(n_samples, sample_weight)
     weights = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name=name
     )

@@ -28,6 +28,8 @@ class Progress:
         Rows trained on, each epoch counted.
     cuts : int
         How often the adaptive schedule has cut the rate.
+    watched : {"loss", "val_accuracy"}
+        What progress is judged by.
     best : float
         The lowest score so far: the training loss, or minus the held-out accuracy.
     stale : int
@@ -37,8 +39,15 @@ class Progress:
     epochs: int = 0
     n_seen: int = 0
     cuts: int = 0
+    watched: str = "loss"
     best: float = math.inf
     stale: int = 0
+
+    def watching(self, name: str) -> Progress:
+        """Judge progress by this from now on; one score says nothing of another."""
+        if name == self.watched:
+            return self
+        return replace(self, watched=name, best=math.inf, stale=0)
 
     def after_epoch(self, n_rows: int, score: float, settings: Settings) -> Progress:
         """Count an epoch of so many rows that ended with this score.

@@ -150,7 +150,9 @@ def train(
     """
     training, measuring = passes(rows, held_out, n_classes, settings, former)
     start = training.start(*((former.V, former.slots) if former else ()))
-    run = _Run(start, start, former.progress if former else Progress())
+    progress = former.progress if former else Progress()
+    watched = "val_accuracy" if settings.early_stopping else "loss"
+    run = _Run(start, start, progress.watching(watched))
     before = former.history if former else {}
     first = former.n_epochs + 1 if former else 1
     entries: list[Entry] = []

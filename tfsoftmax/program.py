@@ -294,9 +294,9 @@ def _evaluate(
 ) -> Tensor:
     def step(i: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
         i += 1
-        x, target, w = _tile(shape, rescale, X, y, weights, i)
+        x, target, labels, w = _tile(shape, rescale, X, y, weights, i)
         z = _logits(shape, V, x)
-        return i, sums.write(i, _row_sums(z, _logsumexp(z), target, w))
+        return i, sums.write(i, _row_sums(z, _logsumexp(z), target, labels, w))
 
     _, sums = tf.while_loop(
         lambda i, *_: i < n_tiles - 1, step, (tf.constant(-1), _empty_sums(shape))
@@ -314,17 +314,21 @@ def _gradient(
     i: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Compute Σ w ∂CE/∂V over tile i, of shape (M, R, D), and its row sums."""
-    x, target, w = _tile(shape, rescale, X, y, weights, i)
+    x, target, labels, w = _tile(shape, rescale, X, y, weights, i)
     z = _logits(shape, V, x)
     log_normalizer = _logsumexp(z)
     errors = (tf.exp(z - log_normalizer) - target) * w
-    return _product(shape, errors, x), _row_sums(z, log_normalizer, target, w)
+    return _product(shape, errors, x), _row_sums(z, log_normalizer, target, labels, w)
 
 
 def _tile(
     shape: Shape, rescale: Tensor, X: Tensor, y: Tensor, weights: Tensor, i: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut tile i out of the chunk: x̃ (tile, D), targets (K, tile), weights (tile,)."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cut tile i out of the chunk.
+
+    It has x̃ (tile, D), the targets t (K, tile), the labels, which are the first of the
+    most probable classes, and the weights (tile,).
+    """
     start = i * shape.tile
     x = tf.slice(X, [start, 0], [shape.tile, shape.n_features])
     x = tf.cast(x, shape.precision) * rescale
@@ -332,12 +336,12 @@ def _tile(
         x = tf.concat([x, tf.ones((shape.tile, 1), shape.precision)], axis=1)
     if shape.soft_labels:
         target = tf.transpose(tf.slice(y, [start, 0], [shape.tile, shape.n_classes]))
+        labels = _argmax(target[None])[0]
     else:
-        is_class = tf.range(shape.n_classes)[:, None] == tf.slice(
-            y, [start], [shape.tile]
-        )
+        labels = tf.slice(y, [start], [shape.tile])
+        is_class = tf.equal(tf.range(shape.n_classes)[:, None], labels)
         target = tf.cast(is_class, shape.precision)
-    return x, target, tf.slice(weights, [start], [shape.tile])
+    return x, target, labels, tf.slice(weights, [start], [shape.tile])
 
 
 def _logits(shape: Shape, V: Tensor, x: Tensor) -> Tensor:
@@ -365,10 +369,12 @@ def _logsumexp(z: Tensor) -> Tensor:
     return largest + tf.math.log(total)
 
 
-def _row_sums(z: Tensor, log_normalizer: Tensor, target: Tensor, w: Tensor) -> Tensor:
+def _row_sums(
+    z: Tensor, log_normalizer: Tensor, target: Tensor, labels: Tensor, w: Tensor
+) -> Tensor:
     """Compute w·CE and w·[predicted = y] of each row, of shape (2, M, tile)."""
     cross_entropy = log_normalizer[:, 0] - tf.reduce_sum(target * z, axis=1)
-    correct = tf.cast(tf.equal(_argmax(z), _argmax(target[None])), w.dtype)
+    correct = tf.cast(tf.equal(_argmax(z), labels), w.dtype)
     return tf.stack([w * cross_entropy, w * correct])
 
 

@@ -288,7 +288,7 @@ def _gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], N
         out[...] = X[rows]
 
     def unpack(rows: Any, out: NDArray[Any]) -> None:
-        out[...] = X[rows].toarray()
+        X[rows].astype(out.dtype).toarray(out=out)
 
     if sparse.issparse(X):
         return unpack

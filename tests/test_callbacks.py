@@ -17,20 +17,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tfsoftmax
+from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier, callbacks, chunks
 
 callback = pytest.importorskip("sklearn.callback")
 pytestmark = pytest.mark.skipif(
     not callbacks.SUPPORTED, reason="this scikit-learn's callbacks are not known"
 )
-
-
-def problem(n_samples=203, n_features=5, n_classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_samples, n_features))
-    scores = X @ rng.normal(size=(n_features, n_classes))
-    y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    return X, y, rng.uniform(0.1, 3.0, n_samples)
 
 
 X, Y, S = problem()

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier, chunks
 from tfsoftmax.parameters import OPTIMIZERS, SCHEDULES
 
@@ -17,14 +18,6 @@ BY_EPOCHS = [name for name in OPTIMIZERS if name != "lbfgs"]
 RATES = dict.fromkeys(BY_EPOCHS, 0.1) | {"adam": 0.02}
 # Warm starts go on with a schedule, but for a cosine, which starts over.
 UNENDING = [name for name in SCHEDULES if name != "cosine"]
-
-
-def problem(n_samples=203, n_features=5, n_classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_samples, n_features))
-    scores = X @ rng.normal(size=(n_features, n_classes))
-    y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    return X, y, rng.uniform(0.1, 3.0, n_samples)
 
 
 X, Y, S = problem()

@@ -14,18 +14,10 @@ from scipy import sparse
 from sklearn.utils import compute_class_weight
 
 from tests import reference
+from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.datasets import load_mnist
 from tfsoftmax.inputs import classes_of, encode, hard_labels, is_soft, row_weights
-
-
-def problem(n_samples=203, n_features=5, n_classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_samples, n_features))
-    scores = X @ rng.normal(size=(n_features, n_classes))
-    y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    return X, y, rng.uniform(0.1, 3.0, n_samples)
-
 
 X, Y, S = problem()
 ONE_HOT = np.eye(3)[Y]

@@ -233,31 +233,22 @@ def _train(
         return rule.update(V, G + l2 * penalized * V, slots, hyper)
 
     def step(
-        i: Tensor, V: Tensor, slots: Slots, gradient: Tensor, sums: Tensor
-    ) -> tuple[Tensor, ...]:
-        # The counter starts at −1 and goes up first, so that all else depends on
-        # it: XLA's CPU runtime runs a loop body that is one chain of operations
-        # in order, and hands any other, at 20 µs a step, to its thread pool.
-        i += 1
+        i: Tensor, V: Tensor, slots: Slots, gradient: Tensor
+    ) -> tuple[tuple[Any, ...], Tensor]:
         G, row_sums = _gradient(shape, V, rescale, X, y, weights, i)
-        sums = sums.write(i, row_sums)
         if not shape.batch_spans_tiles:
             V, slots = update(V, G, slots)
-            return i, V, slots, gradient, sums
+            return (V, slots, gradient), row_sums
         gradient += G
         closes = closes_batch[i]
         stepped = update(V, gradient, slots)
         V, slots = tf.nest.map_structure(
             lambda new, old: tf.where(closes, new, old), stepped, (V, slots)
         )
-        return i, V, slots, tf.where(closes, tf.zeros_like(G), gradient), sums
+        return (V, slots, tf.where(closes, tf.zeros_like(G), gradient)), row_sums
 
-    _, V, slots, gradient, sums = tf.while_loop(
-        lambda i, *_: i < n_tiles - 1,
-        step,
-        (tf.constant(-1), V, slots, gradient, _empty_sums(shape)),
-    )
-    return V, slots, gradient, tf.reduce_sum(sums.stack(), axis=-1)
+    (V, slots, gradient), sums = _over_tiles(shape, n_tiles, step, (V, slots, gradient))
+    return V, slots, gradient, sums
 
 
 def _accumulate(
@@ -270,17 +261,12 @@ def _accumulate(
     weights: Tensor,
     n_tiles: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    def step(i: Tensor, gradient: Tensor, sums: Tensor) -> tuple[Tensor, ...]:
-        i += 1
+    def step(i: Tensor, gradient: Tensor) -> tuple[tuple[Any, ...], Tensor]:
         G, row_sums = _gradient(shape, V, rescale, X, y, weights, i)
-        return i, gradient + G, sums.write(i, row_sums)
+        return (gradient + G,), row_sums
 
-    _, gradient, sums = tf.while_loop(
-        lambda i, *_: i < n_tiles - 1,
-        step,
-        (tf.constant(-1), gradient, _empty_sums(shape)),
-    )
-    return gradient, tf.reduce_sum(sums.stack(), axis=-1)
+    (gradient,), sums = _over_tiles(shape, n_tiles, step, (gradient,))
+    return gradient, sums
 
 
 def _evaluate(
@@ -292,16 +278,41 @@ def _evaluate(
     weights: Tensor,
     n_tiles: Tensor,
 ) -> Tensor:
-    def step(i: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
-        i += 1
+    def step(i: Tensor) -> tuple[tuple[Any, ...], Tensor]:
         x, target, labels, w = _tile(shape, rescale, X, y, weights, i)
         z = _logits(shape, V, x)
-        return i, sums.write(i, _row_sums(z, _logsumexp(z), target, labels, w))
+        return (), _row_sums(z, _logsumexp(z), target, labels, w)
 
-    _, sums = tf.while_loop(
-        lambda i, *_: i < n_tiles - 1, step, (tf.constant(-1), _empty_sums(shape))
+    return _over_tiles(shape, n_tiles, step, ())[1]
+
+
+def _over_tiles(
+    shape: Shape,
+    n_tiles: Tensor,
+    step: Callable[..., tuple[tuple[Any, ...], Tensor]],
+    carried: tuple[Any, ...],
+) -> tuple[tuple[Any, ...], Tensor]:
+    """Loop over the tiles in use: what is carried at the end, and each tile's sums.
+
+    A step takes the tile's number and what is carried, and gives what to carry on
+    and the row sums (2, M, tile).
+    """
+
+    def body(i: Tensor, *state: Any) -> tuple[Any, ...]:
+        # The counter starts at −1 and goes up first, so that all else depends on
+        # it: XLA's CPU runtime runs a loop body that is one chain of operations
+        # in order, and hands any other, at 20 µs a step, to its thread pool.
+        i += 1
+        *carried, sums = state
+        carried_on, row_sums = step(i, *carried)
+        return i, *carried_on, sums.write(i, row_sums)
+
+    _, *carried_on, sums = tf.while_loop(
+        lambda i, *_: i < n_tiles - 1,
+        body,
+        (tf.constant(-1), *carried, _empty_sums(shape)),
     )
-    return tf.reduce_sum(sums.stack(), axis=-1)
+    return tuple(carried_on), tf.reduce_sum(sums.stack(), axis=-1)
 
 
 def _gradient(

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tfsoftmax import chunks
-from tfsoftmax.chunks import ALIGNMENT, Chunks, Layout, Rows, dtypes_for
+from tfsoftmax.chunks import (
+    ALIGNMENT,
+    CLOSES_BATCH,
+    OPEN_BATCH,
+    UNUSED,
+    Chunks,
+    Layout,
+    Rows,
+    dtypes_for,
+)
 
 SINGLE = np.dtype(np.float32)
 DOUBLE = np.dtype(np.float64)
@@ -48,8 +57,7 @@ def expected_tiles(order, batch_size, tile):
 def collect(stream):
     """Copy what outlives the chunks, which are valid for one step only."""
     return [
-        (c.X.copy(), c.y.copy(), c.weights.copy(), c.n_tiles, c.closes_batch.copy())
-        for c in stream
+        (c.X.copy(), c.y.copy(), c.weights[0].copy(), c.tiles.copy()) for c in stream
     ]
 
 
@@ -66,12 +74,11 @@ def assert_tiles_are(collected, rows, layout, order, values):
     tile, per_chunk = layout.tile, layout.tiles_per_chunk
     expected = list(expected_tiles(order, min(layout.batch_size, n_samples), tile))
     assert len(collected) == math.ceil(len(expected) / per_chunk)
-    for number, (X, y, weights, n_tiles, closes_batch) in enumerate(collected):
+    for number, (X, y, weights, tiles) in enumerate(collected):
         of_chunk = expected[number * per_chunk : (number + 1) * per_chunk]
         assert len(X) == len(y) == len(weights) == tile * per_chunk
-        assert n_tiles == len(of_chunk)
-        unused = [False] * (per_chunk - n_tiles)
-        assert closes_batch.tolist() == [closes for *_, closes in of_chunk] + unused
+        kinds = [CLOSES_BATCH if closes else OPEN_BATCH for *_, closes in of_chunk]
+        assert tiles.tolist() == kinds + [UNUSED] * (per_chunk - len(of_chunk))
         for t, (indices, n_batch, _) in enumerate(of_chunk):
             used = slice(t * tile, t * tile + len(indices))
             empty = slice(used.stop, (t + 1) * tile)
@@ -217,8 +224,8 @@ def test_every_row_comes_once_in_its_place(
     assert_tiles_are(collected, rows, layout, order, rows.X)
 
     # In the formula's own terms: n·s_i / (Σs · rows in the batch), once each.
-    taken = np.concatenate([c[0][: c[3] * layout.tile, 0] for c in collected])
-    scaled = np.concatenate([c[2][: c[3] * layout.tile] for c in collected])
+    taken = np.concatenate([c[0][: np.count_nonzero(c[3]) * layout.tile, 0] for c in collected])
+    scaled = np.concatenate([c[2][: np.count_nonzero(c[3]) * layout.tile] for c in collected])
     sequence = np.arange(n_samples) if order is None else order
     assert taken[taken > 0].tolist() == rows.X[sequence, 0].tolist()
     s = np.ones(n_samples) if s is None else s
@@ -238,7 +245,7 @@ def test_no_weights_are_weights_of_one():
         for weights in (None, np.ones(23))
     )
     for one, other in zip(without, with_ones, strict=True):
-        used = slice(one[3] * layout.tile)
+        used = slice(np.count_nonzero(one[3]) * layout.tile)
         assert one[2].dtype == np.float32
         assert one[2][used].tobytes() == other[2][used].tobytes()
 

@@ -37,6 +37,7 @@ def shape_of(layout, n_features, n_classes, **changes):
         "n_tiles": layout.tiles_per_chunk,
         "batch_spans_tiles": False,
         "soft_labels": False,
+        "own_weights": False,
         "storage": "float64",
         "precision": "float64",
         "optimizer": "sgd",
@@ -46,7 +47,7 @@ def shape_of(layout, n_features, n_classes, **changes):
 
 def at_rates(*rates):
     rate = np.array(rates, dtype=float)
-    return program.Hyperparameters(rate, rate * 0, rate * 0, rate * 0)
+    return np.array([rate, rate * 0, rate * 0, rate * 0])
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
@@ -60,7 +61,7 @@ def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
     V = rng.normal(size=shape.weights)
 
     def loss(V):
-        return compiled.evaluate(compiled.start(V), chunk, 0.7)[0, 0, 0]
+        return compiled.evaluate(compiled.start(V).V, chunk, 0.7)[0, 0, 0]
 
     stepped, _ = compiled.train(compiled.start(V), chunk, at_rates(1), 0.7)
     gradient = V - compiled.finish(stepped)[0]
@@ -76,7 +77,7 @@ def test_the_loss_is_stable_for_huge_logits():
     layout, chunk = first_chunk(X, np.array([0, 1]))
     compiled = program.Program(shape_of(layout, 1, 3))
     V = np.array([[[1e6, 0], [-1e6, 0], [0, 0]]])
-    loss, correct = compiled.evaluate(compiled.start(V), chunk, 1.0)[0, :, 0]
+    loss, correct = compiled.evaluate(compiled.start(V).V, chunk, 1.0)[0, :, 0]
     assert loss == 0
     assert correct == 1
 
@@ -85,7 +86,7 @@ def test_a_tie_counts_for_the_first_class_as_in_predict():
     X, y = np.zeros((4, 1)), np.array([0, 1, 2, 0])
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(shape_of(layout, 1, 3))
-    _, correct = compiled.evaluate(compiled.start(), chunk, 1.0)[0, :, 0]
+    _, correct = compiled.evaluate(compiled.start().V, chunk, 1.0)[0, :, 0]
     assert correct == pytest.approx(0.5)
 
 
@@ -118,8 +119,10 @@ def test_training_leaves_its_arguments_as_they_are():
 def test_chunks_are_handed_over_without_a_copy():
     X, y = np.ones((30, 6)), np.zeros(30, dtype=int)
     _, chunk = first_chunk(X, y)
-    shared = program.Program._hand_over(chunk)
-    for tensor, array in zip(shared, (chunk.X, chunk.y, chunk.weights), strict=False):
+    shared = program._hand_over(chunk)
+    for tensor, array in zip(
+        shared, (chunk.X, chunk.y, chunk.weights, chunk.tiles), strict=True
+    ):
         address = np.asarray(memoryview(tensor)).ctypes.data
         assert address == array.ctypes.data
 

@@ -163,10 +163,10 @@ def test_two_processes_give_the_same_bits():
 
 
 def test_the_order_of_rows_is_the_generators_permutation():
-    from tfsoftmax.training import _order
+    from tfsoftmax.training import order_of
 
     expected = np.random.RandomState(5).permutation(12_345)
-    np.testing.assert_array_equal(_order(12_345, np.random.RandomState(5)), expected)
+    np.testing.assert_array_equal(order_of(12_345, np.random.RandomState(5)), expected)
 
 
 def test_a_random_state_instance_gives_a_new_seed_to_each_fit(digits):

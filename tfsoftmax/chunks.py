@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ MIN_TILE = 256
 # that a call of the program costs don't show.
 MAX_CHUNK_BYTES = 8 << 20
 MAX_CHUNK_ROWS = 8192
+# What a tile is: without rows, part of a batch, or a batch's last.
+UNUSED, OPEN_BATCH, CLOSES_BATCH = range(3)
 # What XLA and Eigen want of a buffer in order to take it without a copy.
 ALIGNMENT = 64
 
@@ -109,20 +111,30 @@ class Chunk:
     X : ndarray of shape (rows_per_chunk, n_features)
     y : ndarray of shape (rows_per_chunk,) or (rows_per_chunk, n_classes)
         The classes' numbers (int32) or probabilities.
-    weights : ndarray of shape (rows_per_chunk,)
+    weights : ndarray of shape (1, rows_per_chunk) or (n_models, rows_per_chunk)
         n·s_i / (Σs · rows in the batch), so that their sum over a batch of the
         gradients of the cross-entropy is the batch's gradient; 0 in empty slots.
-    n_tiles : int
-        The tiles in use; the rest of the buffers is to be ignored.
-    closes_batch : ndarray of shape (tiles_per_chunk,), dtype bool
-        Whether the batch ends with this tile.
+    tiles : ndarray of shape (tiles_per_chunk,), int32
+        UNUSED, OPEN_BATCH or CLOSES_BATCH; the unused ones come last.
     """
 
     X: NDArray[Any]
     y: NDArray[Any]
     weights: NDArray[Any]
-    n_tiles: int
-    closes_batch: NDArray[np.bool_]
+    tiles: NDArray[np.int32]
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles in use."""
+        return int(np.count_nonzero(self.tiles))
+
+    def of_models(self, models: slice) -> Chunk:
+        """Give the same chunk with the weights that these models have."""
+        if len(self.weights) == 1:
+            return self
+        weights = _aligned(self.weights[models].shape, self.weights.dtype)
+        weights[...] = self.weights[models]
+        return replace(self, weights=weights)
 
 
 @dataclass(frozen=True)
@@ -135,8 +147,9 @@ class Rows:
         An array, a memmap or a CSR array of real numbers, in any layout.
     y : ndarray of shape (n_samples,), int32; or (n_samples, n_classes), floating
         The number of each row's class, or the probability of each class.
-    weights : ndarray of shape (n_samples,), or None
-        Weights with a mean of 1; None stands for ones.
+    weights : ndarray of shape (n_samples,) or (n_models, n_samples), or None
+        Weights with a mean of 1, shared by all models or each one's own; None
+        stands for ones.
     index : ndarray of shape (n_samples,), or None
         Which rows of X these are; None stands for all, as they are.
     """
@@ -154,13 +167,20 @@ class Rows:
         """Columns of X."""
         return int(self.X.shape[1])
 
+    @property
+    def n_weightings(self) -> int:
+        """Weights of one row: 1, or one for each model."""
+        return 1 if self.weights is None else len(np.atleast_2d(self.weights))
+
     def take(self, index: NDArray[np.int64]) -> Rows:
         """Give some of the rows, X not copied."""
-        weights = None if self.weights is None else self.weights[index]
+        weights = None if self.weights is None else self.weights[..., index]
+        if weights is not None:
+            weights = weights / weights.mean(axis=-1, keepdims=True)
         return Rows(
             self.X,
             self.y[index],
-            weights if weights is None else weights / weights.mean(),
+            weights,
             index if self.index is None else self.index[index],
         )
 
@@ -242,12 +262,13 @@ class Chunks:
             _aligned(
                 (n_rows, *rows.y.shape[1:]), np.int32 if rows.y.ndim == 1 else precision
             ),
-            _aligned((n_rows,), precision),
+            _aligned((rows.n_weightings, n_rows), precision),
+            _aligned((self.layout.tiles_per_chunk,), np.int32),
         )
 
     def _fill(self, number: int, order: NDArray[np.integer[Any]] | None) -> Chunk:
         layout, tiles = self.layout, self.tiles
-        X, y, weights = self._buffers[number % len(self._buffers)]
+        X, y, weights, kinds = self._buffers[number % len(self._buffers)]
         first = self._starts[number]
         last = min(first + layout.tiles_per_chunk, len(tiles))
         used = slice(first, last)
@@ -260,18 +281,19 @@ class Chunks:
             slots = slice(slot, slot + stop - start)
             self._gather(rows if index is None else index[rows], X[slots])
             y[slots] = self.rows.y[rows]
-            weights[slots] = 1 if self.rows.weights is None else self.rows.weights[rows]
+            own = self.rows.weights
+            weights[:, slots] = 1 if own is None else own[..., rows]
             # The slots left over in this run's last tile.
             rest = slice(slots.stop, slot + _round_up(stop - start, layout.tile))
             X[rest] = 0
             y[rest] = 0
-            weights[rest] = 0
+            weights[:, rest] = 0
         n_tiles = last - first
-        by_tile = weights[: n_tiles * layout.tile].reshape(n_tiles, layout.tile)
+        by_tile = weights[:, : n_tiles * layout.tile].reshape(-1, n_tiles, layout.tile)
         by_tile /= tiles.rows_of_batch[used, None]
-        closes_batch = np.zeros(layout.tiles_per_chunk, dtype=bool)
-        closes_batch[:n_tiles] = tiles.closes_batch[used]
-        return Chunk(X, y, weights, n_tiles, closes_batch)
+        kinds[:n_tiles] = np.where(tiles.closes_batch[used], CLOSES_BATCH, OPEN_BATCH)
+        kinds[n_tiles:] = UNUSED
+        return Chunk(X, y, weights, kinds)
 
 
 def _gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], None]:

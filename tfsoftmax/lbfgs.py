@@ -127,7 +127,8 @@ class _Run:
         entry = {"loss": loss, "accuracy": accuracy}
         if self.measuring:
             state = self.measuring.start(V.astype(self.training.precision))
-            entry["val_loss"], entry["val_accuracy"] = self.measuring.measure(state)
+            (val_loss,), (val_accuracy,) = self.measuring.measure(state)
+            entry |= {"val_loss": float(val_loss), "val_accuracy": float(val_accuracy)}
         now = time.perf_counter()
         entry["seconds"], self.began = now - self.began, now
         self.V = V

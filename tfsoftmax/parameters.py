@@ -14,11 +14,16 @@ SCHEDULES = ("constant", "cosine", "invscaling", "adaptive")
 
 
 class Rule(NamedTuple):
-    """The values allowed: the types, a predicate on them, and both in words."""
+    """The values allowed: the types, a predicate on them, and both in words.
+
+    `per_model` tells whether models that are trained side by side, on the same
+    batches, may differ in it.
+    """
 
     types: tuple[type, ...]
     allows: Callable[[Any], bool]
     words: str
+    per_model: bool = False
 
 
 def _one_of(*names: str) -> Rule:
@@ -32,6 +37,10 @@ def _or_none(rule: Rule) -> Rule:
         lambda value: value is None or rule.allows(value),
         f"{rule.words} or None",
     )
+
+
+def _per_model(rule: Rule) -> Rule:
+    return rule._replace(per_model=True)
 
 
 def _number(allows: Callable[[float], bool], words: str) -> Rule:
@@ -58,20 +67,21 @@ _VERBOSITY = Rule(
 
 RULES: dict[str, Rule] = {
     "batch_size": _POSITIVE_INTEGER,
-    "learning_rate": _POSITIVE_NUMBER,
-    "epochs": _POSITIVE_INTEGER,
+    "learning_rate": _per_model(_POSITIVE_NUMBER),
+    "epochs": _per_model(_POSITIVE_INTEGER),
     "optimizer": _one_of(*OPTIMIZERS),
-    "momentum": _number(lambda x: 0 <= x < 1, "a number in [0, 1)"),
-    "learning_rate_schedule": _one_of(*SCHEDULES),
-    "power_t": _NON_NEGATIVE_NUMBER,
-    "alpha": _NON_NEGATIVE_NUMBER,
-    "l1_ratio": _number(lambda x: 0 <= x <= 1, "a number in [0, 1]"),
+    "momentum": _per_model(_number(lambda x: 0 <= x < 1, "a number in [0, 1)")),
+    "learning_rate_schedule": _per_model(_one_of(*SCHEDULES)),
+    "power_t": _per_model(_NON_NEGATIVE_NUMBER),
+    "alpha": _per_model(_NON_NEGATIVE_NUMBER),
+    "l1_ratio": _per_model(_number(lambda x: 0 <= x <= 1, "a number in [0, 1]")),
     "fit_intercept": _FLAG,
     "rescale": _or_none(_POSITIVE_NUMBER),
     "class_weight": Rule(
         (Mapping, str, type(None)),
         lambda value: not isinstance(value, str) or value == "balanced",
         "a dict of class to weight, 'balanced', or None",
+        per_model=True,
     ),
     "shuffle": _FLAG,
     "random_state": Rule(
@@ -81,8 +91,8 @@ RULES: dict[str, Rule] = {
     ),
     "early_stopping": _FLAG,
     "validation_fraction": _number(lambda x: 0 < x < 1, "a number in (0, 1)"),
-    "tol": _or_none(_NON_NEGATIVE_NUMBER),
-    "n_iter_no_change": _POSITIVE_INTEGER,
+    "tol": _per_model(_or_none(_NON_NEGATIVE_NUMBER)),
+    "n_iter_no_change": _per_model(_POSITIVE_INTEGER),
     "warm_start": _FLAG,
     "verbose": _VERBOSITY,
 }

@@ -18,15 +18,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from joblib import cpu_count
 from numpy.typing import NDArray
 
-from tfsoftmax.chunks import Chunk
+from tfsoftmax.chunks import CLOSES_BATCH, Chunk
 from tfsoftmax.updates import UPDATES, Slots, Step, Tensor
 
 
@@ -42,6 +43,7 @@ class Shape:
     n_tiles: int
     batch_spans_tiles: bool
     soft_labels: bool
+    own_weights: bool  # each model has row weights of its own
     storage: str  # dtype in which the rows of X come
     precision: str  # dtype in which is computed
     optimizer: str | None  # the update rule; None where no steps are taken
@@ -57,35 +59,42 @@ class Shape:
         return self.n_features + self.fit_intercept
 
     @property
+    def n_weightings(self) -> int:
+        """Weights of one row."""
+        return self.n_models if self.own_weights else 1
+
+    @property
     def weights(self) -> tuple[int, int, int]:
         """Shape of V."""
         return self.n_models, self.n_rows, self.n_columns
 
 
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What models that are trained side by side may differ in.
-
-    Each of shape (n_models,): the learning rate, the momentum, and the penalties'
-    strengths, alpha·(1 − l1_ratio) and alpha·l1_ratio.
-    """
-
-    rate: NDArray[Any]
-    momentum: NDArray[Any]
-    l2: NDArray[Any]
-    l1: NDArray[Any]
+# What models that are trained side by side may differ in, in this order: the learning
+# rate, the momentum, and the penalties' strengths, alpha·(1 − l1_ratio) and
+# alpha·l1_ratio.
+HYPERPARAMETERS = ("rate", "momentum", "l2", "l1")
 
 
 @dataclass(frozen=True)
 class State:
     """What an update changes: the weights V and the rule's slots, as tensors.
 
-    `gradient` is what the tiles seen so far of an unfinished batch add up to.
+    `gradient` is what the tiles seen so far of an unfinished batch add up to; there
+    is none where each batch is one tile.
     """
 
     V: Tensor
     slots: Slots
-    gradient: Tensor
+    gradient: Slots
+
+
+class Data(NamedTuple):
+    """A chunk, as tensors that share its memory."""
+
+    X: Tensor
+    y: Tensor
+    weights: Tensor
+    tiles: Tensor
 
 
 class Program:
@@ -98,18 +107,26 @@ class Program:
         self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
     ) -> State:
         """Bring weights and slots to TensorFlow; without any, all start at zero."""
-        zeros = tf.zeros(self.shape.weights, self.shape.precision)
+        gradient = tuple(map(_zeros, _open_gradient(self.shape)))
         if V is None:
-            slots = tuple(tf.zeros(s.shape, s.dtype) for s in _slots(self.shape))
-            return State(zeros, slots, zeros)
-        return State(tf.constant(V), tuple(map(tf.constant, slots)), zeros)
+            slots = tuple(map(_zeros, _slots(self.shape)))
+            return State(_zeros(_weights(self.shape)), slots, gradient)
+        return State(tf.constant(V), tuple(map(tf.constant, slots)), gradient)
 
     def finish(self, state: State) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
         """Bring weights and slots back, as arrays of their own."""
         return np.array(state.V), tuple(np.array(slot) for slot in state.slots)
 
+    def numbers(self, values: Any) -> Tensor:
+        """Bring numbers to TensorFlow, in the precision of computing.
+
+        Each takes 12 µs, and as much again in every call that gets it: so once for
+        many chunks, and few.
+        """
+        return tf.constant(np.asarray(values), self.shape.precision)
+
     def train(
-        self, state: State, chunk: Chunk, hyper: Hyperparameters, rescale: float
+        self, state: State, chunk: Chunk, hyper: Tensor, rescale: Tensor
     ) -> tuple[State, NDArray[Any]]:
         """Take the steps of one chunk.
 
@@ -117,8 +134,9 @@ class Program:
         ----------
         state : State
         chunk : Chunk
-        hyper : Hyperparameters
-        rescale : float
+        hyper : tensor of shape (4, n_models)
+            The `HYPERPARAMETERS`, as `numbers`.
+        rescale : tensor of shape ()
             The factor r on every feature.
 
         Returns
@@ -128,43 +146,31 @@ class Program:
             Σ w·CE and Σ w·[predicted = y] of each tile, before its update.
         """
         V, slots, gradient, sums = compiled(_train, self.shape)(
-            state.V,
-            state.slots,
-            state.gradient,
-            *map(self._number, astuple(hyper)),
-            self._number(rescale),
-            *self._hand_over(chunk),
-            tf.constant(chunk.closes_batch),
+            state.V, state.slots, state.gradient, hyper, rescale, _hand_over(chunk)
         )
         # Fetching the sums waits for the program, so the buffers are free again.
         return State(V, slots, gradient), sums.numpy()[: chunk.n_tiles]
 
     def accumulate(
-        self, state: State, chunk: Chunk, rescale: float
-    ) -> tuple[State, NDArray[Any]]:
-        """Add the gradient of one chunk to the state's, and take no step."""
+        self, V: Tensor, gradient: Tensor, chunk: Chunk, rescale: Tensor
+    ) -> tuple[Tensor, NDArray[Any]]:
+        """Add the gradient at V of one chunk, and take no step."""
         gradient, sums = compiled(_accumulate, self.shape)(
-            state.V, state.gradient, self._number(rescale), *self._hand_over(chunk)
+            V, gradient, rescale, _hand_over(chunk)
         )
-        return replace(state, gradient=gradient), sums.numpy()[: chunk.n_tiles]
+        return gradient, sums.numpy()[: chunk.n_tiles]
 
-    def evaluate(self, state: State, chunk: Chunk, rescale: float) -> NDArray[Any]:
+    def evaluate(self, V: Tensor, chunk: Chunk, rescale: Tensor) -> NDArray[Any]:
         """Compute the same sums as `train` over one chunk, and change nothing."""
-        sums = compiled(_evaluate, self.shape)(
-            state.V, self._number(rescale), *self._hand_over(chunk)
-        )
+        sums = compiled(_evaluate, self.shape)(V, rescale, _hand_over(chunk))
         return sums.numpy()[: chunk.n_tiles]  # type: ignore[no-any-return]
 
-    def _number(self, value: Any) -> Tensor:
-        return tf.constant(value, self.shape.precision)
 
-    @staticmethod
-    def _hand_over(chunk: Chunk) -> tuple[Tensor, ...]:
-        # DLPack shares the buffers; tf.constant would copy and page-fault, which
-        # takes longer than the training itself.
-        arrays = (chunk.X, chunk.y, chunk.weights)
-        shared = (tf.experimental.dlpack.from_dlpack(a.__dlpack__()) for a in arrays)
-        return *shared, tf.constant(chunk.n_tiles)
+def _hand_over(chunk: Chunk) -> Data:
+    # DLPack shares the buffers; tf.constant would copy and page-fault, which takes
+    # longer than the training itself.
+    arrays = (chunk.X, chunk.y, chunk.weights, chunk.tiles)
+    return Data(*(tf.experimental.dlpack.from_dlpack(a.__dlpack__()) for a in arrays))
 
 
 def compiled(function: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
@@ -195,6 +201,11 @@ def _compile(function: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
     return graph.get_concrete_function()  # type: ignore[no-any-return]
 
 
+def n_threads() -> int:
+    """Tell how many threads TensorFlow may use for one operation."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or cpu_count()
+
+
 @cache
 def xla_works() -> bool:
     """Tell whether XLA can compile on this machine; some platforms lack it."""
@@ -210,85 +221,65 @@ def _train(
     shape: Shape,
     V: Tensor,
     slots: Slots,
-    gradient: Tensor,
-    rate: Tensor,
-    momentum: Tensor,
-    l2: Tensor,
-    l1: Tensor,
+    gradient: Slots,
+    hyper: Tensor,
     rescale: Tensor,
-    X: Tensor,
-    y: Tensor,
-    weights: Tensor,
-    n_tiles: Tensor,
-    closes_batch: Tensor,
-) -> tuple[Tensor, Slots, Tensor, Tensor]:
-    rate, momentum, l2, l1 = (h[:, None, None] for h in (rate, momentum, l2, l1))
+    rows: Data,
+) -> tuple[Tensor, Slots, Slots, Tensor]:
+    rate, momentum, l2, l1 = tf.unstack(hyper[:, :, None, None])
     penalized = tf.cast(tf.range(shape.n_columns) < shape.n_features, shape.precision)
-    hyper = Step(rate, momentum, l1 * penalized)
+    numbers = Step(rate, momentum, l1 * penalized)
 
     assert shape.optimizer is not None
     rule = UPDATES[shape.optimizer]
 
     def update(V: Tensor, G: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
-        return rule.update(V, G + l2 * penalized * V, slots, hyper)
+        return rule.update(V, G + l2 * penalized * V, slots, numbers)
 
     def step(
-        i: Tensor, V: Tensor, slots: Slots, gradient: Tensor
+        i: Tensor, V: Tensor, slots: Slots, gradient: Slots
     ) -> tuple[tuple[Any, ...], Tensor]:
-        G, row_sums = _gradient(shape, V, rescale, X, y, weights, i)
+        G, row_sums = _gradient(shape, V, rescale, rows, i)
         if not shape.batch_spans_tiles:
-            V, slots = update(V, G, slots)
-            return (V, slots, gradient), row_sums
-        gradient += G
-        closes = closes_batch[i]
-        stepped = update(V, gradient, slots)
+            return (*update(V, G, slots), ()), row_sums
+        G += gradient[0]
+        closes = tf.equal(rows.tiles[i], CLOSES_BATCH)
         V, slots = tf.nest.map_structure(
-            lambda new, old: tf.where(closes, new, old), stepped, (V, slots)
+            lambda new, old: tf.where(closes, new, old),
+            update(V, G, slots),
+            (V, slots),
         )
-        return (V, slots, tf.where(closes, tf.zeros_like(G), gradient)), row_sums
+        return (V, slots, (tf.where(closes, tf.zeros_like(G), G),)), row_sums
 
-    (V, slots, gradient), sums = _over_tiles(shape, n_tiles, step, (V, slots, gradient))
+    (V, slots, gradient), sums = _over_tiles(
+        shape, rows.tiles, step, (V, slots, gradient)
+    )
     return V, slots, gradient, sums
 
 
 def _accumulate(
-    shape: Shape,
-    V: Tensor,
-    gradient: Tensor,
-    rescale: Tensor,
-    X: Tensor,
-    y: Tensor,
-    weights: Tensor,
-    n_tiles: Tensor,
+    shape: Shape, V: Tensor, gradient: Tensor, rescale: Tensor, rows: Data
 ) -> tuple[Tensor, Tensor]:
     def step(i: Tensor, gradient: Tensor) -> tuple[tuple[Any, ...], Tensor]:
-        G, row_sums = _gradient(shape, V, rescale, X, y, weights, i)
+        G, row_sums = _gradient(shape, V, rescale, rows, i)
         return (gradient + G,), row_sums
 
-    (gradient,), sums = _over_tiles(shape, n_tiles, step, (gradient,))
+    (gradient,), sums = _over_tiles(shape, rows.tiles, step, (gradient,))
     return gradient, sums
 
 
-def _evaluate(
-    shape: Shape,
-    V: Tensor,
-    rescale: Tensor,
-    X: Tensor,
-    y: Tensor,
-    weights: Tensor,
-    n_tiles: Tensor,
-) -> Tensor:
+def _evaluate(shape: Shape, V: Tensor, rescale: Tensor, rows: Data) -> Tensor:
     def step(i: Tensor) -> tuple[tuple[Any, ...], Tensor]:
-        x, target, labels, w = _tile(shape, rescale, X, y, weights, i)
+        x, target, labels, w = _tile(shape, rescale, rows, i)
         z = _logits(shape, V, x)
         return (), _row_sums(z, _logsumexp(z), target, labels, w)
 
-    return _over_tiles(shape, n_tiles, step, ())[1]
+    return _over_tiles(shape, rows.tiles, step, ())[1]
 
 
 def _over_tiles(
     shape: Shape,
-    n_tiles: Tensor,
+    tiles: Tensor,
     step: Callable[..., tuple[tuple[Any, ...], Tensor]],
     carried: tuple[Any, ...],
 ) -> tuple[tuple[Any, ...], Tensor]:
@@ -307,6 +298,7 @@ def _over_tiles(
         carried_on, row_sums = step(i, *carried)
         return i, *carried_on, sums.write(i, row_sums)
 
+    n_tiles = tf.math.count_nonzero(tiles, dtype=tf.int32)
     _, *carried_on, sums = tf.while_loop(
         lambda i, *_: i < n_tiles - 1,
         body,
@@ -316,43 +308,40 @@ def _over_tiles(
 
 
 def _gradient(
-    shape: Shape,
-    V: Tensor,
-    rescale: Tensor,
-    X: Tensor,
-    y: Tensor,
-    weights: Tensor,
-    i: Tensor,
+    shape: Shape, V: Tensor, rescale: Tensor, rows: Data, i: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute Σ w ∂CE/∂V over tile i, of shape (M, R, D), and its row sums."""
-    x, target, labels, w = _tile(shape, rescale, X, y, weights, i)
+    x, target, labels, w = _tile(shape, rescale, rows, i)
     z = _logits(shape, V, x)
     log_normalizer = _logsumexp(z)
-    errors = (tf.exp(z - log_normalizer) - target) * w
+    errors = (tf.exp(z - log_normalizer) - target) * w[:, None]
     return _product(shape, errors, x), _row_sums(z, log_normalizer, target, labels, w)
 
 
 def _tile(
-    shape: Shape, rescale: Tensor, X: Tensor, y: Tensor, weights: Tensor, i: Tensor
+    shape: Shape, rescale: Tensor, rows: Data, i: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Cut tile i out of the chunk.
 
     It has x̃ (tile, D), the targets t (K, tile), the labels, which are the first of the
-    most probable classes, and the weights (tile,).
+    most probable classes, and the weights, (M, tile) or one row for all models.
     """
     start = i * shape.tile
-    x = tf.slice(X, [start, 0], [shape.tile, shape.n_features])
+    x = tf.slice(rows.X, [start, 0], [shape.tile, shape.n_features])
     x = tf.cast(x, shape.precision) * rescale
     if shape.fit_intercept:
         x = tf.concat([x, tf.ones((shape.tile, 1), shape.precision)], axis=1)
     if shape.soft_labels:
-        target = tf.transpose(tf.slice(y, [start, 0], [shape.tile, shape.n_classes]))
+        target = tf.transpose(
+            tf.slice(rows.y, [start, 0], [shape.tile, shape.n_classes])
+        )
         labels = _argmax(target[None])[0]
     else:
-        labels = tf.slice(y, [start], [shape.tile])
+        labels = tf.slice(rows.y, [start], [shape.tile])
         is_class = tf.equal(tf.range(shape.n_classes)[:, None], labels)
         target = tf.cast(is_class, shape.precision)
-    return x, target, labels, tf.slice(weights, [start], [shape.tile])
+    w = tf.slice(rows.weights, [0, start], [shape.n_weightings, shape.tile])
+    return x, target, labels, w
 
 
 def _logits(shape: Shape, V: Tensor, x: Tensor) -> Tensor:
@@ -405,16 +394,20 @@ def _empty_sums(shape: Shape) -> Tensor:
     )
 
 
-def _signature_of_chunk(shape: Shape) -> list[Any]:
+def _signature_of_chunk(shape: Shape) -> Data:
     n_rows = shape.tile * shape.n_tiles
-    return [
+    return Data(
         tf.TensorSpec((n_rows, shape.n_features), shape.storage),
         tf.TensorSpec((n_rows, shape.n_classes), shape.precision)
         if shape.soft_labels
         else tf.TensorSpec((n_rows,), tf.int32),
-        tf.TensorSpec((n_rows,), shape.precision),
-        tf.TensorSpec((), tf.int32),
-    ]
+        tf.TensorSpec((shape.n_weightings, n_rows), shape.precision),
+        tf.TensorSpec((shape.n_tiles,), tf.int32),
+    )
+
+
+def _weights(shape: Shape) -> Any:
+    return tf.TensorSpec(shape.weights, shape.precision)
 
 
 def _slots(shape: Shape) -> tuple[Any, ...]:
@@ -422,35 +415,39 @@ def _slots(shape: Shape) -> tuple[Any, ...]:
     if shape.optimizer is None:
         return ()
     rule = UPDATES[shape.optimizer]
-    shapes = [shape.weights] * rule.n_like_weights + [
-        (shape.n_models, 1, 1)
-    ] * rule.n_counts
-    return tuple(tf.TensorSpec(one, shape.precision) for one in shapes)
+    count = tf.TensorSpec((shape.n_models, 1, 1), shape.precision)
+    return (_weights(shape),) * rule.n_like_weights + (count,) * rule.n_counts
+
+
+def _open_gradient(shape: Shape) -> tuple[Any, ...]:
+    return (_weights(shape),) if shape.batch_spans_tiles else ()
+
+
+def _zeros(spec: Any) -> Tensor:
+    return tf.zeros(spec.shape, spec.dtype)
 
 
 def _signature_of_train(shape: Shape) -> list[Any]:
-    V = tf.TensorSpec(shape.weights, shape.precision)
     return [
-        V,
+        _weights(shape),
         _slots(shape),
-        V,
-        *[tf.TensorSpec((shape.n_models,), shape.precision)] * 4,
+        _open_gradient(shape),
+        tf.TensorSpec((len(HYPERPARAMETERS), shape.n_models), shape.precision),
         tf.TensorSpec((), shape.precision),
-        *_signature_of_chunk(shape),
-        tf.TensorSpec((shape.n_tiles,), tf.bool),
+        _signature_of_chunk(shape),
     ]
 
 
 def _signature_of_accumulate(shape: Shape) -> list[Any]:
-    V = tf.TensorSpec(shape.weights, shape.precision)
-    return [V, V, tf.TensorSpec((), shape.precision), *_signature_of_chunk(shape)]
+    V = _weights(shape)
+    return [V, V, tf.TensorSpec((), shape.precision), _signature_of_chunk(shape)]
 
 
 def _signature_of_evaluate(shape: Shape) -> list[Any]:
     return [
-        tf.TensorSpec(shape.weights, shape.precision),
+        _weights(shape),
         tf.TensorSpec((), shape.precision),
-        *_signature_of_chunk(shape),
+        _signature_of_chunk(shape),
     ]
 
 

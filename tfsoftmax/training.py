@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.chunks import MIN_TILE, Rows
-from tfsoftmax.passes import Pass
+from tfsoftmax.passes import Pass, States
 from tfsoftmax.schedules import SCHEDULES, Progress
 
 Ending = Literal["epochs", "converged", "stopped", "interrupted"]
@@ -168,13 +168,15 @@ def train(
         for epoch in range(first, first + (n_epochs or settings.epochs)):
             try:
                 watch.before_epoch()
-                order = _order(len(rows), random_state) if settings.shuffle else None
-                state, entry = _epoch(training, measuring, run, order, settings)
-                _check_finite(epoch, state.V, entry)
+                order = order_of(len(rows), random_state) if settings.shuffle else None
+                states, (entry,) = train_epoch(
+                    training, measuring, run.states, order, [settings], [run.progress]
+                )
+                check_finite(epoch, states[0].V, entry)
                 entries.append(entry)
                 # One assignment, so that an interruption finds all of it or nothing.
                 run, generator_state = (
-                    run.after(state, entry, len(rows), settings),
+                    run.after(states, entry, len(rows), settings),
                     random_state.get_state(),
                 )
                 if watch.after_epoch(epoch, entry, record):
@@ -195,20 +197,33 @@ def train(
 
 @dataclass(frozen=True)
 class _Run:
-    """Where a run of epochs stands: the last state, the one to keep, the progress."""
+    """Where a run of epochs stands: the last states, those to keep, the progress."""
 
-    state: Any
-    kept: Any
+    states: States
+    kept: States
     progress: Progress
     n_epochs: int = 0
 
-    def after(self, state: Any, entry: Entry, n_rows: int, settings: Settings) -> _Run:
+    def after(
+        self, states: States, entry: Entry, n_rows: int, settings: Settings
+    ) -> _Run:
         """Give where it stands after another epoch."""
-        score = -entry["val_accuracy"] if settings.early_stopping else entry["loss"]
-        is_best = score < self.progress.best or not settings.early_stopping
-        progress = self.progress.after_epoch(n_rows, score, settings)
-        kept = state if is_best else self.kept
-        return _Run(state, kept, progress, self.n_epochs + 1)
+        kept = states if is_to_keep(self.progress, entry, settings) else self.kept
+        progress = advance(self.progress, entry, n_rows, settings)
+        return _Run(states, kept, progress, self.n_epochs + 1)
+
+
+def is_to_keep(progress: Progress, entry: Entry, settings: Settings) -> bool:
+    """Tell whether an epoch's weights are the ones to keep, if it is the last."""
+    return not settings.early_stopping or -entry["val_accuracy"] < progress.best
+
+
+def advance(
+    progress: Progress, entry: Entry, n_rows: int, settings: Settings
+) -> Progress:
+    """Count an epoch that ended with this entry."""
+    score = -entry["val_accuracy"] if settings.early_stopping else entry["loss"]
+    return progress.after_epoch(n_rows, score, settings)
 
 
 def passes(
@@ -217,13 +232,18 @@ def passes(
     n_classes: int,
     settings: Settings,
     former: Record | None,
+    n_models: int = 1,
 ) -> tuple[Pass, Pass | None]:
-    """Prepare the passes over the training rows and over the held-out rows."""
+    """Prepare the passes over the training rows and over the held-out rows.
+
+    Of the settings of several models, those that they share count.
+    """
     if former is not None:
         _check_goes_on(former.settings, settings)
     shared: Any = {
         "fit_intercept": settings.fit_intercept,
         "rescale": settings.rescale,
+        "n_models": n_models,
     }
     training = Pass(
         rows,
@@ -241,30 +261,37 @@ def passes(
     )
 
 
-def _epoch(
+def train_epoch(
     training: Pass,
     measuring: Pass | None,
-    run: _Run,
+    states: States,
     order: NDArray[Any] | None,
-    settings: Settings,
-) -> tuple[Any, Entry]:
-    """Train for one epoch: (new state, its entry in the history)."""
+    settings: Sequence[Settings],
+    progress: Sequence[Progress],
+) -> tuple[States, list[Entry]]:
+    """Train for one epoch: new states, and each model's entry in its history."""
     began = time.perf_counter()
-    rate = SCHEDULES[settings.learning_rate_schedule](settings, run.progress)
-    state, loss, accuracy = training.train(
-        run.state,
-        order,
-        rate=rate,
-        momentum=settings.momentum,
-        l2=settings.alpha * (1 - settings.l1_ratio),
-        l1=settings.alpha * settings.l1_ratio,
-    )
-    entry = {"loss": loss, "accuracy": accuracy}
+    rates = [
+        SCHEDULES[one.learning_rate_schedule](one, stands)
+        for one, stands in zip(settings, progress, strict=True)
+    ]
+    hyper = [
+        rates,
+        [one.momentum for one in settings],
+        [one.alpha * (1 - one.l1_ratio) for one in settings],
+        [one.alpha * one.l1_ratio for one in settings],
+    ]
+    states, loss, accuracy = training.train(states, order, np.array(hyper))
+    measured = {"loss": loss, "accuracy": accuracy}
     if measuring is not None:
-        entry["val_loss"], entry["val_accuracy"] = measuring.measure(state)
-    entry["learning_rate"] = rate
-    entry["seconds"] = time.perf_counter() - began
-    return state, entry
+        measured["val_loss"], measured["val_accuracy"] = measuring.measure(states)
+    measured["learning_rate"] = np.array(rates)
+    seconds = (time.perf_counter() - began) / len(settings)
+    return states, [
+        {name: float(values[m]) for name, values in measured.items()}
+        | {"seconds": seconds}
+        for m in range(len(settings))
+    ]
 
 
 def _check_goes_on(former: Settings, settings: Settings) -> None:
@@ -278,14 +305,15 @@ def _check_goes_on(former: Settings, settings: Settings) -> None:
             )
 
 
-def _order(n_samples: int, random_state: np.random.RandomState) -> NDArray[Any]:
+def order_of(n_samples: int, random_state: np.random.RandomState) -> NDArray[Any]:
     """Draw a permutation: random_state.permutation(n_samples), in half its memory."""
     order = np.arange(n_samples, dtype=np.int32 if n_samples < 2**31 else np.int64)
     random_state.shuffle(order)
     return order
 
 
-def _check_finite(epoch: int, V: Any, entry: Entry) -> None:
+def check_finite(epoch: int, V: Any, entry: Entry) -> None:
+    """Refuse an epoch whose loss or weights are not finite."""
     if math.isfinite(entry["loss"]) and np.isfinite(V).all():
         return
     what = "weights" if math.isfinite(entry["loss"]) else "loss"

@@ -1,0 +1,97 @@
+"""The limit.
+
+An epoch's time over that of its floating-point operations, 4·n·d·K for a model (two
+matrix products), at the rate of a large NumPy sgemm in the same round: the ratio. An
+epoch is a twentieth of a whole fit of 20, so that what a fit does once hardly counts.
+32 models at once, each at its own learning rate, are trained by the compiled program.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import data, peers
+from benchmarks.measure import MatrixProduct, interleaved
+from benchmarks.records import Goal, Options, Row, at_most
+
+SGEMM = "sgemm"
+SIDE_BY_SIDE = 32
+
+
+def run(options: Options) -> list[Row]:
+    """Measure batches of 100 and of 1000, and 32 models, for bytes and for floats."""
+    n_samples, epochs = (6_000, 2) if options.quick else (60_000, 20)
+    X, y = data.digits(n_samples)
+    product = MatrixProduct()
+    fits: dict[str, Any] = {SGEMM: product}
+    facts: dict[str, tuple[int, int, Goal]] = {}  # epochs, models, goal
+    for rows in (X, data.scaled(X)):
+        kind = rows.dtype.name
+        for batch_size, bound in ((100, 3.5), (1000, 2.0)):
+            clf = peers.this(epochs, raw=rows is X, batch_size=batch_size)
+            name = f"{kind}, batch {batch_size}"
+            fits[name] = partial(clf.fit, rows, y)
+            facts[name] = epochs, 1, at_most(bound)
+        name = f"{kind}, batch 100, {SIDE_BY_SIDE} models at once"
+        few = max(1, epochs // 8)
+        fits[name] = partial(train_side_by_side, rows, y, few)
+        facts[name] = few, SIDE_BY_SIDE, at_most(1.2)
+    timings = interleaved(fits, options.repeats)
+    flops = 4 * X.size * data.N_CLASSES
+    rate = product.flops / timings.median(SGEMM)
+    rows_ = [Row("limit", "sgemm, 4096 × 4096", rate / 1e9, "GFLOP/s")]
+    for name, (n_epochs, n_models, goal) in facts.items():
+        per_product = n_epochs * n_models * flops / product.flops
+        seconds = timings.median(name) / n_epochs
+        ratio = timings.ratio(name, SGEMM) / per_product
+        rows_.append(
+            Row(
+                "limit",
+                name,
+                seconds * 1e3,
+                "ms",
+                ratio,
+                goal,
+                f"{seconds / n_models * 1e3:.1f} ms a model and epoch, "
+                f"{n_models * flops / seconds / 1e9:.0f} GFLOP/s",
+            )
+        )
+    return rows_
+
+
+def train_side_by_side(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray[Any]:
+    """Train 32 models at 32 learning rates on the same batches: their weights."""
+    from tfsoftmax import program
+    from tfsoftmax.chunks import Chunks, Layout, Rows, dtypes_for
+
+    storage, precision = dtypes_for(X)
+    layout = Layout.of(peers.BATCH_SIZE, len(X), X.shape[1] * storage.itemsize)
+    compiled = program.Program(
+        program.Shape(
+            n_models=SIDE_BY_SIDE,
+            n_classes=data.N_CLASSES,
+            n_features=X.shape[1],
+            fit_intercept=True,
+            tile=layout.tile,
+            n_tiles=layout.tiles_per_chunk,
+            batch_spans_tiles=False,
+            soft_labels=False,
+            storage=storage.name,
+            precision=precision.name,
+            optimizer="sgd",
+        )
+    )
+    rate = np.geomspace(0.001, 0.1, SIDE_BY_SIDE)
+    hyper = program.Hyperparameters(rate, rate * 0, rate * 0, rate * 0)
+    rescale = data.RESCALE if X.dtype == np.uint8 else 1.0
+    rng, state = np.random.default_rng(0), compiled.start()
+    rows = Rows(X, y.astype(np.int32))
+    with Chunks(rows, layout, (storage, precision)) as chunks:
+        for _ in range(epochs):
+            for chunk in chunks.epoch(rng.permutation(len(X))):
+                state, _ = compiled.train(state, chunk, hyper, rescale)
+    return compiled.finish(state)[0]

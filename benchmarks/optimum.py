@@ -1,0 +1,163 @@
+"""To the optimum.
+
+Time until the objective F, the mean cross-entropy + ‖W‖² / 2n, is where
+`LogisticRegression()` stops (lbfgs, 100 iterations, C = 1, on float32 X in [0, 1]),
+each with the fewest epochs or iterations whose F is no larger, with no tolerance. Then
+the time until F is within 1e-6 of the lowest F known, as a share of it, on float64 rows,
+again with the fewest iterations for each. The ratio is `LogisticRegression`'s time over
+the contender's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+
+from benchmarks import data, peers
+from benchmarks.measure import Timings, interleaved
+from benchmarks.records import Options, Row, at_least
+
+THEIRS = "LogisticRegression()"
+GAP = 1e-6
+
+
+def run(options: Options) -> list[Row]:
+    """Measure to the objective of `LogisticRegression()`, then to the optimum."""
+    return [*to_its_objective(options), *to_the_optimum(options)]
+
+
+def to_its_objective(options: Options) -> list[Row]:
+    """Time each until F is where `LogisticRegression()` stops."""
+    X, y = data.digits(2_000 if options.quick else 60_000)
+    single, alpha = data.scaled(X), 1 / len(X)
+    theirs = LogisticRegression(max_iter=20 if options.quick else 100)
+    bound = objective(theirs.fit(single, y), single, y)
+
+    def reaches(make: Callable[[int], Any], X: NDArray[Any]) -> Callable[[int], bool]:
+        return lambda budget: objective(make(budget).fit(X, y), X, y) <= bound
+
+    adam = partial(
+        peers.this, optimizer="adam", learning_rate_schedule="cosine", alpha=alpha
+    )
+    lbfgs = partial(peers.this, optimizer="lbfgs", alpha=alpha)
+    epochs = fewest(reaches(adam, X))
+    iterations = fewest(reaches(lbfgs, X))
+    sweeps = next(filter(reaches(saga, single), (5, 10, 15, 20, 30, 40)), 80)
+    contenders = {
+        THEIRS: (theirs, single),
+        f"this, adam, cosine, {epochs} epochs, uint8": (adam(epochs), X),
+        f"this, lbfgs, {iterations} iterations, uint8": (lbfgs(iterations), X),
+        f"LogisticRegression(solver='saga', max_iter={sweeps})": (saga(sweeps), single),
+        "SGDClassifier(loss='log_loss')": (
+            SGDClassifier(loss="log_loss", random_state=0),
+            single,
+        ),
+    }
+    timings = time_fits(contenders, y, options)
+    return rows_of(timings, contenders, y, {1: 20})
+
+
+def to_the_optimum(options: Options) -> list[Row]:
+    """Time both until F is within 1e-6 of the lowest that is known."""
+    X, y = data.digits(500 if options.quick else 10_000)
+    X = data.scaled(X, "float64")
+
+    def ours(iterations: int) -> Any:
+        alpha = 1 / len(X)
+        return peers.this(iterations, raw=False, optimizer="lbfgs", alpha=alpha)
+
+    def theirs(iterations: int) -> Any:
+        return LogisticRegression(tol=1e-12, max_iter=iterations)
+
+    @cache
+    def reached(make: Callable[[int], Any], iterations: int) -> float:
+        return objective(make(iterations).fit(X, y), X, y)
+
+    lowest = min(reached(make, 5_000) for make in (ours, theirs))
+    iterations = {
+        make: fewest(lambda i, make=make: reached(make, i) <= lowest * (1 + GAP), 64)
+        for make in (ours, theirs)
+    }
+    contenders = {
+        f"{name}, {len(X):,} rows to 1e-6, {iterations[make]} iterations": (
+            make(iterations[make]),
+            X,
+        )
+        for name, make in (("LogisticRegression", theirs), ("this, lbfgs", ours))
+    }
+    timings = time_fits(contenders, y, options)
+    return rows_of(timings, contenders, y, {1: 5})
+
+
+def saga(sweeps: int) -> LogisticRegression:
+    """Make scikit-learn's stochastic solver of the same objective."""
+    return LogisticRegression(solver="saga", max_iter=sweeps, random_state=0)
+
+
+def fewest(suffices: Callable[[int], bool], guess: int = 4) -> int:
+    """Find the smallest budget that suffices, by doubling and halving."""
+    while not suffices(guess):
+        guess *= 2
+    low, high = 0, guess  # low does not suffice, high does
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return high
+
+
+def objective(clf: Any, X: NDArray[Any], y: NDArray[Any]) -> float:
+    """Compute F in float64, with alpha = 1/n; bytes are those of data.RESCALE."""
+    rescale = data.RESCALE if X.dtype == np.uint8 else 1.0
+    W = clf.coef_.astype(np.float64) / rescale
+    total = 0.0
+    for start in range(0, len(X), 10_000):
+        rows = slice(start, start + 10_000)
+        z = X[rows] * rescale @ W.T + clf.intercept_
+        total += (logsumexp(z, axis=1) - z[np.arange(len(z)), y[rows]]).sum()
+    return float((total + (W * W).sum() / 2) / len(X))
+
+
+def time_fits(
+    contenders: dict[str, tuple[Any, NDArray[Any]]], y: NDArray[Any], options: Options
+) -> Timings:
+    """Time whole fits; one round of the stochastic peers, three of the others."""
+    fits = {
+        name: partial(estimator.fit, X, y)
+        for name, (estimator, X) in contenders.items()
+    }
+    slow = {name: 1 for name in contenders if "saga" in name or "SGD" in name}
+    return interleaved(fits, options.rounds(3), rounds=slow)
+
+
+def rows_of(
+    timings: Timings,
+    contenders: dict[str, tuple[Any, NDArray[Any]]],
+    y: NDArray[Any],
+    goals: dict[int, float],
+) -> list[Row]:
+    """Make a row of each, with its F and test accuracy; the first one's are theirs."""
+    X_test, y_test = data.test_digits()
+    rows = []
+    for i, (name, (clf, X)) in enumerate(contenders.items()):
+        test = X_test if X.dtype == np.uint8 else data.scaled(X_test, X.dtype.name)
+        note = f"test accuracy {clf.score(test, y_test):.4f}"
+        if isinstance(clf, SGDClassifier):
+            note += f"; one against the rest, another objective ({clf.n_iter_} epochs)"
+        else:
+            note += f", F {objective(clf, X, y):.6f}"
+        rounds = len(timings.seconds[name])
+        seconds, ratio = (
+            timings.median(name),
+            timings.ratio(next(iter(contenders)), name),
+        )
+        goal = at_least(goals[i]) if i in goals else None
+        rows.append(
+            Row("optimum", name, seconds, "s", ratio, goal, f"{note}; {rounds} rounds")
+        )
+    return rows

@@ -1,0 +1,29 @@
+"""The sections there are, and how one is run."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import time
+
+from benchmarks.records import Options, Section
+
+NAMES = (
+    "recipe",
+    "optimum",
+    "limit",
+    "many_fits",
+    "memory",
+    "growth",
+    "small",
+    "grid",
+)
+
+
+def run(name: str, options: Options) -> Section:
+    """Run the module of that name; its docstring says what it compares with what."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    title, _, about = (inspect.getdoc(module) or "").partition("\n\n")
+    began = time.perf_counter()
+    rows = tuple(module.run(options))
+    return Section(name, title.rstrip("."), about, rows, time.perf_counter() - began)

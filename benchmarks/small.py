@@ -1,0 +1,147 @@
+"""Small things.
+
+Imports, predictions, a fit of iris and a pickle, beside scikit-learn's. The ratio is
+this package's time (or bytes) over theirs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks import data, peers
+from benchmarks.measure import Timings, in_child, interleaved
+from benchmarks.records import Goal, Options, Row, at_most
+from tfsoftmax import TFSoftmaxClassifier
+
+OURS, THEIRS = "this", "LogisticRegression"
+SHORT_ROUNDS = 4  # times as many rounds for what takes milliseconds
+
+
+def run(options: Options) -> list[Row]:
+    """Measure them all."""
+    models = in_child(fitted_models, 600 if options.quick else 10_000)
+    return [
+        *imports(options),
+        *predictions(models, options),
+        *iris(options),
+        *pickles(models),
+    ]
+
+
+def imports(options: Options) -> list[Row]:
+    """Import each in new interpreters; their own start is not counted."""
+    modules = {OURS: "tfsoftmax", THEIRS: "sklearn.linear_model"}
+    code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+    def seconds(module: str) -> float:
+        command = [sys.executable, "-c", code.format(module)]
+        return float(subprocess.check_output(command))
+
+    timings = Timings({name: [] for name in modules})
+    for _ in range(1 + options.repeats * 2):
+        for name, module in modules.items():
+            timings.seconds[name].append(seconds(module))
+    timings.seconds = {name: s[1:] for name, s in timings.seconds.items()}
+    return pair(
+        timings, "import tfsoftmax", "import sklearn.linear_model", at_most(1.1)
+    )
+
+
+def fitted_models(n_samples: int) -> dict[str, Any]:
+    """Fit both on the same digits with the pixels as they are, to predict from bytes."""
+    X, y = data.digits(n_samples)
+    return {
+        OURS: peers.this(2).fit(X, y),
+        THEIRS: LogisticRegression(max_iter=10).fit(X.astype(np.float32), y),
+    }
+
+
+def predictions(models: dict[str, Any], options: Options) -> list[Row]:
+    """Predict some rows of bytes and of floats with both."""
+    X_test, _ = data.test_digits()
+    goals = {1: at_most(1.0), 10_000: at_most(1.0)}
+    rows = []
+    for n, calls in ((1, 300), (100, 200), (10_000, 3)):
+        for X in (X_test[:n], X_test[:n].astype(np.float32)):
+            timings = short(
+                {name: partial(clf.predict, X) for name, clf in models.items()},
+                options,
+                calls,
+            )
+            what = f"predict {n:,} rows of {X.dtype}"
+            rows += pair(timings, f"{OURS}, {what}", THEIRS, goals.get(n))
+    return rows
+
+
+def iris(options: Options) -> list[Row]:
+    """Fit iris with the defaults of both, and with ours to the optimum of theirs."""
+    X, y = load_iris(return_X_y=True)
+    to_the_optimum = TFSoftmaxClassifier(
+        optimizer="lbfgs", alpha=1 / len(X), epochs=1000, tol=1e-4
+    )
+    contenders = {
+        OURS: TFSoftmaxClassifier(random_state=0),
+        "to the optimum": to_the_optimum,
+        THEIRS: LogisticRegression(),
+    }
+    timings = short(
+        {name: partial(clf.fit, X, y) for name, clf in contenders.items()}, options, 3
+    )
+    accuracy = {
+        name: f"training accuracy {clf.score(X, y):.3f}"
+        for name, clf in contenders.items()
+    }
+    accuracy[THEIRS] = f"beside {accuracy[THEIRS]}"
+
+    def row(name: str, what: str, goal: Goal | None) -> Row:
+        note = f"{accuracy[name]} {accuracy[THEIRS]}, {timings.median(THEIRS) * 1e3:.3g} ms"
+        value, ratio = timings.median(name) * 1e3, timings.ratio(name, THEIRS)
+        return Row("small", what, value, "ms", ratio, goal, note)
+
+    return [
+        row(OURS, "this, warm fit of iris, defaults", at_most(2.0)),
+        row("to the optimum", "this, warm fit of iris, lbfgs, alpha=1/150", None),
+    ]
+
+
+def pickles(models: dict[str, Any]) -> list[Row]:
+    """Weigh the pickles of models of the digits."""
+    n_bytes = {name: len(pickle.dumps(clf)) for name, clf in models.items()}
+    ratio, note = (
+        n_bytes[OURS] / n_bytes[THEIRS],
+        f"{THEIRS}: {n_bytes[THEIRS]:,} bytes",
+    )
+    return [
+        Row(
+            "small",
+            "pickle of a model of digits",
+            n_bytes[OURS],
+            "bytes",
+            ratio,
+            None,
+            note,
+        )
+    ]
+
+
+def short(
+    contenders: dict[str, Callable[[], Any]], options: Options, calls: int
+) -> Timings:
+    """Time what is short, in many rounds of many calls."""
+    return interleaved(contenders, options.repeats * SHORT_ROUNDS, calls=calls)
+
+
+def pair(timings: Timings, ours: str, theirs: str, goal: Goal | None) -> list[Row]:
+    """Make one row of two contenders' times."""
+    value, ratio = timings.median(OURS) * 1e3, timings.ratio(OURS, THEIRS)
+    note = f"{theirs}: {timings.median(THEIRS) * 1e3:.3g} ms"
+    return [Row("small", ours, value, "ms", ratio, goal, note)]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import data, peers
-from benchmarks.measure import in_child, interleaved
+from benchmarks.measure import interleaved
 from benchmarks.records import Options, Row
 
 Size = tuple[int, int, int]  # rows, features, classes
@@ -35,13 +35,12 @@ QUICK: dict[str, list[Size]] = {
 
 def run(options: Options) -> list[Row]:
     """Measure the reference, then each series, size by size."""
-    reference = unit_time(REFERENCE, in_child(epoch_time, REFERENCE, options.repeats))
+    reference = unit_time(REFERENCE, epoch_time(REFERENCE, options.repeats))
     rows = []
     for what, sizes in (QUICK if options.quick else SERIES).items():
         units: list[float] = []
         for size in sizes:
-            rounds = options.rounds(3)
-            seconds = in_child(epoch_time, size, rounds)
+            seconds = epoch_time(size, options.rounds(3))
             units.append(unit_time(size, seconds))
             n, d, k = size
             note = f"{units[-1] * 1e9:.3f} ns a row, feature and class"

@@ -92,7 +92,6 @@ def in_child(function: Callable[..., Result], *arguments: Any) -> Result:
 
 
 def _quietly(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Few epochs are what is measured: nothing here is meant to converge.
     warnings.simplefilter("ignore")
     return function(*arguments)
@@ -121,7 +120,7 @@ class PeakMemory:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._sampler.join()
-        self.resident, self.anonymous = (self._most - self._before) / MB
+        self.resident, self.anonymous = map(float, (self._most - self._before) / MB)
 
     def _sample(self) -> None:
         while not self._ended.wait(0.002):

@@ -40,7 +40,8 @@ class Goal:
 
     def is_held_by(self, number: float) -> bool:
         """Tell whether a number keeps to the bound, with nothing rounded."""
-        return number >= self.bound if self.sign == "≥" else number <= self.bound
+        held = number >= self.bound if self.sign == "≥" else number <= self.bound
+        return bool(held)
 
 
 def at_least(bound: float) -> Goal:

@@ -61,6 +61,8 @@ def summary(sections: Iterable[Section]) -> str:
     """Say how many goals are held, and name those that are missed."""
     goals = [row for section in sections for row in section.rows if row.goal]
     missed = [row for row in goals if not row.held]
+    if not goals:
+        return "All ran; nothing here has a goal."
     lines = [f"{len(goals) - len(missed)} of {len(goals)} goals held."]
     lines += [f"MISSED  {row.section}: {row.what}, {_against(row)}" for row in missed]
     return "\n".join(lines)

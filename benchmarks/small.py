@@ -18,7 +18,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks import data, peers
-from benchmarks.measure import Timings, in_child, interleaved
+from benchmarks.measure import Timings, interleaved
 from benchmarks.records import Goal, Options, Row, at_most
 from tfsoftmax import TFSoftmaxClassifier
 
@@ -28,7 +28,7 @@ SHORT_ROUNDS = 4  # times as many rounds for what takes milliseconds
 
 def run(options: Options) -> list[Row]:
     """Measure them all."""
-    models = in_child(fitted_models, 600 if options.quick else 10_000)
+    models = fitted_models(600 if options.quick else 10_000)
     return [
         *imports(options),
         *predictions(models, options),
@@ -40,7 +40,10 @@ def run(options: Options) -> list[Row]:
 def imports(options: Options) -> list[Row]:
     """Import each in new interpreters; their own start is not counted."""
     modules = {OURS: "tfsoftmax", THEIRS: "sklearn.linear_model"}
-    code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+    code = (
+        "from time import perf_counter as now; began = now(); import {}; "
+        "print(now() - began)"
+    )
 
     def seconds(module: str) -> float:
         command = [sys.executable, "-c", code.format(module)]
@@ -57,7 +60,7 @@ def imports(options: Options) -> list[Row]:
 
 
 def fitted_models(n_samples: int) -> dict[str, Any]:
-    """Fit both on the same digits with the pixels as they are, to predict from bytes."""
+    """Fit both on the same digits, pixels as they are, to predict bytes, too."""
     X, y = data.digits(n_samples)
     return {
         OURS: peers.this(2).fit(X, y),
@@ -103,7 +106,8 @@ def iris(options: Options) -> list[Row]:
     accuracy[THEIRS] = f"beside {accuracy[THEIRS]}"
 
     def row(name: str, what: str, goal: Goal | None) -> Row:
-        note = f"{accuracy[name]} {accuracy[THEIRS]}, {timings.median(THEIRS) * 1e3:.3g} ms"
+        their_time = f"{timings.median(THEIRS) * 1e3:.3g} ms"
+        note = f"{accuracy[name]} {accuracy[THEIRS]}, {their_time}"
         value, ratio = timings.median(name) * 1e3, timings.ratio(name, THEIRS)
         return Row("small", what, value, "ms", ratio, goal, note)
 

@@ -6,11 +6,18 @@ or they have changed, `set_callbacks` is missing and all else goes on working.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["SUPPORTED", "CallbackSupportMixin", "FitTask", "with_callbacks"]
+__all__ = [
+    "SUPPORTED",
+    "CallbackSupportMixin",
+    "FitTask",
+    "SearchTask",
+    "with_callbacks",
+]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -98,3 +105,55 @@ class FitTask:
                 **self._arguments, reconstruction_attributes=attributes
             )
         )
+
+
+class SearchTask:
+    """The task of one search: subtasks for the candidates in the folds, and the refit.
+
+    Parameters
+    ----------
+    search : BaseSearchCV
+        The search being fitted.
+    X, y, sample_weight
+        The arguments of fit, for the callbacks that want them.
+    """
+
+    def __init__(self, search: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self._arguments = {"estimator": search, "X": X, "y": y, "metadata": metadata}
+        self._search = search
+        self._context: Any = None
+        if SUPPORTED:
+            n_subtasks = 1 + (search.refit is not False)
+            self._context = search._init_callback_context(max_subtasks=n_subtasks)
+            self._context.call_on_fit_task_begin(**self._arguments)
+
+    def run(self, evaluate: Callable[..., None]) -> None:
+        """Have the search name its candidates, for `evaluate` to evaluate."""
+        own = {} if self._context is None else {"callback_ctx": self._context}
+        self._search._run_search(evaluate, **own)
+
+    @staticmethod
+    def contexts(context: Any, n: int) -> list[Any]:
+        """Make the contexts of n evaluations ahead, as they travel to workers."""
+        if context is None:
+            return [None] * n
+        name = "candidate-split-evaluation"
+        return [context.subcontext(task_name=name, task_id=i) for i in range(n)]
+
+    @contextlib.contextmanager
+    def refit(self, estimator: Any) -> Iterator[None]:
+        """Have the callbacks follow the fit of the best candidate."""
+        if self._context is None:
+            yield
+            return
+        context = self._context.subcontext(task_name="refit-with-best-params")
+        with context.propagate_callback_context(estimator):
+            context.call_on_fit_task_begin(**self._arguments)
+            yield
+        context.call_on_fit_task_end(**self._arguments)
+
+    def end(self) -> None:
+        """Tell the callbacks that the search has ended."""
+        if self._context is not None:
+            self._context.call_on_fit_task_end(**self._arguments)

@@ -348,7 +348,7 @@ class TFSoftmaxClassifier(
         held_out = self._validate_held_out(X_val, y_val, sample_weight_val)
         if former is None:
             draws = self.optimizer != "lbfgs"  # which leaves the user's generator alone
-            self._random_state = _generator(self.random_state if draws else 0)
+            self._random_state = own_generator(self.random_state if draws else 0)
         if self.early_stopping and held_out is None:
             rows, held_out = self._hold_out(rows, sample_weight, former)
         n_epochs = self.epochs + (former.n_epochs if former else 0)
@@ -415,7 +415,7 @@ class TFSoftmaxClassifier(
         expected = self._classes_to_expect(classes, y, former)
         rows = self._validate_rows(X, y, sample_weight, former=former, classes=expected)
         if former is None:
-            self._random_state = _generator(self.random_state)
+            self._random_state = own_generator(self.random_state)
         self._store(
             training.train(
                 rows,
@@ -598,7 +598,7 @@ class TFSoftmaxClassifier(
             )
 
 
-def _generator(random_state: Any) -> np.random.RandomState:
+def own_generator(random_state: Any) -> np.random.RandomState:
     """Make a generator of one's own, to go on with and to take back.
 
     An int is its seed; a RandomState, or NumPy's global one for None, gives the seed.

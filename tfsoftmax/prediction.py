@@ -39,9 +39,7 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
             being 0.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        check_real(X)
-        logits = _logits(X, self.coef_, self.intercept_)
+        logits = self._products(X, self.coef_, self.intercept_)
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -109,6 +107,14 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         check_is_fitted(self)
         y = hard_labels(y, self.classes_)
         return float(super().score(X, y, sample_weight))
+
+    def _products(
+        self, X: Any, coef: NDArray[Any], intercept: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Validate X, and compute X @ coef.T + intercept."""
+        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        check_real(X)
+        return _logits(X, coef, intercept)
 
     def _all_logits(self, X: Any) -> NDArray[Any]:
         """Compute the logits, of shape (n_samples, n_classes) also for two classes."""

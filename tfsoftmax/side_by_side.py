@@ -77,7 +77,9 @@ def train_side_by_side(
         with training, measuring or nullcontext():
             team = [models[m] for m in going]
             while sum(model.outcome is None for model in team) * 2 > len(team):
-                order = order_of(len(rows), random_state) if settings[0].shuffle else None
+                order = (
+                    order_of(len(rows), random_state) if settings[0].shuffle else None
+                )
                 states, entries = train_epoch(
                     training,
                     measuring,

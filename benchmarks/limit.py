@@ -3,7 +3,8 @@
 An epoch's time over that of its floating-point operations, 4·n·d·K for a model (two
 matrix products), at the rate of a large NumPy sgemm in the same round: the ratio. An
 epoch is a twentieth of a whole fit of 20, so that what a fit does once hardly counts.
-32 models at once, each at its own learning rate, are trained by the compiled program.
+32 models at once, each at its own learning rate, are trained side by side on the same
+batches.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from benchmarks import data, peers
 from benchmarks.measure import MatrixProduct, Timings, interleaved
 from benchmarks.records import Goal, Options, Row, at_most
+from tfsoftmax.chunks import Rows
+from tfsoftmax.passes import Pass
 
 SGEMM = "sgemm of large square matrices"
 SIDE_BY_SIDE = 32
@@ -68,33 +71,19 @@ def row_of(
 
 def train_side_by_side(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray[Any]:
     """Train 32 models at 32 learning rates on the same batches: their weights."""
-    from tfsoftmax import program
-    from tfsoftmax.chunks import Chunks, Layout, Rows, dtypes_for
-
-    storage, precision = dtypes_for(X)
-    layout = Layout.of(peers.BATCH_SIZE, len(X), X.shape[1] * storage.itemsize)
-    compiled = program.Program(
-        program.Shape(
-            n_models=SIDE_BY_SIDE,
-            n_classes=data.N_CLASSES,
-            n_features=X.shape[1],
-            fit_intercept=True,
-            tile=layout.tile,
-            n_tiles=layout.tiles_per_chunk,
-            batch_spans_tiles=False,
-            soft_labels=False,
-            storage=storage.name,
-            precision=precision.name,
-            optimizer="sgd",
-        )
+    hyper = np.zeros((4, SIDE_BY_SIDE))
+    hyper[0] = np.geomspace(0.001, 0.1, SIDE_BY_SIDE)
+    training = Pass(
+        Rows(X, y.astype(np.int32)),
+        data.N_CLASSES,
+        batch_size=peers.BATCH_SIZE,
+        fit_intercept=True,
+        rescale=data.RESCALE if X.dtype == np.uint8 else 1.0,
+        optimizer="sgd",
+        n_models=SIDE_BY_SIDE,
     )
-    rate = np.geomspace(0.001, 0.1, SIDE_BY_SIDE)
-    hyper = program.Hyperparameters(rate, rate * 0, rate * 0, rate * 0)
-    rescale = data.RESCALE if X.dtype == np.uint8 else 1.0
-    rng, state = np.random.default_rng(0), compiled.start()
-    rows = Rows(X, y.astype(np.int32))
-    with Chunks(rows, layout, (storage, precision)) as chunks:
+    rng, states = np.random.default_rng(0), training.start()
+    with training:
         for _ in range(epochs):
-            for chunk in chunks.epoch(rng.permutation(len(X))):
-                state, _ = compiled.train(state, chunk, hyper, rescale)
-    return compiled.finish(state)[0]
+            states, *_ = training.train(states, rng.permutation(len(X)), hyper)
+    return training.finish(states)[0]

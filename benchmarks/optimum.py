@@ -11,6 +11,7 @@ with the fewest iterations for each. Iterations are found to 2 %. The ratio is
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -20,11 +21,23 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from benchmarks import data, peers
-from benchmarks.measure import Timings, interleaved
-from benchmarks.records import Options, Row, at_least
+from benchmarks.measure import interleaved
+from benchmarks.records import Goal, Options, Row, at_least
 
 THEIRS = "LogisticRegression()"
+SAGA = "LogisticRegression(solver='saga'"
 GAP = 1e-6
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Who fits which X, with what goal, and in how many rounds at most."""
+
+    name: str
+    clf: Any
+    X: NDArray[Any]
+    goal: Goal | None = None
+    rounds: int = 3
 
 
 def run(options: Options) -> list[Row]:
@@ -49,18 +62,17 @@ def to_its_objective(options: Options) -> list[Row]:
     epochs = fewest(reaches(adam, X))
     iterations = fewest(reaches(lbfgs, X))
     sweeps = next(filter(reaches(saga, single), (5, 10, 15, 20, 30, 40)), 80)
-    contenders = {
-        THEIRS: (theirs, single),
-        f"this, adam, cosine, {epochs} epochs, uint8": (adam(epochs), X),
-        f"this, lbfgs, {iterations} iterations, uint8": (lbfgs(iterations), X),
-        f"LogisticRegression(solver='saga', max_iter={sweeps})": (saga(sweeps), single),
-        "SGDClassifier(loss='log_loss')": (
-            SGDClassifier(loss="log_loss", random_state=0),
-            single,
+    by_sgd = SGDClassifier(loss="log_loss", random_state=0)
+    contenders = [
+        Contender(THEIRS, theirs, single),
+        Contender(
+            f"this, adam, cosine, {epochs} epochs, uint8", adam(epochs), X, at_least(20)
         ),
-    }
-    timings = time_fits(contenders, y, options)
-    return rows_of(timings, contenders, y, {1: 20})
+        Contender(f"this, lbfgs, {iterations} iterations, uint8", lbfgs(iterations), X),
+        Contender(f"{SAGA}, max_iter={sweeps})", saga(sweeps), single, rounds=1),
+        Contender("SGDClassifier(loss='log_loss')", by_sgd, single, rounds=1),
+    ]
+    return compare(contenders, y, options)
 
 
 def to_the_optimum(options: Options) -> list[Row]:
@@ -85,15 +97,19 @@ def to_the_optimum(options: Options) -> list[Row]:
         make: fewest(lambda i, make=make: reached(make, i) <= lowest * (1 + GAP), 64)
         for make in (ours, theirs)
     }
-    contenders = {
-        f"{name}, {len(X):,} rows to 1e-6, {iterations[make]} iterations": (
+    contenders = [
+        Contender(
+            f"{name}, {len(X):,} rows to 1e-6, {iterations[make]} iterations",
             make(iterations[make]),
             X,
+            goal,
         )
-        for name, make in (("LogisticRegression", theirs), ("this, lbfgs", ours))
-    }
-    timings = time_fits(contenders, y, options)
-    return rows_of(timings, contenders, y, {1: 5})
+        for name, make, goal in (
+            ("LogisticRegression", theirs, None),
+            ("this, lbfgs", ours, at_least(5)),
+        )
+    ]
+    return compare(contenders, y, options)
 
 
 def saga(sweeps: int) -> LogisticRegression:
@@ -124,38 +140,25 @@ def objective(clf: Any, X: NDArray[Any], y: NDArray[Any]) -> float:
     return float((total + (W * W).sum() / 2) / len(X))
 
 
-def time_fits(
-    contenders: dict[str, tuple[Any, NDArray[Any]]], y: NDArray[Any], options: Options
-) -> Timings:
-    """Time whole fits; one round of the stochastic peers, three of the others."""
-    fits = {
-        name: partial(estimator.fit, X, y)
-        for name, (estimator, X) in contenders.items()
-    }
-    slow = {name: 1 for name in contenders if "saga" in name or "SGD" in name}
-    return interleaved(fits, options.rounds(3), rounds=slow)
-
-
-def rows_of(
-    timings: Timings,
-    contenders: dict[str, tuple[Any, NDArray[Any]]],
-    y: NDArray[Any],
-    goals: dict[int, float],
+def compare(
+    contenders: list[Contender], y: NDArray[Any], options: Options
 ) -> list[Row]:
-    """Make a row of each, with its F and test accuracy; the first one's are theirs."""
+    """Time whole fits: a row of each, with its F; ratios are to the first one."""
+    timings = interleaved(
+        {one.name: partial(one.clf.fit, one.X, y) for one in contenders},
+        options.rounds(3),
+        rounds={one.name: one.rounds for one in contenders},
+    )
     X_test, y_test = data.test_digits()
-    theirs, rows = next(iter(contenders)), []
-    for i, (name, (clf, X)) in enumerate(contenders.items()):
+    rows = []
+    for name, clf, X, goal in ((c.name, c.clf, c.X, c.goal) for c in contenders):
         test = X_test if X.dtype == np.uint8 else data.scaled(X_test, X.dtype.name)
         note = f"test accuracy {clf.score(test, y_test):.4f}"
         if isinstance(clf, SGDClassifier):
             note += f"; one against the rest, another objective ({clf.n_iter_} epochs)"
         else:
             note += f", F {objective(clf, X, y):.6f}"
-        rounds = len(timings.seconds[name])
-        seconds, ratio = timings.median(name), timings.ratio(theirs, name)
-        goal = at_least(goals[i]) if i in goals else None
-        rows.append(
-            Row("optimum", name, seconds, "s", ratio, goal, f"{note}; {rounds} rounds")
-        )
+        note += f"; {len(timings.seconds[name])} rounds"
+        ratio = timings.ratio(contenders[0].name, name)
+        rows.append(Row("optimum", name, timings.median(name), "s", ratio, goal, note))
     return rows

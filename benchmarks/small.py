@@ -120,21 +120,10 @@ def iris(options: Options) -> list[Row]:
 def pickles(models: dict[str, Any]) -> list[Row]:
     """Weigh the pickles of models of the digits."""
     n_bytes = {name: len(pickle.dumps(clf)) for name, clf in models.items()}
-    ratio, note = (
-        n_bytes[OURS] / n_bytes[THEIRS],
-        f"{THEIRS}: {n_bytes[THEIRS]:,} bytes",
-    )
-    return [
-        Row(
-            "small",
-            "pickle of a model of digits",
-            n_bytes[OURS],
-            "bytes",
-            ratio,
-            None,
-            note,
-        )
-    ]
+    ratio = n_bytes[OURS] / n_bytes[THEIRS]
+    note = f"{THEIRS}: {n_bytes[THEIRS]:,} bytes"
+    what = "pickle of a model of digits"
+    return [Row("small", what, n_bytes[OURS], "bytes", ratio, None, note)]
 
 
 def short(

@@ -1,56 +1,29 @@
-"""Hyper-parameter search that trains a whole grid at once.
+"""Hyper-parameter search that trains a whole grid at once: what a user calls.
 
-Candidates that share the preprocessing and the batches are trained side by side, as
-one wide matrix product, and scored from another. For each fold:
-
-    candidates → same preprocessing? → fitted once → same batches? → trained together
-               → logits of all in one product → each one's scores
-
-All else, from naming the candidates to `cv_results_`, is scikit-learn's.
+Naming the candidates, splitting, `cv_results_`, the choice of the best: all that is
+scikit-learn's. What replaces it is the evaluation of the candidates, in `folds.py`.
 """
 
 from __future__ import annotations
 
-import copy
-import itertools
-import math
 import time
-import traceback
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.metrics import check_scoring, get_scorer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.model_selection._validation import (
     _insert_error_scores,
-    _score,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
-from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _num_samples
+from sklearn.utils.validation import _check_method_params
 
 from tfsoftmax.callbacks import SearchTask, with_callbacks
-from tfsoftmax.chunks import Rows
-from tfsoftmax.classifier import TFSoftmaxClassifier, own_generator
-from tfsoftmax.inputs import row_weights
-from tfsoftmax.parameters import RULES, check_parameters
-from tfsoftmax.side_by_side import train_side_by_side
-from tfsoftmax.training import Record
-
-# What weights, gradients and slots of models trained together may take, and what
-# their logits for a fold may: wider groups go in parts.
-MAX_TEAM_BYTES = 256 << 20
-MAX_LOGITS_BYTES = 64 << 20
-
-Result = dict[str, Any]
-Errors = list[Exception | None]
+from tfsoftmax.folds import Fold, Result, evaluate_fold
+from tfsoftmax.teams import classifier_of, preprocessing_key
 
 
 class _TrainsTogether:
@@ -246,7 +219,7 @@ class TFSoftmaxRandomizedSearchCV(_TrainsTogether, RandomizedSearchCV):  # type:
 @with_callbacks  # type: ignore[untyped-decorator]
 def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     search._validate_params()
-    _final_of(search.estimator)
+    classifier_of(search.estimator)
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(X, y)
     params = _check_method_params(X, params=params)
@@ -254,7 +227,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     task = SearchTask(search, X, y, params.get("sample_weight"))
     splits = _splits(search, X, y, routed.splitter.split)
     search.n_splits_ = len(splits)
-    fold = _Fold(
+    fold = Fold(
         estimator=clone(search.estimator),
         X=X,
         y=y,
@@ -280,7 +253,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
         contexts = task.contexts(callback_ctx, n_fits)
         jobs = list(_jobs(fold, candidates, splits, contexts))
         parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
-        done = parallel(delayed(_evaluate)(job) for job, _ in jobs)
+        done = parallel(delayed(evaluate_fold)(job) for job, _ in jobs)
         by_place = {
             place: result
             for (_, places), results in zip(jobs, done, strict=True)
@@ -344,40 +317,18 @@ def _refit(search: Any, X: Any, y: Any, params: Any, task: SearchTask) -> None:
         search.feature_names_in_ = best.feature_names_in_
 
 
-@dataclass(frozen=True)
-class _Fold:
-    """A fold's rows, and candidates with one preprocessing to evaluate on it.
-
-    What there is for all folds comes first.
-    """
-
-    estimator: Any
-    X: Any
-    y: Any
-    fit_params: Mapping[str, Any]
-    score_params: Mapping[str, Any]
-    scorer: Any
-    error_score: Any
-    return_train_score: bool
-    verbose: int
-    caller: Any
-    name: str = ""
-    train: Any = None
-    test: Any = None
-    candidates: Sequence[Mapping[str, Any]] = ()
-    contexts: Sequence[Any] = ()
-
-
 def _jobs(
-    fold: _Fold,
+    fold: Fold,
     candidates: Sequence[Mapping[str, Any]],
     splits: Sequence[tuple[Any, Any]],
     contexts: Sequence[Any],
-) -> Iterator[tuple[_Fold, list[int]]]:
+) -> Iterator[tuple[Fold, list[int]]]:
     """Make a job of each fold and preprocessing, and say where its results belong."""
     together: dict[Hashable, list[int]] = {}
     for number, params in enumerate(candidates):
-        together.setdefault(_preprocessing(fold.estimator, params), []).append(number)
+        together.setdefault(preprocessing_key(fold.estimator, params), []).append(
+            number
+        )
     for split, (train, test) in enumerate(splits):
         for numbers in together.values():
             places = [number * len(splits) + split for number in numbers]
@@ -390,401 +341,3 @@ def _jobs(
                 contexts=[contexts[place] for place in places],
             )
             yield job, places
-
-
-def _preprocessing(estimator: Any, params: Mapping[str, Any]) -> Hashable:
-    """Tell candidates apart by what comes before the classifier."""
-    if not isinstance(estimator, Pipeline):
-        return ()
-    last = estimator.steps[-1][0]
-    others = {name: value for name, value in params.items() if name != last}
-    return _key({n: v for n, v in others.items() if not n.startswith(f"{last}__")})
-
-
-def _key(params: Mapping[str, Any]) -> Hashable:
-    return tuple((name, _identity(params[name])) for name in sorted(params))
-
-
-def _identity(value: Any) -> Hashable:
-    """Make a key of a value: equal for equal ones, where that can be told."""
-    if isinstance(value, np.random.RandomState):
-        return value.get_state()[1].tobytes(), value.get_state()[2]  # type: ignore[index]
-    try:
-        hash(value)
-    except TypeError:
-        return type(value), id(value)
-    return type(value), value
-
-
-def _final_of(model: Any) -> TFSoftmaxClassifier:
-    """Give the classifier that a pipeline ends in, or that the model is."""
-    final = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    if not isinstance(final, TFSoftmaxClassifier):
-        raise TypeError(
-            "This search trains TFSoftmaxClassifiers, and pipelines that end in one; "
-            f"got {model!r}. Use sklearn.model_selection.GridSearchCV or "
-            "RandomizedSearchCV for it."
-        )
-    return final
-
-
-def _evaluate(fold: _Fold) -> list[Result]:
-    """Fit the preprocessing once, and train and score the candidates."""
-    X_train, y_train = _safe_split(fold.estimator, fold.X, fold.y, fold.train)
-    fit_params = _check_method_params(fold.X, fold.fit_params, indices=fold.train)
-    models = [
-        clone(fold.estimator).set_params(**clone(params, safe=False))
-        for params in fold.candidates
-    ]
-    classifiers = [_final_of(model) for model in models]
-    began = time.time()
-    try:
-        X_given, y_given, params = _preprocess(models, X_train, y_train, fit_params)
-    except Exception as error:
-        failed: Errors = [error] * len(models)
-        return _results(
-            fold, failed, time.time() - began, _no_scores(fold, failed), 0.0
-        )
-    before = (time.time() - began) / len(models)
-    results: list[Result | None] = [None] * len(models)
-    scoring = _Scoring(fold, X_train, y_train)
-    for team in _teams(classifiers):
-        for place in team:
-            _tell(fold, "begin", place, X_train, y_train, params)
-        began = time.time()
-        members = [classifiers[place] for place in team]
-        errors = _train(members, X_given, y_given, params)
-        trained = time.time()
-        scores = scoring([models[place] for place in team], errors)
-        seconds = (trained - began) / len(team) + before
-        score_seconds = (time.time() - trained) / len(team)
-        of_team = _results(fold, errors, seconds, scores, score_seconds)
-        for place, result in zip(team, of_team, strict=True):
-            results[place] = result
-            _tell(fold, "end", place, X_train, y_train, params)
-        if fold.verbose > 1:
-            print(
-                f"[{fold.name}] {len(team)} candidates, {time.time() - began:.1f} s: "
-                f"{dict(fold.candidates[team[0]])}{', …' if len(team) > 1 else ''}"
-            )
-    return [result for result in results if result is not None]
-
-
-def _tell(
-    fold: _Fold, what: str, place: int, X: Any, y: Any, params: Mapping[str, Any]
-) -> None:
-    """Tell the callbacks that the work on a candidate begins or ends."""
-    context = fold.contexts[place]
-    if context is not None:
-        weight = params.get("sample_weight")
-        metadata = None if weight is None else {"sample_weight": weight}
-        hook = getattr(context, f"call_on_fit_task_{what}")
-        hook(estimator=fold.caller, X=X, y=y, metadata=metadata)
-
-
-class _Catcher(TFSoftmaxClassifier):
-    """Stands where a pipeline's classifier does, and keeps what `fit` would get."""
-
-    @classmethod
-    def instead_of(cls, clf: TFSoftmaxClassifier) -> _Catcher:
-        catcher = cls(**clf.get_params(deep=False))
-        if hasattr(clf, "_metadata_request"):
-            catcher._metadata_request = clf._metadata_request
-        return catcher
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> _Catcher:
-        named = {
-            "sample_weight": sample_weight,
-            "X_val": X_val,
-            "y_val": y_val,
-            "sample_weight_val": sample_weight_val,
-        }
-        given = {name: value for name, value in named.items() if value is not None}
-        self.caught = X, y, given
-        return self
-
-
-def _preprocess(
-    models: list[Any], X: Any, y: Any, params: Mapping[str, Any]
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Fit what comes before the classifiers: (X, y, parameters) as these get them.
-
-    All models then have the fitted steps.
-    """
-    if not isinstance(models[0], Pipeline):
-        return X, y, dict(params)
-    classifiers = [model.steps[-1] for model in models]
-    name, clf = classifiers[0]
-    catcher = _Catcher.instead_of(clf)
-    models[0].steps[-1] = (name, catcher)
-    models[0].fit(X, y, **params)
-    fitted = models[0].steps[:-1]
-    for model, last in zip(models, classifiers, strict=True):
-        model.steps = [*fitted, last]
-    return catcher.caught
-
-
-def _teams(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
-    """Group classifiers that can be trained on the same batches."""
-    together: dict[Hashable, list[int]] = {}
-    for place, clf in enumerate(classifiers):
-        params = clf.get_params()
-        shared = {name: v for name, v in params.items() if not RULES[name].per_model}
-        trains_alone = (
-            clf.optimizer == "lbfgs"
-            or clf.verbose
-            or getattr(clf, "_skl_callbacks", ())
-        )
-        key = place if trains_alone else _key(shared)
-        together.setdefault(key, []).append(place)
-    return list(together.values())
-
-
-def _train(
-    team: Sequence[TFSoftmaxClassifier], X: Any, y: Any, params: dict[str, Any]
-) -> Errors:
-    """Fit the classifiers of a team; those that fail are told by their errors."""
-    if len(team) == 1:
-        return [_error_of(lambda: team[0].fit(X, y, **params))]
-    errors = [
-        _error_of(lambda clf=clf: check_parameters(clf.get_params()))  # type: ignore[misc]
-        for clf in team
-    ]
-    sound = [place for place, error in enumerate(errors) if error is None]
-    if sound:
-        members = [team[place] for place in sound]
-        try:
-            outcomes = _fit_together(members, X, y, **params)
-        except Exception as error:  # of what they share
-            outcomes = [error] * len(sound)
-        for place, outcome in zip(sound, outcomes, strict=True):
-            errors[place] = outcome
-    return errors
-
-
-def _error_of(call: Callable[[], Any]) -> Exception | None:
-    try:
-        call()
-    except Exception as error:
-        return error
-    return None
-
-
-def _fit_together(
-    team: Sequence[TFSoftmaxClassifier],
-    X: Any,
-    y: Any,
-    sample_weight: Any = None,
-    *,
-    X_val: Any = None,
-    y_val: Any = None,
-    sample_weight_val: Any = None,
-) -> Errors:
-    """Do what `fit` does for each of the classifiers, the shared parts once."""
-    leader = clone(team[0]).set_params(class_weight=None)
-    rows = leader._validate_rows(X, y, sample_weight, former=None)
-    held_out = leader._validate_held_out(X_val, y_val, sample_weight_val)
-    weights: dict[int, NDArray[np.float64] | None] = {}
-    errors: Errors = [None] * len(team)
-    for place, clf in enumerate(team):
-        try:
-            weights[place] = row_weights(
-                sample_weight,
-                len(rows),
-                class_weight=clf.class_weight,
-                y=rows.y,
-                classes=leader.classes_,
-            )
-        except (TypeError, ValueError) as error:
-            errors[place] = error
-    if any(team[place].class_weight is not None for place in weights):
-        ones = np.ones(len(rows))
-        own = [ones if weight is None else weight for weight in weights.values()]
-        rows = replace(rows, weights=np.stack(own))
-    leader._random_state = own_generator(leader.random_state)
-    if leader.early_stopping and held_out is None:
-        rows, held_out = leader._hold_out(rows, sample_weight, None)
-    members = [team[place] for place in weights]
-    outcomes = _train_in_parts(leader, members, rows, held_out)
-    learned = {name: v for name, v in vars(leader).items() if name not in RULES}
-    for place, clf, outcome in zip(weights, members, outcomes, strict=True):
-        if isinstance(outcome, ValueError):
-            errors[place] = outcome
-        else:
-            clf.__dict__ |= learned
-            clf._store(outcome)
-            clf._warn_of_poor_ends(outcome, len(rows))
-    return errors
-
-
-def _train_in_parts(
-    leader: TFSoftmaxClassifier,
-    team: Sequence[TFSoftmaxClassifier],
-    rows: Rows,
-    held_out: Rows | None,
-) -> list[Record | ValueError]:
-    """Train as many at once as there is memory for, all of them in the same order."""
-    n_classes = len(leader.classes_)
-    # Weights, gradient, and two slots at most, with a copy of what is kept.
-    model_bytes = 6 * 8 * n_classes * (rows.n_features + 1)
-    if rows.n_weightings > 1:
-        model_bytes += 8 * len(rows)
-    outcomes: list[Record | ValueError] = []
-    for part in _parts(len(team), MAX_TEAM_BYTES // model_bytes):
-        own = rows
-        if rows.weights is not None and rows.weights.ndim == 2:
-            own = replace(rows, weights=rows.weights[part])
-        outcomes += train_side_by_side(
-            own,
-            n_classes,
-            [clf._settings() for clf in team[part]],
-            copy.deepcopy(leader._random_state),
-            held_out=held_out,
-        )
-    return outcomes
-
-
-def _parts(n: int, at_once: int) -> Iterator[slice]:
-    """Cut n into slices of nearly the same length, each at most so long."""
-    n_parts = math.ceil(n / max(1, at_once))
-    bounds = np.linspace(0, n, n_parts + 1).astype(int).tolist()
-    return (slice(start, stop) for start, stop in itertools.pairwise(bounds))
-
-
-# Scorers that see nothing of an estimator but its predictions for the X they pass:
-# scikit-learn's own, which it names or `make_scorer` makes, and the estimator's score.
-_BY_PREDICTIONS = (
-    type(get_scorer("accuracy")),
-    type(check_scoring(TFSoftmaxClassifier())),
-)
-
-
-class _Scored(TFSoftmaxClassifier):
-    """A fitted classifier that knows its logits for certain rows."""
-
-    @classmethod
-    def of(cls, clf: TFSoftmaxClassifier, X: Any, logits: NDArray[Any]) -> _Scored:
-        scored = cls.__new__(cls)
-        scored.__dict__ = vars(clf) | {"_known": (X, logits)}
-        return scored
-
-    def decision_function(self, X: Any) -> NDArray[Any]:
-        rows, logits = self._known
-        return logits if X is rows else super().decision_function(X)
-
-
-class _Scoring:
-    """Scores the candidates of a fold on its test rows and, if asked, training rows."""
-
-    def __init__(self, fold: _Fold, X_train: Any, y_train: Any) -> None:
-        self._fold = fold
-        X_test, y_test = _safe_split(
-            fold.estimator, fold.X, fold.y, fold.test, fold.train
-        )
-        self._rows = {"test_scores": (X_test, y_test, fold.test)}
-        if fold.return_train_score:
-            self._rows["train_scores"] = (X_train, y_train, fold.train)
-        scorers = getattr(fold.scorer, "_scorers", {"score": fold.scorer}).values()
-        self._by_predictions = all(isinstance(s, _BY_PREDICTIONS) for s in scorers)
-
-    def __call__(self, models: Sequence[Any], errors: Errors) -> list[dict[str, Any]]:
-        """Score the models that could be fitted, and give the others error scores."""
-        scores = _no_scores(self._fold, errors)
-        fitted = [place for place, error in enumerate(errors) if error is None]
-        for name, (X, y, index) in self._rows.items():
-            params = _check_method_params(
-                self._fold.X, self._fold.score_params, indices=index
-            )
-            known = self._known([models[place] for place in fitted], X)
-            for place, (model, rows) in zip(fitted, known, strict=True):
-                scores[place][name] = _score(
-                    model, rows, y, self._fold.scorer, params, self._fold.error_score
-                )
-        return scores
-
-    def _known(self, models: Sequence[Any], X: Any) -> Iterator[tuple[Any, Any]]:
-        """Give each model to score, with the rows to pass to it.
-
-        Where predictions are all that counts, it is the classifier alone, with its
-        logits, which one matrix product makes for many, and the rows as it gets them.
-        """
-        given = self._given(models, X) if self._by_predictions and models else None
-        if given is None:
-            yield from ((model, X) for model in models)
-            return
-        classifiers = [_final_of(model) for model in models]
-        n_rows, n_each = _num_samples(X), len(classifiers[0].coef_)
-        at_once = MAX_LOGITS_BYTES // (8 * n_rows * n_each)
-        for part in _parts(len(models), at_once):
-            team = classifiers[part]
-            logits = _logits_of(team, given)
-            if logits is None:
-                yield from ((clf, given) for clf in team)
-                continue
-            for m, clf in enumerate(team):
-                own = logits[:, m * n_each : (m + 1) * n_each]
-                own = own[:, 0] if n_each == 1 else own
-                yield _Scored.of(clf, given, own), given
-
-    def _given(self, models: Sequence[Any], X: Any) -> Any:
-        """Give the rows as the classifiers get them; None if the steps before fail."""
-        if not isinstance(models[0], Pipeline):
-            return X
-        try:
-            return models[0][:-1].transform(X) if len(models[0]) > 1 else X
-        except Exception:  # each model's own scoring then tells
-            return None
-
-
-def _logits_of(team: Sequence[TFSoftmaxClassifier], X: Any) -> NDArray[Any] | None:
-    """Compute the logits of all, side by side; None where X is refused."""
-    coef = np.concatenate([clf.coef_ for clf in team])
-    intercept = np.concatenate([clf.intercept_ for clf in team])
-    try:
-        return team[0]._products(X, coef, intercept)
-    except (TypeError, ValueError):  # each model's own scoring then tells
-        return None
-
-
-def _no_scores(fold: _Fold, errors: Errors) -> list[dict[str, Any]]:
-    """Give the error scores of those that failed, or raise the first error."""
-    for error in errors:
-        if error is not None and fold.error_score == "raise":
-            raise error
-    names = getattr(fold.scorer, "_scorers", None)
-    score = fold.error_score
-    failed = score if names is None else dict.fromkeys(names, score)
-    kinds = ["test_scores", *["train_scores"] * fold.return_train_score]
-    return [
-        {} if error is None else {kind: copy.copy(failed) for kind in kinds}
-        for error in errors
-    ]
-
-
-def _results(
-    fold: _Fold,
-    errors: Errors,
-    fit_seconds: float,
-    scores: list[dict[str, Any]],
-    score_seconds: float,
-) -> list[Result]:
-    """Put together what scikit-learn makes `cv_results_` of."""
-    return [
-        {
-            "fit_error": error and "".join(traceback.format_exception(error)),
-            "n_test_samples": _num_samples(fold.test),
-            "fit_time": fit_seconds,
-            "score_time": score_seconds,
-            **own,
-        }
-        for error, own in zip(errors, scores, strict=True)
-    ]

@@ -1,0 +1,191 @@
+"""Which candidates of a search train together, and their training."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from tfsoftmax.chunks import Rows
+from tfsoftmax.classifier import TFSoftmaxClassifier, own_generator
+from tfsoftmax.inputs import row_weights
+from tfsoftmax.parameters import RULES, check_parameters
+from tfsoftmax.side_by_side import train_side_by_side
+from tfsoftmax.training import Record
+
+# What the weights, gradients and slots of models trained together may take: larger
+# teams go in parts.
+MAX_TEAM_BYTES = 256 << 20
+
+Errors = list[Exception | None]
+
+
+def classifier_of(model: Any) -> TFSoftmaxClassifier:
+    """Give the classifier that a pipeline ends in, or that the model is."""
+    final = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    if not isinstance(final, TFSoftmaxClassifier):
+        raise TypeError(
+            "This search trains TFSoftmaxClassifiers, and pipelines that end in one; "
+            f"got {model!r}. Use sklearn.model_selection.GridSearchCV or "
+            "RandomizedSearchCV for it."
+        )
+    return final
+
+
+def preprocessing_key(estimator: Any, params: Mapping[str, Any]) -> Hashable:
+    """Tell candidates apart by what comes before the classifier."""
+    if not isinstance(estimator, Pipeline):
+        return ()
+    last = estimator.steps[-1][0]
+    others = {name: value for name, value in params.items() if name != last}
+    return _key({n: v for n, v in others.items() if not n.startswith(f"{last}__")})
+
+
+def teams(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
+    """Group classifiers that can be trained on the same batches."""
+    together: dict[Hashable, list[int]] = {}
+    for place, clf in enumerate(classifiers):
+        params = clf.get_params()
+        shared = {name: v for name, v in params.items() if not RULES[name].per_model}
+        trains_alone = (
+            clf.optimizer == "lbfgs"
+            or clf.verbose
+            or getattr(clf, "_skl_callbacks", ())
+        )
+        key = place if trains_alone else _key(shared)
+        together.setdefault(key, []).append(place)
+    return list(together.values())
+
+
+def _key(params: Mapping[str, Any]) -> Hashable:
+    return tuple((name, _identity(params[name])) for name in sorted(params))
+
+
+def _identity(value: Any) -> Hashable:
+    """Make a key of a value: equal for equal ones, where that can be told."""
+    if isinstance(value, np.random.RandomState):
+        return value.get_state()[1].tobytes(), value.get_state()[2]  # type: ignore[index]
+    try:
+        hash(value)
+    except TypeError:
+        return type(value), id(value)
+    return type(value), value
+
+
+def train_team(
+    team: Sequence[TFSoftmaxClassifier], X: Any, y: Any, params: dict[str, Any]
+) -> Errors:
+    """Fit the classifiers of a team; those that fail are told by their errors."""
+    if len(team) == 1:
+        return [_error_of(lambda: team[0].fit(X, y, **params))]
+    errors = [
+        _error_of(lambda clf=clf: check_parameters(clf.get_params()))  # type: ignore[misc]
+        for clf in team
+    ]
+    sound = [place for place, error in enumerate(errors) if error is None]
+    if sound:
+        members = [team[place] for place in sound]
+        try:
+            outcomes = _fit_together(members, X, y, **params)
+        except Exception as error:  # of what they share
+            outcomes = [error] * len(sound)
+        for place, outcome in zip(sound, outcomes, strict=True):
+            errors[place] = outcome
+    return errors
+
+
+def _error_of(call: Callable[[], Any]) -> Exception | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
+
+
+def _fit_together(
+    team: Sequence[TFSoftmaxClassifier],
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    X_val: Any = None,
+    y_val: Any = None,
+    sample_weight_val: Any = None,
+) -> Errors:
+    """Do what `fit` does for each of the classifiers, the shared parts once."""
+    leader = clone(team[0]).set_params(class_weight=None)
+    rows = leader._validate_rows(X, y, sample_weight, former=None)
+    held_out = leader._validate_held_out(X_val, y_val, sample_weight_val)
+    weights: dict[int, NDArray[np.float64] | None] = {}
+    errors: Errors = [None] * len(team)
+    for place, clf in enumerate(team):
+        try:
+            weights[place] = row_weights(
+                sample_weight,
+                len(rows),
+                class_weight=clf.class_weight,
+                y=rows.y,
+                classes=leader.classes_,
+            )
+        except (TypeError, ValueError) as error:
+            errors[place] = error
+    if any(team[place].class_weight is not None for place in weights):
+        ones = np.ones(len(rows))
+        own = [ones if weight is None else weight for weight in weights.values()]
+        rows = replace(rows, weights=np.stack(own))
+    leader._random_state = own_generator(leader.random_state)
+    if leader.early_stopping and held_out is None:
+        rows, held_out = leader._hold_out(rows, sample_weight, None)
+    members = [team[place] for place in weights]
+    outcomes = _train_in_parts(leader, members, rows, held_out)
+    learned = {name: v for name, v in vars(leader).items() if name not in RULES}
+    for place, clf, outcome in zip(weights, members, outcomes, strict=True):
+        if isinstance(outcome, ValueError):
+            errors[place] = outcome
+        else:
+            clf.__dict__ |= learned
+            clf._store(outcome)
+            clf._warn_of_poor_ends(outcome, len(rows))
+    return errors
+
+
+def _train_in_parts(
+    leader: TFSoftmaxClassifier,
+    team: Sequence[TFSoftmaxClassifier],
+    rows: Rows,
+    held_out: Rows | None,
+) -> list[Record | ValueError]:
+    """Train as many at once as there is memory for, all of them in the same order."""
+    n_classes = len(leader.classes_)
+    # Weights, gradient, and two slots at most, with a copy of what is kept.
+    model_bytes = 6 * 8 * n_classes * (rows.n_features + 1)
+    if rows.n_weightings > 1:
+        model_bytes += 8 * len(rows)
+    outcomes: list[Record | ValueError] = []
+    for part in parts(len(team), MAX_TEAM_BYTES // model_bytes):
+        own = rows
+        if rows.weights is not None and rows.weights.ndim == 2:
+            own = replace(rows, weights=rows.weights[part])
+        outcomes += train_side_by_side(
+            own,
+            n_classes,
+            [clf._settings() for clf in team[part]],
+            copy.deepcopy(leader._random_state),
+            held_out=held_out,
+        )
+    return outcomes
+
+
+def parts(n: int, at_once: int) -> Iterator[slice]:
+    """Cut n into slices of nearly the same length, each at most so long."""
+    n_parts = math.ceil(n / max(1, at_once))
+    bounds = np.linspace(0, n, n_parts + 1).astype(int).tolist()
+    return (slice(start, stop) for start, stop in itertools.pairwise(bounds))

@@ -165,9 +165,10 @@ class Pass:
                 )
 
             done = self._map(step, self._programs, self._blocks, states, numbers)
-            states, of_tiles = zip(*done, strict=True)
+            advanced, of_tiles = zip(*done, strict=True)
+            states = list(advanced)
             sums.append(np.concatenate(of_tiles, axis=-1))
-        return list(states), *self._means(sums)
+        return states, *self._means(sums)
 
     def measure(
         self, states: States

@@ -203,7 +203,7 @@ def _compile(function: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
 
 def n_threads() -> int:
     """Tell how many threads TensorFlow may use for one operation."""
-    return tf.config.threading.get_intra_op_parallelism_threads() or cpu_count()
+    return int(tf.config.threading.get_intra_op_parallelism_threads() or cpu_count())
 
 
 @cache

@@ -55,11 +55,8 @@ def teams(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
     for place, clf in enumerate(classifiers):
         params = clf.get_params()
         shared = {name: v for name, v in params.items() if not RULES[name].per_model}
-        trains_alone = (
-            clf.optimizer == "lbfgs"
-            or clf.verbose
-            or getattr(clf, "_skl_callbacks", ())
-        )
+        has_callbacks = bool(getattr(clf, "_skl_callbacks", None))
+        trains_alone = clf.optimizer == "lbfgs" or clf.verbose or has_callbacks
         key = place if trains_alone else _key(shared)
         together.setdefault(key, []).append(place)
     return list(together.values())

@@ -224,3 +224,49 @@ def test_fitted_state_is_numpy_and_plain_python(digits):
     walk(vars(clf))
     assert set(seen) <= {"builtins", "numpy", "tfsoftmax"}
     assert isinstance(clf.coef_, np.ndarray)
+
+
+SHARE = """
+    import os
+    from joblib import Parallel, delayed, parallel_config
+
+    def fit(before, fits):
+        import sys
+        exec(before)
+        import numpy as np
+        from tfsoftmax import TFSoftmaxClassifier
+        if fits:
+            X, y = np.eye(4), [0, 1, 0, 1]
+            TFSoftmaxClassifier(learning_rate=1).fit(X, y)
+        import tensorflow as tf
+        threading = tf.config.threading
+        return (
+            threading.get_intra_op_parallelism_threads(),
+            threading.get_inter_op_parallelism_threads(),
+        )
+
+    def in_worker(share, before="", fits=True):
+        with parallel_config("loky", inner_max_num_threads=share):
+            return Parallel(2)(delayed(fit)(before, fits) for _ in range(1))[0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("in_worker(1)", (1, 1)),
+        ("in_worker(3)", (3, 3)),
+        ("in_worker(1, fits=False)", (0, 0)),
+        ("in_worker(1, 'import tensorflow')", (0, 0)),
+        (
+            'in_worker(1, \'import os; os.environ["TF_NUM_INTRAOP_THREADS"] = "2"\')',
+            (0, 0),
+        ),
+        ('fit(\'os.environ["OMP_NUM_THREADS"] = "1"\', True)', (0, 0)),
+    ],
+    ids=["one", "three", "no fit", "imported before", "set before", "no worker"],
+)
+def test_a_joblib_worker_takes_its_share_of_the_cores(call, expected):
+    done = run(SHARE, f"\n    print({call})\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(expected)

@@ -224,8 +224,12 @@ def test_every_row_comes_once_in_its_place(
     assert_tiles_are(collected, rows, layout, order, rows.X)
 
     # In the formula's own terms: n·s_i / (Σs · rows in the batch), once each.
-    taken = np.concatenate([c[0][: np.count_nonzero(c[3]) * layout.tile, 0] for c in collected])
-    scaled = np.concatenate([c[2][: np.count_nonzero(c[3]) * layout.tile] for c in collected])
+    taken = np.concatenate(
+        [c[0][: np.count_nonzero(c[3]) * layout.tile, 0] for c in collected]
+    )
+    scaled = np.concatenate(
+        [c[2][: np.count_nonzero(c[3]) * layout.tile] for c in collected]
+    )
     sequence = np.arange(n_samples) if order is None else order
     assert taken[taken > 0].tolist() == rows.X[sequence, 0].tolist()
     s = np.ones(n_samples) if s is None else s
@@ -467,10 +471,62 @@ def test_two_aligned_buffers_serve_every_epoch(n_samples, n_chunks, dtype):
                 assert all(array.flags.c_contiguous for array in arrays)
                 epochs[-1].append(tuple(array.ctypes.data for array in arrays))
     assert [len(epoch) for epoch in epochs] == [n_chunks] * 3
-    assert epochs[0] == epochs[1] == epochs[2]
-    assert len(set(epochs[0])) == min(2, n_chunks)
-    assert all(one != other for one, other in pairwise(epochs[0]))
-    assert all(address % ALIGNMENT == 0 for chunk in epochs[0] for address in chunk)
+    in_turn = [buffers for epoch in epochs for buffers in epoch]
+    assert len(set(in_turn)) == min(2, n_chunks)
+    if n_chunks > 1:
+        assert all(one != other for one, other in pairwise(in_turn))
+    assert all(address % ALIGNMENT == 0 for buffers in in_turn for address in buffers)
+
+
+@pytest.mark.parametrize("n_samples", [3, 17, 40])
+def test_the_following_epoch_is_begun_while_the_last_chunk_is_in_use(n_samples):
+    X = numbered(n_samples)
+    layout = Layout(batch_size=4, tile=4, tiles_per_chunk=2)
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(n_samples) for _ in range(4)]
+    asked = iter(orders[1:])
+    with Chunks(rows_of(X), layout, dtypes_for(X)) as gatherer:
+        for number, order in enumerate(orders):
+            following = (lambda: next(asked)) if number < 3 else None
+            collected = collect(gatherer.epoch(order, following))
+            assert_tiles_are(collected, rows_of(X), layout, order, X)
+    # Where all fits into one chunk there is nothing to begin.
+    assert len(list(asked)) == (3 if n_samples <= 8 else 0)
+
+
+def test_an_epoch_in_another_order_than_foretold_is_begun_anew():
+    X = numbered(40)
+    layout = Layout(batch_size=4, tile=4, tiles_per_chunk=2)
+    one, other = (np.random.default_rng(seed).permutation(40) for seed in range(2))
+    with Chunks(rows_of(X), layout, dtypes_for(X)) as gatherer:
+        collect(gatherer.epoch(one, lambda: one))
+        collected = collect(gatherer.epoch(other))
+    assert_tiles_are(collected, rows_of(X), layout, other, X)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<f4", "<f8"])
+def test_each_row_is_copied_once_an_epoch_and_nothing_else_is(dtype, monkeypatch):
+    X = np.zeros((60, 5), dtype)
+    copied = 0
+    original = chunks._gatherer
+
+    def counting(X, storage):
+        gather = original(X, storage)
+
+        def count(rows, out):
+            nonlocal copied
+            copied += out.nbytes
+            gather(rows, out)
+
+        return count
+
+    monkeypatch.setattr(chunks, "_gatherer", counting)
+    layout = Layout(batch_size=4, tile=4, tiles_per_chunk=2)
+    rng = np.random.default_rng(0)
+    with Chunks(rows_of(X), layout, dtypes_for(X)) as gatherer:
+        for _ in range(3):
+            collect(gatherer.epoch(rng.permutation(60)))
+    assert copied == 3 * X.nbytes
 
 
 def test_buffers_are_aligned_to_64_bytes():

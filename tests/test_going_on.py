@@ -231,10 +231,10 @@ def interrupt_in_epoch(number, monkeypatch):
     epochs_begun = 0
     original = chunks.Chunks.epoch
 
-    def interrupt(self, order):
+    def interrupt(self, order, following=None):
         nonlocal epochs_begun
         epochs_begun += 1
-        for chunk in original(self, order):
+        for chunk in original(self, order, following):
             yield chunk
             if epochs_begun == number:
                 raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from tests import reference
 from tfsoftmax import TFSoftmaxClassifier, chunks
+from tfsoftmax.training import Orders
 
 
 def problem(n_samples, n_features, n_classes, dtype=np.float64, seed=0):
@@ -163,10 +165,31 @@ def test_two_processes_give_the_same_bits():
 
 
 def test_the_order_of_rows_is_the_generators_permutation():
-    from tfsoftmax.training import order_of
+    theirs, ours = np.random.RandomState(5), np.random.RandomState(5)
+    orders = Orders(12_345, ours, shuffle=True)
+    for _ in range(2):
+        expected = theirs.permutation(12_345)
+        np.testing.assert_array_equal(orders.begin_epoch(), expected)
+        assert ours.get_state()[2] == theirs.get_state()[2]
 
-    expected = np.random.RandomState(5).permutation(12_345)
-    np.testing.assert_array_equal(order_of(12_345, np.random.RandomState(5)), expected)
+
+def test_an_order_drawn_ahead_moves_the_generator_when_its_epoch_begins():
+    generator = np.random.RandomState(5)
+    orders = Orders(100, generator, shuffle=True)
+    drawn = orders.draw()
+    assert orders.draw() is drawn
+    assert pickle.dumps(generator) == pickle.dumps(np.random.RandomState(5))
+    assert orders.begin_epoch() is drawn
+    after = np.random.RandomState(5)
+    np.testing.assert_array_equal(after.permutation(100), drawn)
+    assert pickle.dumps(generator) == pickle.dumps(after)
+
+
+def test_unshuffled_rows_have_no_order_and_draw_nothing():
+    generator = np.random.RandomState(5)
+    orders = Orders(100, generator, shuffle=False)
+    assert orders.draw() is orders.begin_epoch() is None
+    assert pickle.dumps(generator) == pickle.dumps(np.random.RandomState(5))
 
 
 def test_a_random_state_instance_gives_a_new_seed_to_each_fit(digits):
@@ -331,10 +354,10 @@ def test_interrupted_training_keeps_the_last_finished_epoch(
     epochs_begun = 0
     original = chunks.Chunks.epoch
 
-    def interrupt(self, order):
+    def interrupt(self, order, following=None):
         nonlocal epochs_begun
         epochs_begun += 1
-        for chunk in original(self, order):
+        for chunk in original(self, order, following):
             yield chunk
             if epochs_begun == interrupted_epoch:
                 raise KeyboardInterrupt
@@ -355,7 +378,7 @@ def test_training_interrupted_before_any_epoch_leaves_the_estimator_as_it_was(
     clf = TFSoftmaxClassifier(random_state=0).fit(X, y)
     coef = clf.coef_.copy()
 
-    def interrupt(self, order):
+    def interrupt(self, order, following=None):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(chunks.Chunks, "epoch", interrupt)

@@ -10,6 +10,7 @@ back, and all of it but those lines passed on.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import re
 import sys
@@ -56,10 +57,26 @@ def load_program() -> ModuleType:
 
 
 def _start() -> ModuleType:
+    is_first = "tensorflow" not in sys.modules
     from tfsoftmax import program
 
+    share = _share_of_worker()
+    if is_first and share is not None:
+        program.limit_threads(share)
     program.xla_works()  # so that XLA's start-up falls in the quiet time, too
     return program
+
+
+def _share_of_worker() -> int | None:
+    """Tell how many cores are a joblib worker's share; None outside of one.
+
+    joblib's loky gives it to its workers as OMP_NUM_THREADS, which TensorFlow
+    doesn't heed: each worker would take all cores.
+    """
+    if not multiprocessing.current_process().name.startswith("LokyProcess"):
+        return None
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    return int(share) if share.isdigit() and int(share) > 0 else None
 
 
 def _user_sees_logs() -> bool:

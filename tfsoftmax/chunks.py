@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,9 @@ MAX_CHUNK_ROWS = 8192
 UNUSED, OPEN_BATCH, CLOSES_BATCH = range(3)
 # What XLA and Eigen want of a buffer in order to take it without a copy.
 ALIGNMENT = 64
+
+
+Order = NDArray[np.integer[Any]] | None
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,8 @@ class Chunks:
         storage, precision = dtypes
         n_buffers = min(2, len(self._starts))
         self._buffers = [self._buffer(storage, precision) for _ in range(n_buffers)]
+        self._n_filled = 0
+        self._begun: Future[tuple[Order, Chunk]] | None = None
         self._gather = _gatherer(rows.X, np.dtype(storage))
 
     def __enter__(self) -> Chunks:
@@ -237,23 +242,43 @@ class Chunks:
     def __exit__(self, *_: object) -> None:
         self._filler.shutdown(wait=True, cancel_futures=True)
 
-    def epoch(self, order: NDArray[np.integer[Any]] | None) -> Iterator[Chunk]:
+    def epoch(
+        self, order: Order, following: Callable[[], Order] | None = None
+    ) -> Iterator[Chunk]:
         """Give the chunks of an epoch; each is valid until the next is asked for.
 
         Parameters
         ----------
         order : ndarray of shape (n_samples,), or None
             A permutation of the rows; None takes them as they stand.
+        following : callable, default=None
+            Gives the order of the epoch after this one, which is then begun while
+            the last chunk of this one is in use.
         """
         if len(self._starts) == 1:
             yield self._fill(0, order)
             return
-        ahead = self._filler.submit(self._fill, 0, order)
-        for number in range(len(self._starts)):
-            chunk = ahead.result()
-            if number + 1 < len(self._starts):
-                ahead = self._filler.submit(self._fill, number + 1, order)
+        begun, self._begun = self._begun, None
+        if begun is None or begun.result()[0] is not order:
+            begun = self._filler.submit(self._begin, lambda: order)
+        ahead = begun
+        for number in range(1, len(self._starts)):
+            chunk = ahead.result()[1]
+            ahead = self._filler.submit(self._go_on, number, order)
             yield chunk
+        chunk = ahead.result()[1]
+        if following is not None:
+            self._begun = self._filler.submit(self._begin, following)
+        yield chunk
+        if self._begun is not None:
+            self._begun.result()
+
+    def _begin(self, give_order: Callable[[], Order]) -> tuple[Order, Chunk]:
+        order = give_order()
+        return order, self._fill(0, order)
+
+    def _go_on(self, number: int, order: Order) -> tuple[Order, Chunk]:
+        return order, self._fill(number, order)
 
     def _buffer(self, storage: DTypeLike, precision: DTypeLike) -> tuple[Any, ...]:
         n_rows, rows = self.layout.rows_per_chunk, self.rows
@@ -266,9 +291,10 @@ class Chunks:
             _aligned((self.layout.tiles_per_chunk,), np.int32),
         )
 
-    def _fill(self, number: int, order: NDArray[np.integer[Any]] | None) -> Chunk:
+    def _fill(self, number: int, order: Order) -> Chunk:
         layout, tiles = self.layout, self.tiles
-        X, y, weights, kinds = self._buffers[number % len(self._buffers)]
+        self._n_filled += 1
+        X, y, weights, kinds = self._buffers[self._n_filled % len(self._buffers)]
         first = self._starts[number]
         last = min(first + layout.tiles_per_chunk, len(tiles))
         used = slice(first, last)

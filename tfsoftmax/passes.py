@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax import backend
-from tfsoftmax.chunks import Chunk, Chunks, Layout, Rows, dtypes_for
+from tfsoftmax.chunks import Chunk, Chunks, Layout, Order, Rows, dtypes_for
 
 States = list[Any]  # of each block of models, a program.State
 
@@ -127,12 +127,18 @@ class Pass:
         for state, block in zip(states, self._blocks, strict=True):
             if block.start <= model < block.stop:
                 own = slice(model - block.start, model - block.start + 1)
-                slots = tuple(np.array(slot[own]) for slot in state.slots)
-                return np.array(state.V[own]), slots
+                V, *slots = (
+                    np.array(np.asarray(t)[own]) for t in (state.V, *state.slots)
+                )
+                return V, tuple(slots)
         raise IndexError(model)
 
     def train(
-        self, states: States, order: NDArray[Any] | None, hyper: NDArray[Any]
+        self,
+        states: States,
+        order: Order,
+        hyper: NDArray[Any],
+        following: Callable[[], Order] | None = None,
     ) -> tuple[States, NDArray[np.float64], NDArray[np.float64]]:
         """Take the steps of an epoch.
 
@@ -143,6 +149,8 @@ class Pass:
             A permutation of the rows; None takes them as they stand.
         hyper : ndarray of shape (4, n_models)
             As `program.HYPERPARAMETERS` names them.
+        following : callable, default=None
+            Gives the order of the epoch after this one, where there is one.
 
         Returns
         -------
@@ -155,7 +163,7 @@ class Pass:
             for program, block in zip(self._programs, self._blocks, strict=True)
         ]
         sums = []
-        for chunk in self._chunks.epoch(order):
+        for chunk in self._chunks.epoch(order, following):
 
             def step(
                 program: Any, block: slice, state: Any, hyper: Any, chunk: Chunk = chunk

@@ -16,6 +16,7 @@ intercept, the constant one), `tile` rows in a tile.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -199,6 +200,19 @@ def _compile(function: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
     )
     # A concrete function takes 0.15 ms a call, tf.function's dispatch 0.35 ms.
     return graph.get_concrete_function()  # type: ignore[no-any-return]
+
+
+def limit_threads(n: int) -> None:
+    """Have TensorFlow use n threads, if nobody has said how many it may use."""
+    of_tf = tf.config.threading
+    own = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    if (
+        of_tf.get_intra_op_parallelism_threads() == 0
+        and of_tf.get_inter_op_parallelism_threads() == 0
+        and not any(os.environ.get(name) for name in own)
+    ):
+        of_tf.set_intra_op_parallelism_threads(n)
+        of_tf.set_inter_op_parallelism_threads(n)
 
 
 def n_threads() -> int:

@@ -23,13 +23,13 @@ from tfsoftmax.schedules import Progress
 from tfsoftmax.training import (
     Ending,
     Entry,
+    Orders,
     Record,
     Settings,
     advance,
     check_finite,
     extended,
     is_to_keep,
-    order_of,
     passes,
     train_epoch,
 )
@@ -66,6 +66,7 @@ def train_side_by_side(
         What each model leaves behind, or why it failed.
     """
     models = [_Model(one) for one in settings]
+    orders = Orders(len(rows), random_state, settings[0].shuffle)
     going = list(range(len(models)))
     start: Weights | tuple[None, tuple[()]] = (None, ())
     while going:
@@ -77,14 +78,11 @@ def train_side_by_side(
         with training, measuring or nullcontext():
             team = [models[m] for m in going]
             while sum(model.outcome is None for model in team) * 2 > len(team):
-                order = (
-                    order_of(len(rows), random_state) if settings[0].shuffle else None
-                )
                 states, entries = train_epoch(
                     training,
                     measuring,
                     states,
-                    order,
+                    orders.begin_epoch(),
                     [model.settings for model in team],
                     [model.progress for model in team],
                 )

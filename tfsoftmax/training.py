@@ -26,7 +26,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.chunks import MIN_TILE, Rows
+from tfsoftmax.chunks import MIN_TILE, Order, Rows
 from tfsoftmax.passes import Pass, States
 from tfsoftmax.schedules import SCHEDULES, Progress
 
@@ -153,6 +153,7 @@ def train(
     progress = former.progress if former else Progress()
     watched = "val_accuracy" if settings.early_stopping else "loss"
     run = _Run(start, start, progress.watching(watched))
+    orders = Orders(len(rows), random_state, settings.shuffle)
     before = former.history if former else {}
     first = former.n_epochs + 1 if former else 1
     entries: list[Entry] = []
@@ -165,12 +166,18 @@ def train(
 
     with training, measuring or nullcontext():
         generator_state = random_state.get_state()
-        for epoch in range(first, first + (n_epochs or settings.epochs)):
+        last = first + (n_epochs or settings.epochs) - 1
+        for epoch in range(first, last + 1):
             try:
                 watch.before_epoch()
-                order = order_of(len(rows), random_state) if settings.shuffle else None
                 states, (entry,) = train_epoch(
-                    training, measuring, run.states, order, [settings], [run.progress]
+                    training,
+                    measuring,
+                    run.states,
+                    orders.begin_epoch(),
+                    [settings],
+                    [run.progress],
+                    following=orders.draw if epoch < last else None,
                 )
                 check_finite(epoch, states[0].V, entry)
                 entries.append(entry)
@@ -265,9 +272,10 @@ def train_epoch(
     training: Pass,
     measuring: Pass | None,
     states: States,
-    order: NDArray[Any] | None,
+    order: Order,
     settings: Sequence[Settings],
     progress: Sequence[Progress],
+    following: Callable[[], Order] | None = None,
 ) -> tuple[States, list[Entry]]:
     """Train for one epoch: new states, and each model's entry in its history."""
     began = time.perf_counter()
@@ -281,7 +289,7 @@ def train_epoch(
         [one.alpha * (1 - one.l1_ratio) for one in settings],
         [one.alpha * one.l1_ratio for one in settings],
     ]
-    states, loss, accuracy = training.train(states, order, np.array(hyper))
+    states, loss, accuracy = training.train(states, order, np.array(hyper), following)
     measured = {"loss": loss, "accuracy": accuracy}
     if measuring is not None:
         measured["val_loss"], measured["val_accuracy"] = measuring.measure(states)
@@ -305,11 +313,38 @@ def _check_goes_on(former: Settings, settings: Settings) -> None:
             )
 
 
-def order_of(n_samples: int, random_state: np.random.RandomState) -> NDArray[Any]:
-    """Draw a permutation: random_state.permutation(n_samples), in half its memory."""
-    order = np.arange(n_samples, dtype=np.int32 if n_samples < 2**31 else np.int64)
-    random_state.shuffle(order)
-    return order
+class Orders:
+    """The orders of rows, one an epoch: ``random_state.permutation(n_samples)``.
+
+    The next one can be drawn ahead, by another thread. The generator moves on only
+    when that epoch begins, so that an end before it leaves nothing to take back.
+    """
+
+    def __init__(
+        self, n_samples: int, random_state: np.random.RandomState, shuffle: bool
+    ) -> None:
+        self._n_samples, self._shuffle = n_samples, shuffle
+        self._random_state = random_state
+        self._copy = np.random.RandomState(0)
+        self._drawn: Order = None
+
+    def draw(self) -> Order:
+        """Draw the order of the next epoch, unless that is done."""
+        if self._shuffle and self._drawn is None:
+            self._copy.set_state(self._random_state.get_state())
+            # Of half the memory that the permutation would take.
+            dtype = np.int32 if self._n_samples < 2**31 else np.int64
+            self._drawn = np.arange(self._n_samples, dtype=dtype)
+            self._copy.shuffle(self._drawn)
+        return self._drawn
+
+    def begin_epoch(self) -> Order:
+        """Give the order of the epoch that begins now."""
+        order = self.draw()
+        if self._shuffle:
+            self._random_state.set_state(self._copy.get_state())
+            self._drawn = None
+        return order
 
 
 def check_finite(epoch: int, V: Any, entry: Entry) -> None:

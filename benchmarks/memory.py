@@ -122,9 +122,7 @@ def measure_memmap(path: Path, what: str, options: Options) -> list[Row]:
             note=f"of which y's numbers and the order of rows: 4 + 4 bytes a row, "
             f"{8 * n_samples / MB:.0f} MB",
         ),
-        Row(
-            "memory", "this, array in memory", rates[ARRAY] / 1e6, "M rows/s", note=per
-        ),
+        Row("memory", "this, array in memory", rates[ARRAY], "M rows/s", note=per),
         Row(
             "memory",
             "this, memmap (cached pages)",

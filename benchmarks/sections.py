@@ -18,6 +18,7 @@ NAMES = (
     "growth",
     "small",
     "grid",
+    "search",
 )
 
 

@@ -14,6 +14,7 @@ import pytest
 import tfsoftmax.classifier
 import tfsoftmax.datasets._idx
 import tfsoftmax.datasets._mnist
+import tfsoftmax.search
 from tfsoftmax.datasets import load_mnist
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +77,12 @@ def test_the_example_says_what_is_wrong_with_an_option(arguments, message):
 
 @pytest.mark.parametrize(
     "module",
-    [tfsoftmax.classifier, tfsoftmax.datasets._idx, tfsoftmax.datasets._mnist],
+    [
+        tfsoftmax.classifier,
+        tfsoftmax.datasets._idx,
+        tfsoftmax.datasets._mnist,
+        tfsoftmax.search,
+    ],
     ids=lambda module: module.__name__,
 )
 def test_the_docstrings_examples_run(module):

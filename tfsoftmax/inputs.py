@@ -17,6 +17,9 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+# Labels that are encoded at a time: of many millions, the numbers on the way to the
+# codes would take several times what the codes do.
+_LABELS_PER_BLOCK = 1 << 16
 # How far from 1 the probabilities of a soft label may add up to: float32 rounding.
 _SUM_TOLERANCE = 1e-4
 
@@ -73,20 +76,24 @@ def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
     if is_soft(y):
         return _check_soft(y, classes, name)
     y = np.asarray(y)
+    codes = np.empty(len(y), dtype=np.int32)
+    unseen: list[Any] = []
     try:
         by_value = np.argsort(classes)
-        places = np.searchsorted(classes, y, sorter=by_value)
-        codes = by_value[places.clip(max=len(classes) - 1)]
-        unseen = y[classes[codes] != y]
+        for start in range(0, len(y), _LABELS_PER_BLOCK):
+            block = slice(start, start + _LABELS_PER_BLOCK)
+            places = np.searchsorted(classes, y[block], sorter=by_value)
+            codes[block] = by_value[places.clip(max=len(classes) - 1)]
+            unseen += y[block][classes[codes[block]] != y[block]].tolist()
     except TypeError:  # labels that don't compare with the classes
-        unseen = y
-    if len(unseen):
-        labels = reprlib.repr(list(dict.fromkeys(unseen.tolist())))
+        unseen = y.tolist()
+    if unseen:
+        labels = reprlib.repr(list(dict.fromkeys(unseen)))
         known = reprlib.repr(classes.tolist())
         raise ValueError(
             f"{name} has labels that are not among the classes {known}: {labels}."
         )
-    return np.asarray(codes, dtype=np.int32)
+    return codes
 
 
 def hard_labels(y: Any, classes: NDArray[Any]) -> Any:

@@ -218,18 +218,25 @@ def _largest_magnitude(X: Any) -> int:
 
 
 class Chunks:
-    """Gathers chunks of some rows, epoch after epoch, into the same two buffers.
+    """Gathers chunks of some rows, epoch after epoch, into the same few buffers.
 
     Use it as a context: a thread fills the next chunk, and ends with the context.
+    `n_in_use` chunks at once may be in use, while the one after them is filled.
     """
 
-    def __init__(self, rows: Rows, layout: Layout, dtypes: tuple[Any, Any]) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        layout: Layout,
+        dtypes: tuple[Any, Any],
+        n_in_use: int = 1,
+    ) -> None:
         self.rows = rows
         self.layout = layout
         self.tiles = layout.tiles(len(rows))
         self._starts = range(0, len(self.tiles), layout.tiles_per_chunk)
         storage, precision = dtypes
-        n_buffers = min(2, len(self._starts))
+        n_buffers = min(n_in_use + 1, len(self._starts))
         self._buffers = [self._buffer(storage, precision) for _ in range(n_buffers)]
         self._n_filled = 0
         self._begun: Future[tuple[Order, Chunk]] | None = None
@@ -245,7 +252,7 @@ class Chunks:
     def epoch(
         self, order: Order, following: Callable[[], Order] | None = None
     ) -> Iterator[Chunk]:
-        """Give the chunks of an epoch; each is valid until the next is asked for.
+        """Give the chunks of an epoch, each valid until `n_in_use` more are asked for.
 
         Parameters
         ----------

@@ -3,15 +3,17 @@
 Models that are trained side by side share each chunk. Past a number of them, one
 matrix product for all no longer gains, and cores idle where a product does not split
 well: so models go in blocks, each a program of its own, on as many threads as there
-are cores.
+are cores. Where no steps are taken, chunks don't depend on each other, and are worked
+on in several threads at once instead.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ States = list[Any]  # of each block of models, a program.State
 # as one program, 12.5 as two of 16 and 16.6 as four of 8.
 MAX_MODELS_PER_BLOCK = 16
 MIN_MODELS_PER_BLOCK = 4
+# Threads that work at once; each needs a buffer of its own where no steps are taken.
+MAX_THREADS = 8
 
 
 class Pass:
@@ -64,8 +68,10 @@ class Pass:
         storage, self.precision = dtypes_for(rows.X, precision)
         row_bytes = rows.n_features * storage.itemsize
         layout = Layout.of(batch_size, len(rows), row_bytes)
-        self._chunks = Chunks(rows, layout, (storage, self.precision))
-        self._blocks = _blocks(n_models, program.n_threads())
+        n_threads = min(program.n_threads(), MAX_THREADS)
+        self._at_once = 1 if optimizer else n_threads
+        self._chunks = Chunks(rows, layout, (storage, self.precision), self._at_once)
+        self._blocks = _blocks(n_models, n_threads)
         self._programs = [
             program.Program(
                 program.Shape(
@@ -86,7 +92,6 @@ class Pass:
             for block in self._blocks
         ]
         self._rescale = self._programs[0].numbers(rescale)
-        n_threads = min(len(self._blocks), program.n_threads())
         self._map: Callable[..., Iterable[Any]] = map
         self._workers = ThreadPoolExecutor(n_threads, "tfsoftmax-models")
 
@@ -182,17 +187,16 @@ class Pass:
         self, states: States
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute the loss and the accuracy of each model, of shape (n_models,)."""
-        sums = []
-        for chunk in self._chunks.epoch(order=None):
 
-            def evaluate(
-                program: Any, block: slice, state: Any, chunk: Chunk = chunk
-            ) -> Any:
-                return program.evaluate(state.V, chunk.of_models(block), self._rescale)
+        def evaluate(chunk: Chunk) -> NDArray[Any]:
+            blocks = zip(self._programs, self._blocks, states, strict=True)
+            sums = [
+                program.evaluate(state.V, chunk.of_models(block), self._rescale)
+                for program, block, state in blocks
+            ]
+            return np.concatenate(sums, axis=-1)
 
-            done = self._map(evaluate, self._programs, self._blocks, states)
-            sums.append(np.concatenate(list(done), axis=-1))
-        return self._means(sums)
+        return self._means(list(self._over_chunks(evaluate)))
 
     def gradient(self, V: NDArray[Any]) -> tuple[NDArray[Any], float, float]:
         """Compute the mean cross-entropy's gradient, its value, and the accuracy.
@@ -200,15 +204,28 @@ class Pass:
         For a pass of one model, with all rows in one batch.
         """
         (program,) = self._programs
-        weights = program.start(V).V
-        gradient, sums = program.start().V, []
-        for chunk in self._chunks.epoch(order=None):
-            gradient, of_tiles = program.accumulate(
-                weights, gradient, chunk, self._rescale
-            )
+        weights, zeros = program.start(V).V, program.start().V
+
+        def accumulate(chunk: Chunk) -> tuple[NDArray[Any], NDArray[Any]]:
+            gradient, sums = program.accumulate(weights, zeros, chunk, self._rescale)
+            return np.asarray(gradient), sums
+
+        gradient, sums = np.zeros(V.shape), []
+        for of_chunk, of_tiles in self._over_chunks(accumulate):
+            gradient += of_chunk
             sums.append(of_tiles)
         (loss,), (accuracy,) = self._means(sums)
-        return np.array(gradient), float(loss), float(accuracy)
+        return gradient, float(loss), float(accuracy)
+
+    def _over_chunks(self, work: Callable[[Chunk], Any]) -> Iterator[Any]:
+        """Do work on each chunk, on several at once; what it gives, in their order."""
+        under_way: deque[Future[Any]] = deque()
+        for chunk in self._chunks.epoch(order=None):
+            under_way.append(self._workers.submit(work, chunk))
+            if len(under_way) == self._at_once:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
     def _means(
         self, sums: list[NDArray[Any]]

@@ -1,0 +1,1062 @@
+"""The searches, against scikit-learn's own on the same estimator, folds and grid."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections import Counter
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from scipy import sparse
+from scipy.stats import expon, loguniform, randint
+from sklearn.base import clone, is_classifier
+from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    RandomizedSearchCV,
+    ShuffleSplit,
+    StratifiedKFold,
+    cross_val_score,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from tests.problems import problem
+from tfsoftmax import (
+    TFSoftmaxClassifier,
+    TFSoftmaxGridSearchCV,
+    TFSoftmaxRandomizedSearchCV,
+    callbacks,
+)
+
+X, Y, S = problem()
+OURS_AND_THEIRS = [
+    (TFSoftmaxGridSearchCV, GridSearchCV),
+    (TFSoftmaxRandomizedSearchCV, RandomizedSearchCV),
+]
+TWO_SCORES = ["accuracy", "neg_log_loss"]
+RATES = [0.01, 0.1, 1.0]
+
+
+def classifier(**parameters):
+    defaults = {
+        "batch_size": 50,
+        "learning_rate": 0.1,
+        "epochs": 3,
+        "random_state": 0,
+    }
+    return TFSoftmaxClassifier(**defaults | parameters)
+
+
+def pipeline(*steps, **parameters):
+    steps = [(f"step{i}", step) for i, step in enumerate(steps)]
+    return Pipeline([*steps, ("clf", classifier(**parameters))])
+
+
+def accuracy_and_size(estimator, X, y):
+    return {"accuracy": estimator.score(X, y), "rows": len(X)}
+
+
+def fitted(search, X, y, **fit_params):
+    """Fit, and give the search and how many warnings of each kind there were."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search.fit(X, y, **fit_params)
+    return search, Counter(one.category for one in caught)
+
+
+def both(estimator, grid, X=X, y=Y, *, fit_params=None, atol=1e-12, **options):
+    """Search with ours and theirs; check that all results are the same."""
+    n_iter = options.get("n_iter")
+    kinds = OURS_AND_THEIRS[n_iter is not None]
+    options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"} | options
+    (ours, own_warnings), (theirs, their_warnings) = (
+        fitted(kind(estimator, grid, **options), X, y, **fit_params or {})
+        for kind in kinds
+    )
+    assert own_warnings == their_warnings
+    assert_same_results(ours.cv_results_, theirs.cv_results_, atol)
+    assert_same_choice(ours, theirs, atol)
+    return ours, theirs
+
+
+def assert_same_results(ours, theirs, atol):
+    assert list(ours) == list(theirs)
+    for key, theirs_of_key in theirs.items():
+        own = ours[key]
+        assert type(own) is type(theirs_of_key), key
+        if key == "params":
+            assert [list(one) for one in own] == [list(one) for one in theirs_of_key]
+            assert own == theirs_of_key
+            continue
+        assert own.dtype == theirs_of_key.dtype, key
+        assert own.shape == theirs_of_key.shape, key
+        if key.startswith("param_"):
+            np.testing.assert_array_equal(own.mask, theirs_of_key.mask)
+            assert own.compressed().tolist() == theirs_of_key.compressed().tolist()
+        elif key.endswith("_time"):
+            assert (own >= 0).all()
+        elif key.startswith("rank_") or "accuracy" in key:
+            np.testing.assert_array_equal(own, theirs_of_key, err_msg=key)
+        else:
+            np.testing.assert_allclose(
+                own, theirs_of_key, rtol=0, atol=atol, err_msg=key
+            )
+
+
+def assert_same_choice(ours, theirs, atol=1e-12):
+    for name in ("n_splits_", "multimetric_", "best_index_", "best_params_"):
+        assert hasattr(ours, name) == hasattr(theirs, name), name
+        assert getattr(ours, name, None) == getattr(theirs, name, None), name
+    assert type(ours.scorer_) is type(theirs.scorer_)
+    if isinstance(ours.scorer_, dict):
+        assert list(ours.scorer_) == list(theirs.scorer_)
+    assert hasattr(ours, "best_score_") == hasattr(theirs, "best_score_")
+    if hasattr(theirs, "best_score_"):
+        np.testing.assert_allclose(
+            ours.best_score_, theirs.best_score_, rtol=0, atol=atol
+        )
+    assert hasattr(ours, "best_estimator_") == hasattr(theirs, "best_estimator_")
+    if hasattr(theirs, "best_estimator_"):
+        assert ours.refit_time_ > 0
+        if hasattr(theirs, "classes_"):
+            np.testing.assert_array_equal(ours.classes_, theirs.classes_)
+        first = getattr(theirs.best_estimator_, "steps", [("", None)])[0][1]
+        if first != "passthrough":  # of which scikit-learn asks the number, too
+            assert ours.n_features_in_ == theirs.n_features_in_
+        named = hasattr(theirs, "feature_names_in_")
+        assert hasattr(ours, "feature_names_in_") == named
+        if named:
+            np.testing.assert_array_equal(
+                ours.feature_names_in_, theirs.feature_names_in_
+            )
+        np.testing.assert_array_equal(coef_of(ours), coef_of(theirs))
+
+
+def coef_of(search):
+    best = search.best_estimator_
+    return (best[-1] if isinstance(best, Pipeline) else best).coef_
+
+
+# The same results as GridSearchCV, whatever is searched
+
+
+GRIDS = {
+    "rates and penalties": ({}, {"learning_rate": RATES, "alpha": [0, 0.01]}),
+    "one parameter": ({}, {"alpha": [0.0, 0.1]}),
+    "one candidate": ({}, {"alpha": [0.1]}),
+    "nothing searched": ({}, {}),
+    "batch sizes": ({}, {"batch_size": [20, 50, 500], "learning_rate": RATES}),
+    "numbers of epochs": ({}, {"epochs": [1, 2, 5], "learning_rate": [0.01, 0.1]}),
+    "rescaling": ({}, {"rescale": [None, 0.1], "learning_rate": [0.1, 1.0]}),
+    "seeds": (
+        {},
+        {"random_state": [0, 1, np.random.RandomState(2)], "alpha": [0, 0.1]},
+    ),
+    "flags": ({}, {"shuffle": [True, False], "fit_intercept": [True, False]}),
+    "optimizers": (
+        {"tol": 1e-2, "epochs": 20, "learning_rate": 0.05},
+        {"optimizer": ["sgd", "momentum", "nesterov", "adam", "lbfgs"]},
+    ),
+    "nesterov": ({"optimizer": "nesterov"}, {"momentum": [0, 0.5, 0.9]}),
+    "adam": (
+        {"optimizer": "adam"},
+        {"learning_rate": [0.01, 0.1], "epochs": [1, 4]},
+    ),
+    "lbfgs": (
+        {"optimizer": "lbfgs", "epochs": 100, "tol": 1e-3},
+        {"alpha": [0.01, 0.1]},
+    ),
+    "schedules": (
+        {"epochs": 6, "n_iter_no_change": 1, "tol": 0.02},
+        {"learning_rate_schedule": ["constant", "cosine", "invscaling", "adaptive"]},
+    ),
+    "exponents": (
+        {"learning_rate_schedule": "invscaling"},
+        {"power_t": [0.1, 0.5, 1]},
+    ),
+    "L1 and L2": ({"alpha": 0.1}, {"l1_ratio": [0, 0.5, 1]}),
+    "class weights": (
+        {},
+        {"class_weight": [None, "balanced", {0: 1, 1: 5, 2: 0.5}]},
+    ),
+    "stopping by the loss": (
+        {"epochs": 12},
+        {"tol": [None, 0.05, 0.5], "n_iter_no_change": [1, 3]},
+    ),
+    "early stopping": (
+        {"epochs": 12, "early_stopping": True, "class_weight": "balanced"},
+        {"tol": [None, 0.01, 0.2], "n_iter_no_change": [1, 3]},
+    ),
+    "early stopping or not": (
+        {"epochs": 5, "n_iter_no_change": 1},
+        {"early_stopping": [True, False], "validation_fraction": [0.1, 0.3]},
+    ),
+    "warm starts": ({}, {"warm_start": [True, False], "alpha": [0, 0.1]}),
+    "equal candidates": ({}, {"alpha": [0.1, 0.1], "learning_rate": [0.1, 0.1]}),
+    "a list of grids": (
+        {},
+        [{"learning_rate": RATES}, {"batch_size": [20], "alpha": [0, 0.1]}, {}],
+    ),
+    "a range": ({}, {"epochs": range(1, 4)}),
+    "an array": ({}, {"learning_rate": np.logspace(-2, 0, 3)}),
+}
+
+
+@pytest.mark.parametrize("case", GRIDS)
+def test_results_equal_grid_search(case):
+    parameters, grid = GRIDS[case]
+    both(classifier(**parameters), grid, return_train_score=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_results_equal_grid_search_for_all_kinds_of_numbers(dtype):
+    rows = np.clip(X * 40 + 128, 0, 255).astype(dtype)
+    grid = {"learning_rate": RATES, "alpha": [0, 0.01]}
+    rows_before, y_before = rows.copy(), Y.copy()
+    both(classifier(rescale=1 / 255), grid, rows, return_train_score=True, atol=1e-5)
+    np.testing.assert_array_equal(rows, rows_before)
+    np.testing.assert_array_equal(Y, y_before)
+
+
+def test_results_equal_grid_search_for_sparse_rows():
+    rows = sparse.csc_matrix(np.where(abs(X) > 0.5, X, 0))
+    both(classifier(), {"learning_rate": RATES}, rows)
+
+
+def test_results_equal_grid_search_for_a_data_frame():
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    labels = pd.Series(np.array(["no", "perhaps", "yes"])[Y])
+    ours, _ = both(classifier(), {"learning_rate": RATES}, frame, labels)
+    assert ours.feature_names_in_.tolist() == list("abcde")
+    assert ours.classes_.tolist() == ["no", "perhaps", "yes"]
+    pipe = pipeline(StandardScaler().set_output(transform="pandas"))
+    both(pipe, {"clf__learning_rate": RATES, "step0__with_mean": [True, False]}, frame)
+
+
+def test_results_equal_grid_search_for_lists():
+    both(classifier(), {"learning_rate": RATES}, X.tolist(), Y.tolist())
+
+
+def test_results_equal_grid_search_for_soft_labels():
+    soft = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
+    grid = {"learning_rate": RATES, "class_weight": [None, {1: 3}]}
+    both(classifier(), grid, y=soft, scoring=None, refit=True)
+
+
+def test_results_equal_grid_search_on_digits(digits):
+    rows, y = digits
+    grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-2]}
+    clf = TFSoftmaxClassifier(epochs=1, random_state=0)
+    both(clf, grid, rows.astype(np.float32), y, atol=1e-5)
+
+
+def test_a_generator_for_the_seed_is_left_as_it_is():
+    clf = classifier(random_state=np.random.RandomState(3))
+    both(clf, {"learning_rate": RATES, "batch_size": [20, 50]})
+    state = np.random.RandomState(3).get_state()[1]
+    np.testing.assert_array_equal(clf.random_state.get_state()[1], state)
+
+
+def test_without_a_seed_each_search_draws_its_own_order():
+    clf = classifier(random_state=None)
+    grid = {"learning_rate": [0.5], "batch_size": [10]}
+    first, second = (
+        TFSoftmaxGridSearchCV(clf, grid, scoring="neg_log_loss", cv=2).fit(X, Y)
+        for _ in range(2)
+    )
+    assert first.best_score_ != second.best_score_
+    assert first.best_score_ == pytest.approx(second.best_score_, abs=0.2)
+
+
+def test_the_grid_and_the_estimator_are_not_changed():
+    scaler = StandardScaler()
+    pipe = pipeline(scaler, verbose=0)
+    values = {"step0": [scaler, MinMaxScaler(), "passthrough"], "clf__epochs": [1, 2]}
+    grid = {name: list(of_name) for name, of_name in values.items()}
+    before = repr(pipe)
+    search = TFSoftmaxGridSearchCV(pipe, grid, cv=2).fit(X, Y)
+    assert grid == values
+    assert repr(pipe) == before
+    assert search.estimator is pipe
+    assert not hasattr(scaler, "scale_")
+    assert not hasattr(grid["step0"][1], "scale_")
+    assert not hasattr(pipe[-1], "coef_")
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [{"l1_ratio": [0, 0.5, 1]}, {"momentum": [0, 0.5, 0.9]}, {"power_t": [0, 0.1, 1]}],
+    ids=["no penalty", "no momentum", "constant rate"],
+)
+def test_candidates_that_come_to_the_same_model_tie(grid):
+    """Whatever rounding makes of them side by side, the first of them is the best."""
+    rows, y, weights = problem(seed=7)
+    clf = classifier(epochs=30, learning_rate=0.5, random_state=7)
+    options = {"cv": 3, "fit_params": {"sample_weight": weights}}
+    ours, _ = both(clf, grid, rows, y, **options)
+    assert ours.best_index_ == 0
+
+
+# Pipelines
+
+
+PIPELINE_GRIDS = {
+    "a flag": {"step0__with_mean": [True, False], "clf__learning_rate": RATES},
+    "components": {"step1__n_components": [3, 5], "clf__learning_rate": RATES},
+    "passthrough": {
+        "step0": ["passthrough", StandardScaler(), MinMaxScaler()],
+        "clf__learning_rate": [0.01, 0.1],
+    },
+    "several grids": [
+        {"step0": ["passthrough"], "step1__n_components": [3, 5]},
+        {"step0__with_std": [True, False], "clf__epochs": [1, 4]},
+        {"clf__batch_size": [20]},
+    ],
+    "classifiers": {
+        "clf": [classifier(), classifier(learning_rate=0.5), classifier(alpha=0.1)]
+    },
+    "classifiers and their parameters": {
+        "clf": [classifier(), classifier(optimizer="adam")],
+        "clf__learning_rate": [0.01, 0.1],
+        "step1": [PCA(3), "passthrough"],
+    },
+}
+
+
+@pytest.mark.parametrize("case", PIPELINE_GRIDS)
+def test_pipelines_equal_grid_search(case):
+    pipe = pipeline(StandardScaler(), PCA(random_state=0))
+    both(pipe, PIPELINE_GRIDS[case], return_train_score=True)
+
+
+def test_a_pipeline_of_the_classifier_alone_equals_grid_search():
+    both(make_pipeline(classifier()), {"tfsoftmaxclassifier__learning_rate": RATES})
+
+
+def test_a_pipeline_with_a_cache_equals_grid_search(tmp_path):
+    pipe = pipeline(StandardScaler()).set_params(memory=str(tmp_path))
+    both(pipe, {"step0__with_mean": [True, False], "clf__learning_rate": RATES})
+
+
+def test_a_preprocessing_that_draws_from_a_generator_equals_grid_search():
+    pca = PCA(3, svd_solver="randomized", random_state=np.random.RandomState(0))
+    grid = {"step0": [pca], "clf__learning_rate": RATES}
+    both(pipeline("passthrough"), grid)
+
+
+def test_a_pipeline_with_a_supervised_step_equals_grid_search():
+    from sklearn.feature_selection import SelectKBest
+
+    grid = {"step0__k": [2, 4], "clf__class_weight": [None, "balanced"]}
+    both(pipeline(SelectKBest()), grid)
+
+
+# Weights, groups, and what else goes to fit
+
+
+def test_sample_weights_reach_training_and_scoring():
+    grid = {"learning_rate": RATES, "class_weight": [None, "balanced"]}
+    weighted, _ = both(classifier(), grid, fit_params={"sample_weight": S})
+    plain, _ = both(classifier(), grid)
+    assert weighted.best_score_ != plain.best_score_
+
+
+def test_sample_weights_of_a_pipeline_reach_its_classifier():
+    grid = {"clf__learning_rate": RATES, "step0__with_mean": [True, False]}
+    both(pipeline(StandardScaler()), grid, fit_params={"clf__sample_weight": S})
+
+
+@pytest.mark.parametrize("fit_request", [True, False])
+@pytest.mark.parametrize("score_request", [True, False])
+def test_metadata_go_where_they_are_requested(fit_request, score_request):
+    with sklearn.config_context(enable_metadata_routing=True):
+        clf = classifier().set_fit_request(sample_weight=fit_request)
+        clf.set_score_request(sample_weight=score_request)
+        scorer = get_scorer("neg_log_loss").set_score_request(
+            sample_weight=score_request
+        )
+        options = {"scoring": scorer, "refit": True, "cv": GroupKFold(3)}
+        fit_params = {"groups": np.arange(len(X)) % 7}
+        if fit_request or score_request:
+            fit_params["sample_weight"] = S
+        both(clf, {"learning_rate": RATES}, fit_params=fit_params, **options)
+        grid = {
+            "standardscaler__with_mean": [True, False],
+            "tfsoftmaxclassifier__learning_rate": [0.01, 0.1],
+        }
+        scaler = StandardScaler().set_fit_request(sample_weight=fit_request)
+        pipe = make_pipeline(scaler, clf)
+        both(pipe, grid, fit_params=fit_params, **options)
+        if score_request:  # else Pipeline.score refuses what it is given
+            both(pipe, grid, fit_params=fit_params, **options | {"scoring": None})
+
+
+def test_metadata_nobody_asked_for_are_refused_as_by_grid_search():
+    with sklearn.config_context(enable_metadata_routing=True):
+        for kind in OURS_AND_THEIRS[0]:
+            search = kind(classifier(), {"learning_rate": RATES})
+            with pytest.raises(ValueError, match="sample_weight"):
+                search.fit(X, Y, sample_weight=S)
+
+
+def test_groups_reach_the_splitter():
+    groups = np.arange(len(X)) % 5
+    ours, _ = both(
+        classifier(),
+        {"learning_rate": RATES},
+        cv=GroupKFold(5),
+        fit_params={"groups": groups},
+    )
+    assert ours.n_splits_ == 5
+    with pytest.raises(ValueError, match="groups"):
+        ours.fit(X, Y)
+
+
+def test_held_out_rows_are_passed_on():
+    held_out = {"X_val": X[:40], "y_val": Y[:40], "sample_weight_val": S[:40]}
+    grid = {"tol": [0.01, 0.2], "n_iter_no_change": [1, 3], "alpha": [0, 0.1]}
+    clf = classifier(early_stopping=True, epochs=8)
+    ours, _ = both(clf, grid, fit_params=held_out)
+    assert "val_loss" in ours.best_estimator_.history_
+
+
+def test_an_unknown_argument_of_fit_fails_every_fit():
+    for kind in OURS_AND_THEIRS[0]:
+        search = kind(classifier(), {"learning_rate": RATES}, cv=2)
+        with pytest.raises(ValueError, match="All the 6 fits failed"):
+            search.fit(X, Y, pace=3)
+
+
+# Folds
+
+
+def test_splitters_of_all_kinds_equal_grid_search():
+    halves = [(np.arange(100), np.arange(100, 203)), (np.arange(90, 203), [1, 5, 7])]
+    masks = [(np.arange(203) >= 100, np.arange(203) < 100)]
+    for cv in (None, 2, KFold(2), ShuffleSplit(2, random_state=0), halves, masks):
+        both(classifier(), {"learning_rate": RATES}, cv=cv)
+
+
+def test_folds_may_come_from_a_generator():
+    def folds():
+        yield from StratifiedKFold(3, shuffle=True, random_state=1).split(X, Y)
+
+    options = {"scoring": "neg_log_loss"}
+    searches = [
+        kind(classifier(), {"learning_rate": RATES}, cv=folds(), **options).fit(X, Y)
+        for kind in OURS_AND_THEIRS[0]
+    ]
+    assert_same_results(*(search.cv_results_ for search in searches), atol=1e-12)
+
+
+def test_all_candidates_get_the_same_random_folds():
+    folds = ShuffleSplit(3, test_size=0.3, random_state=np.random.RandomState(0))
+    grid = {"learning_rate": [0.1, 0.1], "batch_size": [50, 50]}
+    search = TFSoftmaxGridSearchCV(classifier(), grid, cv=folds, refit=False)
+    results = search.fit(X, Y).cv_results_
+    for split in range(3):
+        assert len(set(results[f"split{split}_test_score"])) == 1
+
+
+class Inconsistent(KFold):
+    def get_n_splits(self, *args, **kwargs):
+        return 7
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
+def test_a_splitter_that_breaks_its_promise_is_refused(ours, theirs):
+    for kind in (ours, theirs):
+        with pytest.raises(ValueError, match="get_n_splits"):
+            kind(classifier(), {"alpha": [0.1] * 10}, cv=Inconsistent(3)).fit(X, Y)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
+def test_no_folds_are_refused(ours, theirs):
+    for kind in (ours, theirs):
+        with pytest.raises(ValueError, match="No fits were performed"):
+            kind(classifier(), {"alpha": [0.1] * 10}, cv=iter(())).fit(X, Y)
+
+
+# The choice of the best
+
+
+def test_without_refit_there_is_no_best_estimator():
+    for options in ({}, {"scoring": TWO_SCORES}):
+        search = TFSoftmaxGridSearchCV(
+            classifier(), {"alpha": [0, 0.1]}, refit=False, cv=2, **options
+        ).fit(X, Y)
+        assert not hasattr(search, "best_estimator_")
+        assert hasattr(search, "best_index_") == (not options)
+        assert hasattr(search, "best_params_") == (not options)
+        for method in ("predict", "predict_proba", "decision_function"):
+            with pytest.raises(AttributeError, match=method) as caught:
+                getattr(search, method)(X)
+            assert "refit=False" in str(caught.value.__cause__)
+        with pytest.raises((AttributeError, NotFittedError), match="refit=False"):
+            search.score(X, Y)
+
+
+def test_times_are_shares_of_what_a_group_took():
+    grid = {"learning_rate": RATES, "alpha": [0, 0.1]}
+    search = TFSoftmaxGridSearchCV(classifier(), grid, cv=2).fit(X, Y)
+    for name in ("fit", "score"):
+        means = search.cv_results_[f"mean_{name}_time"]
+        assert (means > 0).all()
+        assert len(set(means)) == 1
+    apart = {"batch_size": [20, 50]}
+    search = TFSoftmaxGridSearchCV(classifier(), apart, cv=2).fit(X, Y)
+    assert len(set(search.cv_results_["mean_fit_time"])) == 2
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("kind", [TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        make_pipeline(classifier(), StandardScaler()),
+        StandardScaler(),
+    ],
+)
+def test_other_estimators_are_sent_to_grid_search(kind, estimator):
+    with pytest.raises(TypeError, match="GridSearchCV"):
+        kind(estimator, {}).fit(X, Y)
+
+
+def test_a_candidate_that_is_another_estimator_is_sent_to_grid_search():
+    grid = {"clf": [classifier(), LogisticRegression()]}
+    with pytest.raises(TypeError, match="GridSearchCV"):
+        TFSoftmaxGridSearchCV(pipeline(StandardScaler()), grid).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid", "options"),
+    [
+        (classifier(), {"rate": [0.1]}, {}),
+        (classifier(), {"clf__alpha": [0.1]}, {}),
+        (pipeline(StandardScaler()), {"alpha": [0.1]}, {}),
+        (pipeline(StandardScaler()), {"clf__rate": [0.1]}, {}),
+        (pipeline(StandardScaler()), {"step0__centre": [True]}, {}),
+        (classifier(), {"alpha": 0.1}, {}),
+        (classifier(), {"alpha": []}, {}),
+        (classifier(), {"alpha": "abc"}, {}),
+        (classifier(), {"alpha": np.ones((2, 2))}, {}),
+        (classifier(), [{"alpha": [0]}, 7], {}),
+        (classifier(), {"alpha": [0]}, {"scoring": "beauty"}),
+        (classifier(), {"alpha": [0]}, {"scoring": []}),
+        (classifier(), {"alpha": [0]}, {"scoring": ["accuracy", "accuracy"]}),
+        (classifier(), {"alpha": [0]}, {"cv": 1}),
+        (classifier(), {"alpha": [0]}, {"cv": "three"}),
+        (classifier(), {"alpha": [0]}, {"cv": 1000}),
+        (classifier(), {"alpha": [0]}, {"error_score": "warn"}),
+        (classifier(), {"alpha": [0]}, {"verbose": -1}),
+        (classifier(), {"alpha": [0]}, {"n_jobs": "many"}),
+        (classifier(), {"alpha": [0]}, {"return_train_score": "yes"}),
+    ],
+)
+def test_what_grid_search_refuses_is_refused_with_its_error(estimator, grid, options):
+    errors = []
+    for kind in OURS_AND_THEIRS[0]:
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            kind(estimator, grid, **options).fit(X, Y)
+        errors.append(caught.value)
+    own, their = errors
+    assert type(own) is type(their)
+    assert str(own).replace("TFSoftmaxGridSearchCV", "GridSearchCV") == str(their)
+
+
+@pytest.mark.parametrize(
+    ("rows", "y"),
+    [(X, Y[:-1]), (X, None), (X, np.zeros(len(X))), (X[:0], Y[:0]), (X[:, 0], Y)],
+    ids=["too few labels", "no labels", "one class", "no rows", "one dimension"],
+)
+def test_data_that_grid_search_refuses_are_refused_with_its_error(rows, y):
+    kinds = []
+    for kind in OURS_AND_THEIRS[0]:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            kind(classifier(), {"alpha": [0, 0.1]}).fit(rows, y)
+        kinds.append(type(caught.value))
+    assert kinds[0] is kinds[1]
+
+
+# The search as an estimator
+
+
+def search_of(**options):
+    grid = {"learning_rate": RATES}
+    return TFSoftmaxGridSearchCV(classifier(), grid, **{"cv": 2} | options)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
+def test_constructors_have_the_same_parameters_and_defaults(ours, theirs):
+    own, their = (kind(classifier(), {}) for kind in (ours, theirs))
+    assert list(own.get_params(deep=False)) == list(their.get_params(deep=False))
+    for name, value in their.get_params(deep=False).items():
+        if name == "error_score":
+            assert np.isnan(own.error_score)
+        elif name != "estimator":
+            assert getattr(own, name) == value
+    public = [name for name in dir(their) if not name.startswith("_")]
+    assert [name for name in dir(own) if not name.startswith("_")] == public
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
+def test_tags_and_routing_are_those_of_grid_search(ours, theirs):
+    for estimator in (classifier(), pipeline(StandardScaler())):
+        own, their = (kind(estimator, {}) for kind in (ours, theirs))
+        assert get_tags(own) == get_tags(their)
+        assert is_classifier(own)
+    with sklearn.config_context(enable_metadata_routing=True):
+        clf = classifier().set_fit_request(sample_weight=True)
+        own, their = (kind(clf, {}).get_metadata_routing() for kind in (ours, theirs))
+        assert repr(own).replace(ours.__name__, theirs.__name__) == repr(their)
+
+
+@pytest.mark.parametrize("kind", [TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV])
+def test_a_search_is_cloned_and_changed_like_any_estimator(kind):
+    search = kind(classifier(), {"learning_rate": RATES}, cv=2)
+    copied = clone(search)
+    assert type(copied) is kind
+    assert repr(copied) == repr(search)
+    assert copied.estimator is not search.estimator
+    copied.set_params(estimator__epochs=7, cv=3)
+    assert (copied.estimator.epochs, copied.cv) == (7, 3)
+    assert search.estimator.epochs == 3
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        search.set_params(speed=3)
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_a_notebook_shows_the_search(fit):
+    search = search_of()
+    if fit:
+        search.fit(X, Y)
+    html = search._repr_html_()
+    assert "TFSoftmaxGridSearchCV" in html
+    assert "TFSoftmaxClassifier" in html
+    assert ("best_estimator_" in html) == fit
+
+
+def test_a_fitted_search_is_pickled(tmp_path):
+    search = search_of().fit(X, Y)
+    joblib.dump(search, tmp_path / "search")
+    for copied in (
+        pickle.loads(pickle.dumps(search)),
+        joblib.load(tmp_path / "search"),
+    ):
+        np.testing.assert_array_equal(copied.predict_proba(X), search.predict_proba(X))
+        assert copied.best_params_ == search.best_params_
+        assert copied.cv_results_["params"] == search.cv_results_["params"]
+
+
+def test_predictions_are_those_of_the_best_estimator():
+    search = search_of().fit(X, Y)
+    best = search.best_estimator_
+    for method in (
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+    ):
+        predicted = getattr(search, method)(X)
+        np.testing.assert_array_equal(predicted, getattr(best, method)(X))
+    assert search.score(X, Y) == best.score(X, Y)
+    assert not hasattr(search, "transform")
+    by_loss = search_of(scoring="neg_log_loss").fit(X, Y)
+    expected = get_scorer("neg_log_loss")(by_loss.best_estimator_, X, Y)
+    assert by_loss.score(X, Y) == expected
+
+
+def test_before_fit_there_is_nothing_to_predict_by():
+    search = search_of()
+    for method in ("predict", "predict_proba", "decision_function"):
+        with pytest.raises(NotFittedError):
+            getattr(search, method)(X)
+    with pytest.raises(NotFittedError):
+        search.score(X, Y)
+    assert not hasattr(search, "n_features_in_")
+    assert not hasattr(search, "classes_")
+    assert search.fit(X, Y).n_features_in_ == X.shape[1]
+
+
+@pytest.mark.parametrize("kind", [TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV])
+def test_fit_gives_the_search_itself_and_can_be_repeated(kind):
+    search = kind(classifier(), {"learning_rate": [0.1] * 10}, cv=2)
+    assert search.fit(X, Y) is search
+    first = search.cv_results_["mean_test_score"]
+    search.fit(X, Y)
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], first)
+
+
+def test_a_failed_fit_keeps_the_former_results():
+    search = search_of().fit(X, Y)
+    before = search.cv_results_
+    with pytest.raises(ValueError, match="fits failed"):
+        search.fit(X * np.nan, Y)
+    assert search.cv_results_ is before
+    assert search.score(X, Y) > 0.5
+
+
+def test_a_search_can_be_nested():
+    scores = cross_val_score(search_of(), X, Y, cv=2)
+    theirs = GridSearchCV(classifier(), {"learning_rate": RATES}, cv=2)
+    np.testing.assert_array_equal(scores, cross_val_score(theirs, X, Y, cv=2))
+    outer = make_pipeline(StandardScaler(), search_of()).fit(X, Y)
+    assert outer.score(X, Y) > 0.5
+    around = GridSearchCV(search_of(), {"estimator__epochs": [1, 2]}, cv=2)
+    fitted(around, X, Y)
+    assert isinstance(around.best_estimator_, TFSoftmaxGridSearchCV)
+    assert np.isfinite(around.best_score_)
+
+
+def test_scikit_learns_checks_pass():
+    """Those that scikit-learn's own searches pass; the data are too wild for a few."""
+    search = search_of(error_score="raise", cv=2)
+    names = {
+        "check_no_attributes_set_in_init",
+        "check_dict_unchanged",
+        "check_dont_overwrite_attributes",
+        "check_n_features_in",
+        "check_estimators_unfitted",
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for estimator, check in estimator_checks_generator(search):
+            if check.func.__name__ in names:
+                check(estimator)
+
+
+# The best estimator
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
+def test_the_best_estimator_is_a_separate_fit_to_the_bit(dtype):
+    rows = np.clip(X * 40 + 128, 0, 255).astype(dtype)
+    clf = classifier(rescale=1 / 255)
+    grid = {"learning_rate": RATES, "optimizer": ["sgd", "adam"], "alpha": [0, 0.01]}
+    search, _ = fitted(TFSoftmaxGridSearchCV(clf, grid, cv=2), rows, Y, sample_weight=S)
+    alone = clone(clf).set_params(**search.best_params_)
+    alone.fit(rows, Y, sample_weight=S)
+    best = search.best_estimator_
+    np.testing.assert_array_equal(best.coef_, alone.coef_)
+    np.testing.assert_array_equal(best.intercept_, alone.intercept_)
+    assert best.loss_curve_ == alone.loss_curve_
+    assert repr(best) == repr(alone)
+
+
+def test_the_best_pipeline_is_a_separate_fit_to_the_bit():
+    pipe = pipeline(StandardScaler(), PCA())
+    grid = {"step1": [PCA(3), "passthrough"], "clf__learning_rate": RATES}
+    search = TFSoftmaxGridSearchCV(pipe, grid, cv=2).fit(X, Y)
+    alone = clone(pipe).set_params(**search.best_params_).fit(X, Y)
+    np.testing.assert_array_equal(search.best_estimator_[-1].coef_, alone[-1].coef_)
+    np.testing.assert_array_equal(search.predict_proba(X), alone.predict_proba(X))
+
+
+# Candidates drawn at random
+
+
+def test_results_equal_randomized_search():
+    distributions = {"learning_rate": loguniform(1e-3, 1), "epochs": randint(1, 5)}
+    ours, _ = both(
+        classifier(), distributions, n_iter=8, random_state=5, return_train_score=True
+    )
+    assert len(ours.cv_results_["params"]) == 8
+    pipe = pipeline(StandardScaler())
+    distributions = [
+        {"clf__alpha": expon(scale=0.1), "step0__with_mean": [True, False]},
+        {"step0": ["passthrough"], "clf__batch_size": randint(20, 40)},
+    ]
+    both(pipe, distributions, n_iter=6, random_state=1)
+
+
+def test_the_drawing_follows_its_seed():
+    def draw(seed):
+        search = TFSoftmaxRandomizedSearchCV(
+            classifier(epochs=1),
+            {"learning_rate": loguniform(1e-3, 1)},
+            n_iter=3,
+            cv=2,
+            random_state=seed,
+            refit=False,
+        )
+        return search.fit(X, Y).cv_results_["params"]
+
+    assert draw(0) == draw(0) == draw(np.random.RandomState(0))
+    assert draw(0) != draw(1)
+
+
+def test_a_list_is_drawn_from_without_replacement():
+    search = TFSoftmaxRandomizedSearchCV(
+        classifier(epochs=1), {"alpha": [0, 0.1, 0.2]}, n_iter=3, cv=2, random_state=0
+    ).fit(X, Y)
+    assert sorted(search.cv_results_["param_alpha"]) == [0, 0.1, 0.2]
+    both(
+        classifier(epochs=1), {"alpha": [0, 0.1]}, n_iter=5, random_state=0
+    )  # which warns that there are but two
+
+
+# Spread over workers
+
+
+def test_threads_and_processes_change_nothing():
+    grid = {"learning_rate": RATES, "batch_size": [20, 50]}
+    options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"}
+    alone = TFSoftmaxGridSearchCV(classifier(), grid, **options).fit(X, Y)
+    for backend in ("threading", "loky"):
+        search = TFSoftmaxGridSearchCV(classifier(), grid, n_jobs=2, **options)
+        with joblib.parallel_config(backend):
+            search.fit(X, Y)
+        assert_same_results(search.cv_results_, alone.cv_results_, atol=1e-12)
+        assert_same_choice(search, alone)
+
+
+def test_dask_carries_the_search():
+    distributed = pytest.importorskip("distributed")
+    grid = {
+        "step0": ["passthrough", StandardScaler()],
+        "clf__learning_rate": [0.01, 0.1],
+    }
+    options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"}
+    alone = TFSoftmaxGridSearchCV(pipeline("passthrough"), grid, **options).fit(X, Y)
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
+        search = TFSoftmaxGridSearchCV(pipeline("passthrough"), grid, **options)
+        search.fit(X, Y)
+    assert_same_results(search.cv_results_, alone.cv_results_, atol=1e-12)
+    assert_same_choice(search, alone)
+
+
+# What is printed
+
+
+def test_the_search_prints_what_it_is_asked_to(capsys):
+    search_of(verbose=0).fit(X, Y)
+    assert capsys.readouterr().out == ""
+    search_of(verbose=1).fit(X, Y)
+    line = "Fitting 2 folds for each of 3 candidates, totalling 6 fits\n"
+    assert capsys.readouterr().out == line
+    search_of(verbose=2).fit(X, Y)
+    printed = capsys.readouterr().out
+    assert printed.startswith(line)
+    assert len(printed.splitlines()) == 1 + 2
+
+
+def test_an_estimator_that_prints_does_so_in_a_search(capsys):
+    printed = []
+    for kind in OURS_AND_THEIRS[0]:
+        kind(classifier(verbose=1), {"alpha": [0, 0.1]}, cv=2).fit(X, Y)
+        printed.append(sorted(capsys.readouterr().out.splitlines()))
+    assert len(printed[0]) == (2 * 2 + 1) * 3
+    assert printed[0] == printed[1]
+
+
+def test_rows_are_not_copied_for_each_candidate():
+    import tracemalloc
+
+    rows = np.random.default_rng(0).normal(size=(20_000, 50))
+    y = np.arange(20_000) % 3
+    clf = TFSoftmaxClassifier(batch_size=1000, epochs=1, random_state=0)
+
+    def peak(grid):
+        search = TFSoftmaxGridSearchCV(clf, grid, cv=2, refit=False)
+        tracemalloc.start()
+        search.fit(rows, y)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rates = np.logspace(-3, 0, 16)
+        peak({"learning_rate": rates})  # compiles
+        assert peak({"learning_rate": rates}) < 3 * rows.nbytes
+
+
+# Callbacks
+
+
+class Recorder:
+    """Keeps the tasks that begin and end, with their parents."""
+
+    def __init__(self):
+        self.events = []
+        self.seen = []
+
+    def setup(self, estimator, context):
+        self.events.append(("setup", path_of(context)))
+
+    def on_fit_task_begin(self, estimator, context, *, X, y, metadata):
+        self.events.append(("begin", path_of(context)))
+        self.seen.append((context.task_name, estimator, X, y, metadata))
+
+    def on_fit_task_end(self, estimator, context, *, X, y, metadata):
+        self.events.append(("end", path_of(context)))
+
+    def teardown(self, estimator, context):
+        self.events.append(("teardown", path_of(context)))
+
+
+class PropagatedRecorder(Recorder):
+    max_propagation_depth = None
+
+
+def path_of(context):
+    """Name a task and those it is part of, whatever the search is called."""
+    path = []
+    while context is not None:
+        name = context.estimator_name.replace("TFSoftmaxGrid", "Grid")
+        path.append((name, context.task_name, context.task_id, context.max_subtasks))
+        context = context.parent
+    return tuple(path)
+
+
+with_callbacks = pytest.mark.skipif(
+    not callbacks.SUPPORTED, reason="this scikit-learn's callbacks are not known"
+)
+CALLBACK_CASES = {
+    "plain": (classifier(), {"alpha": [0, 0.1, 0.2]}, {}),
+    "no refit": (classifier(), {"alpha": [0, 0.1]}, {"refit": False}),
+    "several teams": (classifier(), {"batch_size": [20, 50], "alpha": [0, 0.1]}, {}),
+    "a pipeline": (
+        pipeline(StandardScaler()),
+        {"step0__with_mean": [True, False], "clf__alpha": [0, 0.1]},
+        {},
+    ),
+    "failing candidates": (classifier(), {"alpha": [0, -1]}, {}),
+    "failing steps": (
+        pipeline(PCA()),
+        {"step0__n_components": [2, 99], "clf__alpha": [0, 0.1]},
+        {},
+    ),
+    "lbfgs": (
+        classifier(optimizer="lbfgs", epochs=5, tol=10.0, alpha=0.1),
+        {"alpha": [0.1, 0.2]},
+        {},
+    ),
+}
+
+
+def events_of(kind, estimator, grid, options, recorder, **fit_params):
+    search = kind(clone(estimator), grid, cv=2, **options).set_callbacks(recorder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search.fit(X, Y, **fit_params)
+    return search
+
+
+@with_callbacks
+@pytest.mark.parametrize("case", CALLBACK_CASES)
+def test_callbacks_see_the_tasks_of_grid_search(case):
+    own, their = Recorder(), Recorder()
+    for kind, recorder in zip(OURS_AND_THEIRS[0], (own, their), strict=True):
+        events_of(kind, *CALLBACK_CASES[case], recorder)
+    assert Counter(own.events) == Counter(their.events)
+    assert own.events[0] == their.events[0]
+    assert own.events[-1] == their.events[-1]
+
+
+@with_callbacks
+@pytest.mark.parametrize("case", CALLBACK_CASES)
+def test_callbacks_that_propagate_see_the_epochs_of_grid_search(case):
+    own, their = PropagatedRecorder(), PropagatedRecorder()
+    for kind, recorder in zip(OURS_AND_THEIRS[0], (own, their), strict=True):
+        events_of(kind, *CALLBACK_CASES[case], recorder)
+    assert Counter(own.events) == Counter(their.events)
+
+
+@with_callbacks
+@pytest.mark.parametrize(
+    ("estimator", "grid", "fit_params"),
+    [
+        (classifier(), {"alpha": [0, 0.1]}, {}),
+        (classifier(), {"alpha": [0, 0.1]}, {"sample_weight": S}),
+        (pipeline(StandardScaler()), {"clf__alpha": [0, 0.1]}, {}),
+        (
+            pipeline(StandardScaler()),
+            {"clf__alpha": [0, 0.1]},
+            {"clf__sample_weight": S},
+        ),
+    ],
+    ids=["plain", "weighted", "pipeline", "weighted pipeline"],
+)
+def test_callbacks_are_given_what_grid_search_gives(estimator, grid, fit_params):
+    recorders = Recorder(), Recorder()
+    for kind, recorder in zip(OURS_AND_THEIRS[0], recorders, strict=True):
+        search = events_of(kind, estimator, grid, {}, recorder, **fit_params)
+        assert all(one[1] is search for one in recorder.seen)
+    # Candidates by candidates or folds by folds: any order will do.
+    own, their = (sorted(map(digest, recorder.seen)) for recorder in recorders)
+    assert own == their
+
+
+def digest(seen):
+    name, _, X, y, metadata = seen
+    sums = (None if rows is None else np.sum(rows) for rows in (X, y))
+    weights = metadata and {k: np.sum(v) for k, v in metadata.items()}
+    return name, *map(str, sums), str(weights)
+
+
+@with_callbacks
+def test_tasks_that_began_end_when_an_error_is_raised():
+    recorders = Recorder(), Recorder()
+    for kind, recorder in zip(OURS_AND_THEIRS[0], recorders, strict=True):
+        search = kind(classifier(), {"alpha": [-1]}, error_score="raise", cv=2)
+        with pytest.raises(ValueError, match="alpha"):
+            search.set_callbacks(recorder).fit(X, Y)
+    own, their = (Counter(recorder.events) for recorder in recorders)
+    assert own == their
+
+
+@with_callbacks
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_progress_bar_shows_the_search(n_jobs, capsys, monkeypatch):
+    pytest.importorskip("rich")
+    from sklearn.callback import ProgressBar
+
+    monkeypatch.setenv("COLUMNS", "150")
+    search = search_of(n_jobs=n_jobs).set_callbacks(ProgressBar())
+    with joblib.parallel_config("threading"):
+        search.fit(X, Y)
+    lines = capsys.readouterr().out.splitlines()[-9:]
+    assert lines[0].startswith("TFSoftmaxGridSearchCV - fit")
+    assert sum("candidate-split-evaluation" in line for line in lines) == 6
+    assert all("100%" in line for line in lines)
+
+
+@with_callbacks
+def test_callbacks_of_the_estimator_follow_its_every_fit():
+    from sklearn.callback import ScoringMonitor
+
+    logs = []
+    for kind in OURS_AND_THEIRS[0]:
+        monitor = ScoringMonitor(scoring="accuracy")
+        clf = classifier().set_callbacks(monitor)
+        kind(clf, {"learning_rate": RATES}, cv=2).fit(X, Y)
+        log = monitor.get_logs().data_as_pandas
+        logs.append(sorted(log[log.task_name == "epoch"].accuracy))
+    assert len(logs[0]) == (3 * 2 + 1) * 3
+    assert logs[0] == logs[1]
+
+
+def test_dummy_is_not_fused():
+    with pytest.raises(TypeError, match="TFSoftmaxClassifier"):
+        TFSoftmaxGridSearchCV(DummyClassifier(), {}).fit(X, Y)

@@ -156,17 +156,6 @@ class Widened(TFSoftmaxClassifier):
         return np.full(len(X), self.classes_[1])
 
 
-def test_a_subclass_predicts_in_its_own_way():
-    grid = {"learning_rate": [0.01, 0.1], "alpha": [0, 0.1]}
-    both(Widened(epochs=1, random_state=0), grid, scoring="accuracy", refit=True)
-    both(
-        make_pipeline(StandardScaler(), Widened(epochs=1, random_state=0)),
-        {"widened__learning_rate": [0.01, 0.1]},
-        scoring=None,
-        refit=True,
-    )
-
-
 def test_a_fold_with_nothing_to_test_scores_the_error_score():
     folds = [(np.arange(100), np.arange(100, 203)), (np.arange(100), np.arange(0))]
     both(

@@ -133,8 +133,10 @@ class Halved(TFSoftmaxClassifier):
         return super().fit(X[: len(X) // 2], y[: len(y) // 2])
 
 
-def test_a_subclass_trains_in_its_own_way():
-    both(Halved(epochs=1, random_state=0), {"learning_rate": [0.01, 0.1]})
+def test_a_subclass_may_train_in_its_own_way_and_is_refused():
+    search = TFSoftmaxGridSearchCV(Halved(), {"learning_rate": [0.01, 0.1]})
+    with pytest.raises(TypeError, match=r"sklearn\.model_selection\.GridSearchCV"):
+        search.fit(X, Y)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 __all__ = [
@@ -16,7 +16,9 @@ __all__ = [
     "CallbackSupportMixin",
     "FitTask",
     "SearchTask",
+    "candidate_task",
     "with_callbacks",
+    "with_callbacks_of",
 ]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -45,6 +47,7 @@ try:
         CallbackSupportMixin,
         with_callbacks,
     )
+    from sklearn.callback._callback_support import callback_management_context
 
     SUPPORTED = _is_known(CallbackSupportMixin, CallbackContext)
 except ImportError:
@@ -58,6 +61,37 @@ if not SUPPORTED:
     def with_callbacks(method: Method) -> Method:
         """Leave the method as it is."""
         return method
+
+    def callback_management_context(estimator: Any) -> Any:
+        """Do nothing."""
+        return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def with_callbacks_of(estimators: Iterable[Any]) -> Iterator[None]:
+    """Do for several estimators at once what `with_callbacks` does for one's `fit`."""
+    with contextlib.ExitStack() as stack:
+        for estimator in estimators:
+            stack.enter_context(callback_management_context(estimator))
+        yield
+
+
+@contextlib.contextmanager
+def candidate_task(
+    context: Any, search: Any, model: Any, X: Any, y: Any, sample_weight: Any
+) -> Iterator[None]:
+    """Tell a search's callbacks of the work on a candidate, and have them follow it."""
+    if context is None:
+        yield
+        return
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    arguments = {"estimator": search, "X": X, "y": y, "metadata": metadata}
+    try:
+        with context.propagate_callback_context(model):
+            context.call_on_fit_task_begin(**arguments)
+            yield
+    finally:
+        context.call_on_fit_task_end(**arguments)
 
 
 class FitTask:
@@ -130,8 +164,14 @@ class SearchTask:
 
     def run(self, evaluate: Callable[..., None]) -> None:
         """Have the search name its candidates, for `evaluate` to evaluate."""
-        own = {} if self._context is None else {"callback_ctx": self._context}
-        self._search._run_search(evaluate, **own)
+        run = self._search._run_search
+        if (
+            self._context is None
+            or "callback_ctx" not in inspect.signature(run).parameters
+        ):  # an older scikit-learn, or a search class of one's own
+            run(evaluate)
+        else:
+            run(evaluate, callback_ctx=self._context)
 
     @staticmethod
     def contexts(context: Any, n: int) -> list[Any]:

@@ -352,7 +352,9 @@ class TFSoftmaxClassifier(
         if self.early_stopping and held_out is None:
             rows, held_out = self._hold_out(rows, sample_weight, former)
         n_epochs = self.epochs + (former.n_epochs if former else 0)
-        watch = _Watch(self, n_epochs, FitTask(self, self.epochs, X, y, sample_weight))
+        watch = EstimatorWatch(
+            self, n_epochs, FitTask(self, self.epochs, X, y, sample_weight)
+        )
         train = lbfgs.train if self.optimizer == "lbfgs" else training.train
         record = train(
             rows,
@@ -363,9 +365,7 @@ class TFSoftmaxClassifier(
             former=former and former.with_new_schedule(),
             held_out=held_out,
         )
-        self._store(record)
-        watch.end(record)
-        self._warn_of_poor_ends(record, len(rows))
+        self._conclude(record, watch, len(rows))
         return self
 
     @available_if(_trains_by_epochs)  # type: ignore[untyped-decorator]
@@ -422,7 +422,7 @@ class TFSoftmaxClassifier(
                 len(self.classes_),
                 self._settings(early_stopping=False),
                 self._random_state,
-                watch=_Watch(self, self.epochs),
+                watch=EstimatorWatch(self, self.epochs),
                 former=former,
                 n_epochs=1,
             )
@@ -547,6 +547,12 @@ class TFSoftmaxClassifier(
         own["tol"] = None if self.tol is None else float(self.tol)
         return Settings(**own | changes)
 
+    def _conclude(self, record: Record, watch: EstimatorWatch, n_rows: int) -> None:
+        """Store what training has left behind, and tell of its end."""
+        self._store(record)
+        watch.end(record)
+        self._warn_of_poor_ends(record, n_rows)
+
     def _store(self, record: Record) -> None:
         self.__dict__ |= self._fitted_attributes(record)
 
@@ -609,7 +615,7 @@ def own_generator(random_state: Any) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
-class _Watch:
+class EstimatorWatch:
     """Prints the epochs of a fit, and tells the callbacks of them."""
 
     def __init__(
@@ -618,12 +624,14 @@ class _Watch:
         self._clf, self._n_epochs, self._task = clf, n_epochs, task
 
     def before_epoch(self) -> None:
+        """Tell the callbacks that an epoch begins."""
         if self._task:
             self._task.begin_epoch()
 
     def after_epoch(
         self, epoch: int, entry: Entry, record: Callable[[], Record]
     ) -> bool:
+        """Print the epoch, and tell the callbacks; True if one asks to stop."""
         if self._clf.verbose:
             self._print(epoch, entry)
         if not self._task:
@@ -631,6 +639,7 @@ class _Watch:
         return self._task.end_epoch(lambda: self._clf._snapshot(record()))
 
     def end(self, record: Record) -> None:
+        """Tell the callbacks that the fit has ended."""
         if self._task:
             try:
                 self._task.end(lambda: self._clf._snapshot(record))

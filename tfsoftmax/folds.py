@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from tfsoftmax.callbacks import candidate_task
 from tfsoftmax.classifier import TFSoftmaxClassifier
 from tfsoftmax.scoring import Scoring, error_scores
 from tfsoftmax.teams import Errors, classifier_of, teams, train_team
@@ -57,49 +59,42 @@ def evaluate_fold(fold: Fold) -> list[Result]:
         for params in fold.candidates
     ]
     classifiers = [classifier_of(model) for model in models]
-    began = time.time()
-    try:
-        X_given, y_given, params = _preprocess(models, X_train, y_train, fit_params)
-    except Exception as error:
-        failed: Errors = [error] * len(models)
-        return _results(
-            fold, failed, time.time() - began, error_scores(fold, failed), 0.0
-        )
-    before = (time.time() - began) / len(models)
-    results: list[Result | None] = [None] * len(models)
     scoring = Scoring(fold, X_train, y_train)
-    for team in teams(classifiers):
-        for place in team:
-            _tell(fold, "begin", place, X_train, y_train, params)
+    results: dict[int, Result] = {}
+    with ExitStack() as unfinished:
+        tasks = []
+        for model, context in zip(models, fold.contexts, strict=True):
+            weight = fit_params.get("sample_weight")
+            task = candidate_task(context, fold.caller, model, X_train, y_train, weight)
+            tasks.append(unfinished.enter_context(ExitStack()))
+            tasks[-1].enter_context(task)
         began = time.time()
-        members = [classifiers[place] for place in team]
-        errors = train_team(members, X_given, y_given, params)
-        trained = time.time()
-        scores = scoring([models[place] for place in team], errors)
-        seconds = (trained - began) / len(team) + before
-        score_seconds = (time.time() - trained) / len(team)
-        of_team = _results(fold, errors, seconds, scores, score_seconds)
-        for place, result in zip(team, of_team, strict=True):
-            results[place] = result
-            _tell(fold, "end", place, X_train, y_train, params)
-        if fold.verbose > 1:
-            print(
-                f"[{fold.name}] {len(team)} candidates, {time.time() - began:.1f} s: "
-                f"{dict(fold.candidates[team[0]])}{', …' if len(team) > 1 else ''}"
-            )
-    return [result for result in results if result is not None]
+        try:
+            given = _preprocess(models, X_train, y_train, fit_params)
+        except Exception as error:
+            failed: Errors = [error] * len(models)
+            seconds = (time.time() - began) / len(models)
+            return _results(fold, failed, seconds, error_scores(fold, failed), 0.0)
+        before = (time.time() - began) / len(models)
+        for team in teams(classifiers):
+            began = time.time()
+            errors = train_team([classifiers[place] for place in team], *given)
+            trained = time.time()
+            scores = scoring([models[place] for place in team], errors)
+            seconds = before + (trained - began) / len(team)
+            score_seconds = (time.time() - trained) / len(team)
+            of_team = _results(fold, errors, seconds, scores, score_seconds)
+            results |= zip(team, of_team, strict=True)
+            for place in team:
+                tasks[place].close()
+            if fold.verbose > 1:
+                _print(fold, team, time.time() - began)
+    return [results[place] for place in range(len(models))]
 
 
-def _tell(
-    fold: Fold, what: str, place: int, X: Any, y: Any, params: Mapping[str, Any]
-) -> None:
-    """Tell the callbacks that the work on a candidate begins or ends."""
-    context = fold.contexts[place]
-    if context is not None:
-        weight = params.get("sample_weight")
-        metadata = None if weight is None else {"sample_weight": weight}
-        hook = getattr(context, f"call_on_fit_task_{what}")
-        hook(estimator=fold.caller, X=X, y=y, metadata=metadata)
+def _print(fold: Fold, team: list[int], seconds: float) -> None:
+    what = f"{dict(fold.candidates[team[0]])}{', …' if len(team) > 1 else ''}"
+    print(f"[{fold.name}] {len(team)} candidates, {seconds:.1f} s: {what}")
 
 
 class _Catcher(TFSoftmaxClassifier):

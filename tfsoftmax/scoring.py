@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.model_selection._validation import _score
 from sklearn.pipeline import Pipeline
@@ -86,36 +87,47 @@ class Scoring:
             return
         classifiers = [classifier_of(model) for model in models]
         n_rows, n_each = _num_samples(X), len(classifiers[0].coef_)
-        at_once = MAX_LOGITS_BYTES // (8 * n_rows * n_each)
+        at_once = MAX_LOGITS_BYTES // max(1, 8 * n_rows * n_each)
         for part in parts(len(models), at_once):
             team = classifiers[part]
             logits = _logits_of(team, given)
             if logits is None:
                 yield from ((clf, given) for clf in team)
                 continue
-            for m, clf in enumerate(team):
-                own = logits[:, m * n_each : (m + 1) * n_each]
-                own = own[:, 0] if n_each == 1 else own
+            for clf, own in zip(team, logits, strict=True):
                 yield _Scored.of(clf, given, own), given
 
     def _given(self, models: Sequence[Any], X: Any) -> Any:
         """Give the rows as the classifiers get them; None if the steps before fail."""
         if not isinstance(models[0], Pipeline):
             return X
+        if self._fold.score_params and get_config()["enable_metadata_routing"]:
+            return None  # the steps before may want some of them
         try:
             return models[0][:-1].transform(X) if len(models[0]) > 1 else X
         except Exception:  # each model's own scoring then tells
             return None
 
 
-def _logits_of(team: Sequence[TFSoftmaxClassifier], X: Any) -> NDArray[Any] | None:
-    """Compute the logits of all, side by side; None where X is refused."""
-    coef = np.concatenate([clf.coef_ for clf in team])
-    intercept = np.concatenate([clf.intercept_ for clf in team])
+def _logits_of(
+    team: Sequence[TFSoftmaxClassifier], X: Any
+) -> list[NDArray[Any]] | None:
+    """Compute the logits of each from one product; None where X is refused.
+
+    Equal models have equal ones: rounding may differ between columns of a product.
+    """
+    keys = [clf.coef_.tobytes() + clf.intercept_.tobytes() for clf in team]
+    distinct = list(dict(zip(keys, team, strict=True)).values())
+    coef = np.concatenate([clf.coef_ for clf in distinct])
+    intercept = np.concatenate([clf.intercept_ for clf in distinct])
     try:
-        return team[0]._products(X, coef, intercept)
+        logits = team[0]._products(X, coef, intercept)
     except (TypeError, ValueError):  # each model's own scoring then tells
         return None
+    n_each = len(team[0].coef_)
+    by_model = logits.reshape(len(logits), len(distinct), n_each).swapaxes(0, 1)
+    by_key = dict(zip(dict.fromkeys(keys), by_model, strict=True))
+    return [by_key[key][:, 0] if n_each == 1 else by_key[key] for key in keys]
 
 
 def error_scores(fold: Fold, errors: Errors) -> list[dict[str, Any]]:

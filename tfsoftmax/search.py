@@ -241,35 +241,30 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     )
     candidates: list[dict[str, Any]] = []
     out: list[Result] = []
+    results: dict[str, Any] = {}
 
-    def evaluate(params: Iterable[dict[str, Any]], callback_ctx: Any = None) -> None:
-        candidates.extend(params)
-        n_fits = len(candidates) * len(splits)
+    def evaluate(params: Iterable[dict[str, Any]], callback_ctx: Any = None) -> Any:
+        named = list(params)
         if search.verbose > 0:
             print(
-                f"Fitting {len(splits)} folds for each of {len(candidates)} "
-                f"candidates, totalling {n_fits} fits"
+                f"Fitting {len(splits)} folds for each of {len(named)} candidates, "
+                f"totalling {len(named) * len(splits)} fits"
             )
-        contexts = task.contexts(callback_ctx, n_fits)
-        jobs = list(_jobs(fold, candidates, splits, contexts))
-        parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
-        done = parallel(delayed(evaluate_fold)(job) for job, _ in jobs)
-        by_place = {
-            place: result
-            for (_, places), results in zip(jobs, done, strict=True)
-            for place, result in zip(places, results, strict=True)
-        }
-        out.extend(by_place[place] for place in range(n_fits))
+        contexts = task.contexts(callback_ctx, len(named) * len(splits))
+        done = _evaluate(search, fold, named, splits, contexts)
+        if not done:
+            raise ValueError(
+                "No fits were performed: there were no candidates, or no folds."
+            )
+        _warn_or_raise_about_fit_failures(done, search.error_score)
+        if callable(search.scoring):
+            _insert_error_scores(done, search.error_score)
+        candidates.extend(named)
+        out.extend(done)
+        results.update(search._format_results(candidates, len(splits), out))
+        return results
 
     task.run(evaluate)
-    if not out:
-        raise ValueError(
-            "No fits were performed: there were no candidates, or no folds."
-        )
-    _warn_or_raise_about_fit_failures(out, search.error_score)
-    if callable(search.scoring):
-        _insert_error_scores(out, search.error_score)
-    results = search._format_results(candidates, len(splits), out)
     search.multimetric_ = isinstance(out[0]["test_scores"], dict)
     if callable(search.scoring) and search.multimetric_:
         search._check_refit_for_multimetric(out[0]["test_scores"])
@@ -281,6 +276,25 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     search.cv_results_ = results
     task.end()
     return search
+
+
+def _evaluate(
+    search: Any,
+    fold: Fold,
+    candidates: Sequence[Mapping[str, Any]],
+    splits: Sequence[tuple[Any, Any]],
+    contexts: Sequence[Any],
+) -> list[Result]:
+    """Evaluate candidates on all folds: results by candidate, then by fold."""
+    jobs = list(_jobs(fold, candidates, splits, contexts))
+    parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
+    done = parallel(delayed(evaluate_fold)(job) for job, _ in jobs)
+    by_place = {
+        place: result
+        for (_, places), results in zip(jobs, done, strict=True)
+        for place, result in zip(places, results, strict=True)
+    }
+    return [by_place[place] for place in sorted(by_place)]
 
 
 def _splits(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]:

@@ -9,7 +9,8 @@ ended, the others go on in a product half as wide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.chunks import Rows
-from tfsoftmax.passes import Pass, States
 from tfsoftmax.schedules import Progress
 from tfsoftmax.training import (
     Ending,
@@ -26,6 +26,7 @@ from tfsoftmax.training import (
     Orders,
     Record,
     Settings,
+    Watch,
     advance,
     check_finite,
     extended,
@@ -41,8 +42,9 @@ def train_side_by_side(
     rows: Rows,
     n_classes: int,
     settings: Sequence[Settings],
-    random_state: np.random.RandomState,
+    random_states: Sequence[np.random.RandomState],
     *,
+    watches: Sequence[Watch],
     held_out: Rows | None = None,
 ) -> list[Record | ValueError]:
     """Train a model for each of the settings, all of them from zeros.
@@ -55,45 +57,82 @@ def train_side_by_side(
         The number of classes, at least 2.
     settings : sequence of Settings
         They agree in all that the models share.
-    random_state : RandomState
-        Where the order of rows comes from, one permutation an epoch.
+    random_states : sequence of RandomState
+        Where the order of rows comes from, one permutation an epoch: all in the same
+        state, and each left where the model's own training would leave it.
+    watches : sequence of Watch
+        What looks on at each model, and may end its training early.
     held_out : Rows, default=None
         Rows on which to measure `val_loss` and `val_accuracy` after each epoch.
 
     Returns
     -------
-    records : list of Record or ValueError
+    outcomes : list of Record or ValueError
         What each model leaves behind, or why it failed.
     """
-    models = [_Model(one) for one in settings]
-    orders = Orders(len(rows), random_state, settings[0].shuffle)
-    going = list(range(len(models)))
+    models = [
+        _Model(*own) for own in zip(settings, random_states, watches, strict=True)
+    ]
+    shared = copy.deepcopy(random_states[0])
+    orders = Orders(len(rows), shared, settings[0].shuffle)
+    places, members = _distinct(models, rows)
     start: Weights | tuple[None, tuple[()]] = (None, ())
-    while going:
-        own = replace(rows, weights=_weights_of(rows, going))
+    while places:
+        own = replace(rows, weights=_weights_of(rows, places))
         training, measuring = passes(
-            own, held_out, n_classes, settings[0], None, n_models=len(going)
+            own, held_out, n_classes, settings[0], None, n_models=len(places)
         )
         states = training.start(*start)
         with training, measuring or nullcontext():
-            team = [models[m] for m in going]
-            while sum(model.outcome is None for model in team) * 2 > len(team):
+            while sum(map(_go_on, members)) * 2 > len(members):
+                for model in _going(models):
+                    model.watch.before_epoch()
                 states, entries = train_epoch(
                     training,
                     measuring,
                     states,
                     orders.begin_epoch(),
-                    [model.settings for model in team],
-                    [model.progress for model in team],
+                    [same[0].settings for same in members],
+                    [same[0].progress for same in members],
                 )
-                for place, (model, entry) in enumerate(zip(team, entries, strict=True)):
-                    if model.outcome is None:
-                        model.finish_epoch(entry, len(rows), training, states, place)
-        on = [place for place, model in enumerate(team) if model.outcome is None]
+                for column, (same, entry) in enumerate(
+                    zip(members, entries, strict=True)
+                ):
+                    for model in _going(same):
+                        weights = training.weights_of(states, column)
+                        model.finish_epoch(entry, len(rows), weights, shared)
+        on = [column for column, same in enumerate(members) if _go_on(same)]
         V, slots = training.finish(states)
         start = V[on], tuple(slot[on] for slot in slots)
-        going = [going[place] for place in on]
+        places = [places[column] for column in on]
+        members = [members[column] for column in on]
     return [model.outcome for model in models if model.outcome is not None]
+
+
+def _distinct(
+    models: Sequence[_Model], rows: Rows
+) -> tuple[list[int], list[list[_Model]]]:
+    """Bring together models that can't but be the same: (the first's place, models).
+
+    Trained twice they would differ by rounding, and equal candidates not tie.
+    """
+    first: dict[Hashable, int] = {}
+    members: dict[Hashable, list[_Model]] = {}
+    for place, model in enumerate(models):
+        weights = _weights_of(rows, [place])
+        weighting = b"" if weights is None or weights.ndim == 1 else weights.tobytes()
+        key = model.settings.effective(), weighting
+        first.setdefault(key, place)
+        members.setdefault(key, []).append(model)
+    return list(first.values()), list(members.values())
+
+
+def _going(models: Sequence[_Model]) -> list[_Model]:
+    return [model for model in models if model.outcome is None]
+
+
+def _go_on(same: Sequence[_Model]) -> bool:
+    return any(model.outcome is None for model in same)
 
 
 @dataclass
@@ -101,6 +140,8 @@ class _Model:
     """Where one of the models stands, until there is an outcome."""
 
     settings: Settings
+    random_state: np.random.RandomState
+    watch: Watch
     progress: Progress = field(default_factory=Progress)
     entries: list[Entry] = field(default_factory=list)
     kept: Weights | None = None
@@ -111,22 +152,29 @@ class _Model:
         self.progress = self.progress.watching(watched)
 
     def finish_epoch(
-        self, entry: Entry, n_rows: int, training: Pass, states: States, place: int
+        self,
+        entry: Entry,
+        n_rows: int,
+        weights: Weights,
+        shared: np.random.RandomState,
     ) -> None:
         """Count an epoch, and settle the outcome if it was the last."""
-        weights = training.weights_of(states, place)
+        epoch = len(self.entries) + 1
         try:
-            check_finite(len(self.entries) + 1, weights[0], entry)
+            check_finite(epoch, weights[0], entry)
         except ValueError as error:
             self.outcome = error
             return
         self.entries.append(entry)
+        self.random_state.set_state(shared.get_state())
         if is_to_keep(self.progress, entry, self.settings):
             self.kept = weights
         self.progress = advance(self.progress, entry, n_rows, self.settings)
-        if self.progress.has_stalled(self.settings):
+        if self.watch.after_epoch(epoch, entry, lambda: self._record("epochs")):
+            self.outcome = self._record("stopped")
+        elif self.progress.has_stalled(self.settings):
             self.outcome = self._record("converged")
-        elif len(self.entries) == self.settings.epochs:
+        elif epoch == self.settings.epochs:
             self.outcome = self._record("epochs")
 
     def _record(self, ended: Ending) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -14,8 +15,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from tfsoftmax.callbacks import FitTask, with_callbacks_of
 from tfsoftmax.chunks import Rows
-from tfsoftmax.classifier import TFSoftmaxClassifier, own_generator
+from tfsoftmax.classifier import (
+    EstimatorWatch,
+    TFSoftmaxClassifier,
+    own_generator,
+)
 from tfsoftmax.inputs import row_weights
 from tfsoftmax.parameters import RULES, check_parameters
 from tfsoftmax.side_by_side import train_side_by_side
@@ -31,7 +37,7 @@ Errors = list[Exception | None]
 def classifier_of(model: Any) -> TFSoftmaxClassifier:
     """Give the classifier that a pipeline ends in, or that the model is."""
     final = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    if not isinstance(final, TFSoftmaxClassifier):
+    if type(final) is not TFSoftmaxClassifier:  # a subclass may do anything
         raise TypeError(
             "This search trains TFSoftmaxClassifiers, and pipelines that end in one; "
             f"got {model!r}. Use sklearn.model_selection.GridSearchCV or "
@@ -55,8 +61,7 @@ def teams(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
     for place, clf in enumerate(classifiers):
         params = clf.get_params()
         shared = {name: v for name, v in params.items() if not RULES[name].per_model}
-        has_callbacks = bool(getattr(clf, "_skl_callbacks", None))
-        trains_alone = clf.optimizer == "lbfgs" or clf.verbose or has_callbacks
+        trains_alone = clf.optimizer == "lbfgs" or clf.verbose
         key = place if trains_alone else _key(shared)
         together.setdefault(key, []).append(place)
     return list(together.values())
@@ -142,26 +147,32 @@ def _fit_together(
     if leader.early_stopping and held_out is None:
         rows, held_out = leader._hold_out(rows, sample_weight, None)
     members = [team[place] for place in weights]
-    outcomes = _train_in_parts(leader, members, rows, held_out)
     learned = {name: v for name, v in vars(leader).items() if name not in RULES}
-    for place, clf, outcome in zip(weights, members, outcomes, strict=True):
-        if isinstance(outcome, ValueError):
-            errors[place] = outcome
-        else:
+    with with_callbacks_of(members):
+        watches = []
+        for clf in members:
             clf.__dict__ |= learned
-            clf._store(outcome)
-            clf._warn_of_poor_ends(outcome, len(rows))
+            clf._random_state = copy.deepcopy(leader._random_state)
+            task = FitTask(clf, clf.epochs, X, y, sample_weight)
+            watches.append(EstimatorWatch(clf, clf.epochs, task))
+        outcomes = _train_in_parts(members, rows, held_out, watches)
+        for place, outcome, watch in zip(weights, outcomes, watches, strict=True):
+            if isinstance(outcome, ValueError):
+                errors[place] = outcome
+            else:
+                conclude = functools.partial(team[place]._conclude, outcome, watch)
+                errors[place] = _error_of(lambda conclude=conclude: conclude(len(rows)))  # type: ignore[misc]
     return errors
 
 
 def _train_in_parts(
-    leader: TFSoftmaxClassifier,
     team: Sequence[TFSoftmaxClassifier],
     rows: Rows,
     held_out: Rows | None,
+    watches: Sequence[EstimatorWatch],
 ) -> list[Record | ValueError]:
     """Train as many at once as there is memory for, all of them in the same order."""
-    n_classes = len(leader.classes_)
+    n_classes = len(team[0].classes_)
     # Weights, gradient, and two slots at most, with a copy of what is kept.
     model_bytes = 6 * 8 * n_classes * (rows.n_features + 1)
     if rows.n_weightings > 1:
@@ -175,7 +186,8 @@ def _train_in_parts(
             own,
             n_classes,
             [clf._settings() for clf in team[part]],
-            copy.deepcopy(leader._random_state),
+            [clf._random_state for clf in team[part]],
+            watches=watches[part],
             held_out=held_out,
         )
     return outcomes

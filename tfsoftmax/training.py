@@ -30,6 +30,9 @@ from tfsoftmax.chunks import MIN_TILE, Order, Rows
 from tfsoftmax.passes import Pass, States
 from tfsoftmax.schedules import SCHEDULES, Progress
 
+# The optimizers that heed `momentum`.
+WITH_MOMENTUM = ("momentum", "nesterov")
+
 Ending = Literal["epochs", "converged", "stopped", "interrupted"]
 Entry = dict[str, float]
 History = dict[str, list[float]]
@@ -54,6 +57,18 @@ class Settings:
     early_stopping: bool
     tol: float | None
     n_iter_no_change: int
+
+    def effective(self) -> Settings:
+        """Give settings that are equal wherever training is."""
+        schedule = self.learning_rate_schedule
+        watches = self.early_stopping or self.tol is not None or schedule == "adaptive"
+        return replace(
+            self,
+            momentum=self.momentum if self.optimizer in WITH_MOMENTUM else 0.0,
+            power_t=self.power_t if schedule == "invscaling" else 0.0,
+            l1_ratio=self.l1_ratio if self.alpha else 0.0,
+            n_iter_no_change=self.n_iter_no_change if watches else 0,
+        )
 
 
 @dataclass(frozen=True)

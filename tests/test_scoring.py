@@ -8,7 +8,6 @@ import sklearn
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import accuracy_score, confusion_matrix, make_scorer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from tests.test_search import (
     OURS_AND_THEIRS,
@@ -21,7 +20,6 @@ from tests.test_search import (
     both,
     classifier,
 )
-from tfsoftmax import TFSoftmaxClassifier
 
 
 @pytest.mark.parametrize("labels", [[0, 1], ["ham", "spam"], [False, True]])
@@ -149,13 +147,6 @@ def test_confusion_matrices_as_scores_equal_grid_search():
     both(classifier(), {"learning_rate": RATES}, scoring=counts, refit="n11")
 
 
-class Widened(TFSoftmaxClassifier):
-    """Says the second class where it can, whatever it has learned."""
-
-    def predict(self, X):
-        return np.full(len(X), self.classes_[1])
-
-
 def test_a_fold_with_nothing_to_test_scores_the_error_score():
     folds = [(np.arange(100), np.arange(100, 203)), (np.arange(100), np.arange(0))]
     both(
@@ -172,7 +163,7 @@ class ShiftsByWeight(TransformerMixin, BaseEstimator):
     """Uses metadata when it transforms, too."""
 
     def fit(self, X, y=None):
-        self.fitted_ = True
+        self.n_features_in_ = X.shape[1]
         return self
 
     def fit_transform(self, X, y=None, sample_weight=None):

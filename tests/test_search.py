@@ -974,8 +974,12 @@ def test_callbacks_see_the_tasks_of_grid_search(case):
     assert own.events[-1] == their.events[-1]
 
 
+# Candidates share one fit of their pipeline's steps, so there is no task of each one's.
+PLAIN = sorted(CALLBACK_CASES.keys() - {"a pipeline", "failing steps"})
+
+
 @with_callbacks
-@pytest.mark.parametrize("case", CALLBACK_CASES)
+@pytest.mark.parametrize("case", PLAIN)
 def test_callbacks_that_propagate_see_the_epochs_of_grid_search(case):
     own, their = PropagatedRecorder(), PropagatedRecorder()
     for kind, recorder in zip(OURS_AND_THEIRS[0], (own, their), strict=True):

@@ -325,7 +325,8 @@ def test_as_models_end_the_product_becomes_narrower(monkeypatch):
 
     monkeypatch.setattr(program.Program, "train", counting)
     monkeypatch.setattr(program, "n_threads", lambda: 1)
-    together([{"epochs": n} for n in (1, 1, 1, 1, 6, 6, 6, 2)])
+    ends = (1, 1, 1, 1, 6, 6, 6, 2)
+    together([{"epochs": n, "alpha": i / 100} for i, n in enumerate(ends)])
     assert len(widths) == 6  # one call an epoch
     assert widths == sorted(widths, reverse=True)
     assert (widths[0], widths[-1]) == (8, 4)

@@ -138,6 +138,7 @@ def test_the_intercept_is_not_penalised(small):
     np.testing.assert_allclose(clf.predict_proba(X[:1])[0], shares, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_every_full_batch_rule_ends_at_the_optimum_of_lbfgs(

@@ -84,24 +84,23 @@ def train_side_by_side(
         )
         states = training.start(*start)
         with training, measuring or nullcontext():
-            while sum(map(_go_on, members)) * 2 > len(members):
+            while sum(bool(_going(same)) for same in members) * 2 > len(members):
                 for model in _going(models):
                     model.watch.before_epoch()
+                leaders = [(_going(same) or same)[0] for same in members]
                 states, entries = train_epoch(
                     training,
                     measuring,
                     states,
                     orders.begin_epoch(),
-                    [same[0].settings for same in members],
-                    [same[0].progress for same in members],
+                    [model.settings for model in leaders],
+                    [model.progress for model in leaders],
                 )
-                for column, (same, entry) in enumerate(
-                    zip(members, entries, strict=True)
-                ):
-                    for model in _going(same):
+                for column, entry in enumerate(entries):
+                    for model in _going(members[column]):
                         weights = training.weights_of(states, column)
                         model.finish_epoch(entry, len(rows), weights, shared)
-        on = [column for column, same in enumerate(members) if _go_on(same)]
+        on = [column for column, same in enumerate(members) if _going(same)]
         V, slots = training.finish(states)
         start = V[on], tuple(slot[on] for slot in slots)
         places = [places[column] for column in on]
@@ -129,10 +128,6 @@ def _distinct(
 
 def _going(models: Sequence[_Model]) -> list[_Model]:
     return [model for model in models if model.outcome is None]
-
-
-def _go_on(same: Sequence[_Model]) -> bool:
-    return any(model.outcome is None for model in same)
 
 
 @dataclass

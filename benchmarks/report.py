@@ -10,6 +10,16 @@ from typing import Any
 from benchmarks.records import Row, Section
 
 HEADER = ("what", "measured", "ratio", "goal", "held", "note")
+INTRODUCTION = """\
+This package beside its alternatives, measured in one run, the contenders in turn, round
+by round. What is given is the median of the rounds; a ratio is the median of the rounds'
+own ratios, since what slows one slows the other. Goals that are missed are marked. To
+measure on your own machine, which takes half an hour:
+
+```sh
+pip install -e '.[benchmark]'
+python -m benchmarks  # --help names the sections
+```"""
 VERDICTS = {None: "", True: "yes", False: "MISSED"}
 
 
@@ -28,7 +38,8 @@ def as_text(section: Section) -> str:
 
 def as_markdown(sections: Sequence[Section], machine: dict[str, str]) -> str:
     """Write a page: the machine, the goals at a glance, then section by section."""
-    parts = ["# Benchmarks", _table(("machine", ""), machine.items()), "## Goals"]
+    parts = ["# Benchmarks", INTRODUCTION]
+    parts += [_table(("machine", ""), machine.items()), "## Goals"]
     goals = [row for section in sections for row in section.rows if row.goal]
     at_a_glance = ((row.section, *_cells(row)[:-1]) for row in goals)
     parts.append(_table(("section", *HEADER[:-1]), at_a_glance))

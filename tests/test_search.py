@@ -1064,3 +1064,16 @@ def test_callbacks_of_the_estimator_follow_its_every_fit():
 def test_dummy_is_not_fused():
     with pytest.raises(TypeError, match="TFSoftmaxClassifier"):
         TFSoftmaxGridSearchCV(DummyClassifier(), {}).fit(X, Y)
+
+
+def test_a_search_that_fails_leaves_the_search_as_it_was():
+    search = TFSoftmaxGridSearchCV(classifier(), {"alpha": [0, 0.1]}).fit(X, Y)
+    former = pickle.dumps(search)
+    with pytest.raises(ValueError, match="All the 10 fits failed"):
+        search.set_params(param_grid={"alpha": [-1, -2]}).fit(X, Y)
+    search.set_params(param_grid={"alpha": [0, 0.1]})
+    assert pickle.dumps(search) == former
+    never_fitted = TFSoftmaxGridSearchCV(classifier(), {"alpha": [-1]})
+    with pytest.raises(ValueError, match="All the 5 fits failed"):
+        never_fitted.fit(X, Y)
+    assert set(vars(never_fitted)) == set(never_fitted.get_params(deep=False))

@@ -53,9 +53,15 @@ class _TrainsTogether:
             If a candidate is not a `TFSoftmaxClassifier`, or a `Pipeline` that ends in
             one.
         ValueError
-            If a parameter or an argument is not allowed, or all fits fail.
+            If a parameter or an argument is not allowed, or all fits fail. A fitted
+            search then keeps its former state.
         """
-        return _fit(self, X, y, params)
+        former = self.__dict__.copy()
+        try:
+            return _fit(self, X, y, params)
+        except BaseException:
+            self.__dict__ = former
+            raise
 
 
 class TFSoftmaxGridSearchCV(_TrainsTogether, GridSearchCV):  # type: ignore[misc]

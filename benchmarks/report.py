@@ -12,8 +12,8 @@ from benchmarks.records import Row, Section
 HEADER = ("what", "measured", "ratio", "goal", "held", "note")
 INTRODUCTION = """\
 This package beside its alternatives, measured in one run, the contenders in turn, round
-by round. What is given is the median of the rounds; a ratio is the median of the rounds'
-own ratios, since what slows one slows the other. Goals that are missed are marked. To
+by round. Given is the median of the rounds; a ratio is the median of the rounds' own
+ratios, since what slows one slows the other. Goals that are missed are marked. To
 measure on your own machine, which takes half an hour:
 
 ```sh

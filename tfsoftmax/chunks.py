@@ -61,12 +61,14 @@ class Layout:
         are one batch, and then by powers of two.
         """
         max_tile = max(1, min(MAX_TILE, MAX_TILE_BYTES // row_bytes))
+        fitting = min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES // row_bytes)
         if n_samples <= batch_size:
             next_power_of_two = 1 << (n_samples - 1).bit_length()
             tile = min(batch_size, max(MIN_TILE, next_power_of_two), max_tile)
+            # Enough chunks for several threads to work on one each.
+            fitting = min(fitting, next_power_of_two // 8)
         else:
             tile = math.ceil(batch_size / math.ceil(batch_size / max_tile))
-        fitting = min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES // row_bytes)
         return cls(min(batch_size, n_samples), tile, max(1, fitting // tile))
 
     @property

@@ -244,6 +244,9 @@ class Chunks:
         self._begun: Future[tuple[Order, Chunk]] | None = None
         self._gather = _gatherer(rows.X, np.dtype(storage))
 
+    def __len__(self) -> int:
+        return len(self._starts)
+
     def __enter__(self) -> Chunks:
         self._filler = ThreadPoolExecutor(1, "tfsoftmax-chunks")
         return self

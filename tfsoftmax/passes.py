@@ -219,6 +219,9 @@ class Pass:
 
     def _over_chunks(self, work: Callable[[Chunk], Any]) -> Iterator[Any]:
         """Do work on each chunk, on several at once; what it gives, in their order."""
+        if len(self._chunks) == 1:
+            yield from map(work, self._chunks.epoch(order=None))
+            return
         under_way: deque[Future[Any]] = deque()
         for chunk in self._chunks.epoch(order=None):
             under_way.append(self._workers.submit(work, chunk))

@@ -11,9 +11,9 @@ from benchmarks.records import Row, Section
 
 HEADER = ("what", "measured", "ratio", "goal", "held", "note")
 INTRODUCTION = """\
-This package beside its alternatives, measured in one run, the contenders in turn, round
-by round. Given is the median of the rounds; a ratio is the median of the rounds' own
-ratios, since what slows one slows the other. Goals that are missed are marked. To
+This package beside its alternatives: each section is one run, the contenders in turn,
+round by round. Given is the median of the rounds; a ratio is the median of the rounds'
+own ratios, since what slows one slows the other. Goals that are missed are marked. To
 measure on your own machine, which takes half an hour:
 
 ```sh

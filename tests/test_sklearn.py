@@ -24,6 +24,8 @@ VARIANTS = [
     TFSoftmaxClassifier(),
     TFSoftmaxClassifier(epochs=3, fit_intercept=False),
     TFSoftmaxClassifier(batch_size=7, epochs=3, fit_intercept=False),
+]
+MORE_VARIANTS = [
     TFSoftmaxClassifier(optimizer="momentum"),
     TFSoftmaxClassifier(optimizer="nesterov"),
     TFSoftmaxClassifier(optimizer="adam"),
@@ -60,6 +62,13 @@ def expected_failures(estimator):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(VARIANTS, expected_failed_checks=expected_failures)
 def test_scikit_learns_checks_pass(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(MORE_VARIANTS, expected_failed_checks=expected_failures)
+def test_scikit_learns_checks_pass_for_each_feature(estimator, check):
     check(estimator)
 
 

@@ -167,6 +167,7 @@ def test_without_l1_every_step_is_the_smooth_one_to_the_bit(name):
     assert (with_l1[-1][..., 2] != without[-1][..., 2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("mu", [0.0, 0.5])
 def test_rules_converge_to_the_closed_form_of_the_lasso(name, mu):

@@ -60,8 +60,7 @@ def _start() -> ModuleType:
     is_first = "tensorflow" not in sys.modules
     from tfsoftmax import program
 
-    share = _share_of_worker()
-    if is_first and share is not None:
+    if is_first and (share := _share_of_worker()) is not None:
         program.limit_threads(share)
     program.xla_works()  # so that XLA's start-up falls in the quiet time, too
     return program

@@ -76,6 +76,12 @@ def with_callbacks_of(estimators: Iterable[Any]) -> Iterator[None]:
         yield
 
 
+def _arguments_of(search: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """Give what a search's hooks are called with."""
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return {"estimator": search, "X": X, "y": y, "metadata": metadata}
+
+
 @contextlib.contextmanager
 def candidate_task(
     context: Any, search: Any, model: Any, X: Any, y: Any, sample_weight: Any
@@ -84,8 +90,7 @@ def candidate_task(
     if context is None:
         yield
         return
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    arguments = {"estimator": search, "X": X, "y": y, "metadata": metadata}
+    arguments = _arguments_of(search, X, y, sample_weight)
     try:
         with context.propagate_callback_context(model):
             context.call_on_fit_task_begin(**arguments)
@@ -153,8 +158,7 @@ class SearchTask:
     """
 
     def __init__(self, search: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self._arguments = {"estimator": search, "X": X, "y": y, "metadata": metadata}
+        self._arguments = _arguments_of(search, X, y, sample_weight)
         self._search = search
         self._context: Any = None
         if SUPPORTED:

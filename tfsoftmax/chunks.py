@@ -177,6 +177,12 @@ class Rows:
         """Weights of one row: 1, or one for each model."""
         return 1 if self.weights is None else len(np.atleast_2d(self.weights))
 
+    def of_models(self, models: slice | list[int]) -> Rows:
+        """Give the same rows with the weights that these models have."""
+        if self.weights is None or self.weights.ndim == 1:
+            return self
+        return replace(self, weights=self.weights[models])
+
     def take(self, index: NDArray[np.int64]) -> Rows:
         """Give some of the rows, X not copied."""
         weights = None if self.weights is None else self.weights[..., index]

@@ -246,5 +246,10 @@ def _blocks(n_models: int, n_threads: int) -> list[slice]:
     n_blocks = min(n_threads, math.ceil(n_models / MIN_MODELS_PER_BLOCK))
     while n_models / n_blocks > MAX_MODELS_PER_BLOCK:
         n_blocks += n_threads
-    bounds = np.linspace(0, n_models, n_blocks + 1).astype(int).tolist()
+    return evenly(n_models, n_blocks)
+
+
+def evenly(n: int, n_parts: int) -> list[slice]:
+    """Cut n into so many slices of nearly the same length."""
+    bounds = np.linspace(0, n, n_parts + 1).astype(int).tolist()
     return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -78,9 +78,13 @@ def train_side_by_side(
     places, members = _distinct(models, rows)
     start: Weights | tuple[None, tuple[()]] = (None, ())
     while places:
-        own = replace(rows, weights=_weights_of(rows, places))
         training, measuring = passes(
-            own, held_out, n_classes, settings[0], None, n_models=len(places)
+            rows.of_models(places),
+            held_out,
+            n_classes,
+            settings[0],
+            None,
+            n_models=len(places),
         )
         states = training.start(*start)
         with training, measuring or nullcontext():
@@ -118,8 +122,8 @@ def _distinct(
     first: dict[Hashable, int] = {}
     members: dict[Hashable, list[_Model]] = {}
     for place, model in enumerate(models):
-        weights = _weights_of(rows, [place])
-        weighting = b"" if weights is None or weights.ndim == 1 else weights.tobytes()
+        own = rows.of_models([place]).weights
+        weighting = b"" if own is None or own.ndim == 1 else own.tobytes()
         key = model.settings.effective(), weighting
         first.setdefault(key, place)
         members.setdefault(key, []).append(model)
@@ -177,8 +181,3 @@ class _Model:
         V, slots = self.kept
         history = extended({}, self.entries)
         return Record(V, slots, history, self.progress, self.settings, ended)
-
-
-def _weights_of(rows: Rows, models: list[int]) -> NDArray[np.float64] | None:
-    shared = rows.weights is None or rows.weights.ndim == 1
-    return rows.weights if shared else rows.weights[models]  # type: ignore[index]

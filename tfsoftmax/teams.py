@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
-import itertools
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +23,7 @@ from tfsoftmax.classifier import (
 )
 from tfsoftmax.inputs import row_weights
 from tfsoftmax.parameters import RULES, check_parameters
+from tfsoftmax.passes import evenly
 from tfsoftmax.side_by_side import train_side_by_side
 from tfsoftmax.training import Record
 
@@ -179,11 +179,8 @@ def _train_in_parts(
         model_bytes += 8 * len(rows)
     outcomes: list[Record | ValueError] = []
     for part in parts(len(team), MAX_TEAM_BYTES // model_bytes):
-        own = rows
-        if rows.weights is not None and rows.weights.ndim == 2:
-            own = replace(rows, weights=rows.weights[part])
         outcomes += train_side_by_side(
-            own,
+            rows.of_models(part),
             n_classes,
             [clf._settings() for clf in team[part]],
             [clf._random_state for clf in team[part]],
@@ -193,8 +190,6 @@ def _train_in_parts(
     return outcomes
 
 
-def parts(n: int, at_once: int) -> Iterator[slice]:
+def parts(n: int, at_once: int) -> list[slice]:
     """Cut n into slices of nearly the same length, each at most so long."""
-    n_parts = math.ceil(n / max(1, at_once))
-    bounds = np.linspace(0, n, n_parts + 1).astype(int).tolist()
-    return (slice(start, stop) for start, stop in itertools.pairwise(bounds))
+    return evenly(n, math.ceil(n / max(1, at_once)))

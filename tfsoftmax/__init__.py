@@ -1,5 +1,6 @@
 """Softmax regression, trained by TensorFlow, as a scikit-learn classifier."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from tfsoftmax.classifier import TFSoftmaxClassifier
@@ -18,13 +19,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the searches when they are asked for, with all that they import."""
+    """Import the searches, displays and data sets when they are asked for."""
+    if name in ("datasets", "displays"):
+        return importlib.import_module(f"tfsoftmax.{name}")
     if name in __all__:
-        from tfsoftmax import search
-
-        return getattr(search, name)
+        return getattr(importlib.import_module("tfsoftmax.search"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return sorted({*globals(), *__all__, "datasets", "displays"})

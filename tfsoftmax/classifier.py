@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,11 +21,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tfsoftmax import lbfgs, training
 from tfsoftmax.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from tfsoftmax.chunks import Rows
+from tfsoftmax.documentation import DocumentationLinkMixin
 from tfsoftmax.inputs import check_real, classes_of, encode, is_soft, row_weights
 from tfsoftmax.parameters import check_parameters
 from tfsoftmax.prediction import SoftmaxPredictor
 from tfsoftmax.splitting import hold_out
 from tfsoftmax.training import Entry, Record, Settings
+from tfsoftmax.warn import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,7 @@ def _trains_by_epochs(self: TFSoftmaxClassifier) -> bool:
 class TFSoftmaxClassifier(
     CallbackSupportMixin,  # type: ignore[misc]
     SoftmaxPredictor,
+    DocumentationLinkMixin,
     BaseEstimator,  # type: ignore[misc]
 ):
     r"""Softmax regression, trained by gradient descent in TensorFlow.
@@ -106,12 +108,12 @@ class TFSoftmaxClassifier(
         What is kept of the last step, in [0, 1), by ``"momentum"`` and
         ``"nesterov"``.
 
-    learning_rate_schedule : {"constant", "cosine", "invscaling", "adaptive"}, \
-            default="constant"
-        The learning rate of each epoch. ``"cosine"`` falls along half a cosine from
-        `learning_rate` to almost 0 in `epochs` epochs. ``"invscaling"`` divides by
-        ``(t + 1) ** power_t``, where t counts the rows trained on. ``"adaptive"``
-        divides by 5 whenever progress has stalled, and stops at 1e-6.
+    learning_rate_schedule : str, default="constant"
+        The learning rate of each epoch. ``"constant"`` is `learning_rate` throughout.
+        ``"cosine"`` falls along half a cosine from `learning_rate` to almost 0 in
+        `epochs` epochs. ``"invscaling"`` divides by ``(t + 1) ** power_t``, where t
+        counts the rows trained on. ``"adaptive"`` divides by 5 whenever progress has
+        stalled, and stops at 1e-6.
 
     power_t : float, default=0.5
         The exponent of ``"invscaling"``.
@@ -165,7 +167,7 @@ class TFSoftmaxClassifier(
         gradient's largest component at which to stop; None stands for 1e-9.
 
     n_iter_no_change : int, default=10
-        See `tol`.
+        Epochs in a row without an improvement by `tol` that are borne.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the former fit, with the optimizer's memory, the
@@ -202,7 +204,8 @@ class TFSoftmaxClassifier(
         The mean cross-entropy in each epoch, without the penalty.
 
     history_ : DataFrame
-        A row for each epoch, see :attr:`history_`.
+        A row for each epoch, with its `loss`, `accuracy`, `learning_rate` and
+        `seconds` and, where rows were held out, `val_loss` and `val_accuracy`.
 
     See Also
     --------
@@ -451,6 +454,15 @@ class TFSoftmaxClassifier(
         tags.input_tags.sparse = True
         return tags
 
+    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+        """Have scikit-learn's HTML view show the history as it shows arrays."""
+        shown = super()._get_fitted_attr_html(doc_link)
+        if history := shown.get("history_"):
+            table = self.history_
+            values = table.to_numpy()
+            history |= {"shape": table.shape, "dtype": values.dtype, "value": values}
+        return shown
+
     def _validate_rows(
         self,
         X: Any,
@@ -587,20 +599,18 @@ class TFSoftmaxClassifier(
                     "features don't fit, or alpha is too large"
                 )
                 cure = "change learning_rate"
-            warnings.warn(
+            warn(
                 f"The last epoch's loss, {last:.4g}, is no better than an untrained "
                 f"model's, {untrained:.4g}: {cause}. Scale the features (rescale=1/255 "
                 f"for raw pixels, or a StandardScaler) or {cure}.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         elif record.ended == "epochs" and wants_convergence:
             goal = "the optimum" if self.tol is None else f"tol={self.tol}"
-            warnings.warn(
+            warn(
                 f"Training has not converged to {goal} in {self.epochs} epochs. Raise "
                 "epochs, or scale the features.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 

@@ -22,11 +22,12 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
 from tfsoftmax.callbacks import SearchTask, with_callbacks
+from tfsoftmax.documentation import DocumentationLinkMixin
 from tfsoftmax.folds import Fold, Result, evaluate_fold
 from tfsoftmax.teams import classifier_of, preprocessing_key
 
 
-class _TrainsTogether:
+class _TrainsTogether(DocumentationLinkMixin):
     """Replaces the fitting of one candidate after the other."""
 
     def fit(self: Any, X: Any, y: Any = None, **params: Any) -> Any:
@@ -191,17 +192,74 @@ class TFSoftmaxRandomizedSearchCV(_TrainsTogether, RandomizedSearchCV):  # type:
     n_iter : int, default=10
         Candidates drawn.
 
-    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
-        As in :class:`TFSoftmaxGridSearchCV`.
+    scoring : str, callable, list, tuple or dict, default=None
+        One scorer, or several; None is the accuracy.
+
+    n_jobs : int, default=None
+        Folds (and preprocessings) evaluated at once, by joblib. TensorFlow uses all
+        cores anyway, so this is for clusters more than for cores.
+
+    refit : bool, str, or callable, default=True
+        Whether, and by which score, to refit the best candidate on all of X.
+
+    cv : int, cross-validation generator or an iterable, default=None
+        The folds; None is 5.
+
+    verbose : int, default=0
+        With 1, print how many fits there will be; with 2 or more, a line for each
+        group of candidates trained together.
+
+    pre_dispatch : int or str, default="2*n_jobs"
+        Jobs dispatched ahead.
 
     random_state : int, RandomState instance or None, default=None
         The seed of the drawing of candidates; that of the estimator is its own.
 
+    error_score : "raise" or numeric, default=np.nan
+        The score of a candidate whose fit fails. The others go on.
+
+    return_train_score : bool, default=False
+        Whether to score the training rows, too.
+
     Attributes
     ----------
-    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, \
-    n_splits_, refit_time_, multimetric_, classes_, n_features_in_, feature_names_in_
-        As in :class:`TFSoftmaxGridSearchCV`.
+    cv_results_ : dict of numpy (masked) ndarrays
+        As scikit-learn's. `mean_fit_time` and its like are the time that a group took,
+        divided by its candidates.
+
+    best_estimator_ : estimator
+        The best candidate, fitted on all of X: to the bit what a `fit` with
+        `best_params_` gives.
+
+    best_score_ : float
+        Its mean cross-validated score.
+
+    best_params_ : dict
+        Its parameters.
+
+    best_index_ : int
+        Its place in `cv_results_`.
+
+    scorer_ : function or dict
+        The scorers used.
+
+    n_splits_ : int
+        The number of folds.
+
+    refit_time_ : float
+        Seconds that the refit took.
+
+    multimetric_ : bool
+        Whether there are several scores.
+
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+
+    n_features_in_ : int
+        The number of features seen during `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had any.
 
     See Also
     --------

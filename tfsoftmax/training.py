@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from tfsoftmax.chunks import MIN_TILE, Order, Rows
 from tfsoftmax.passes import Pass, States
 from tfsoftmax.schedules import SCHEDULES, Progress
+from tfsoftmax.warn import warn
 
 # The optimizers that heed `momentum`.
 WITH_MOMENTUM = ("momentum", "nesterov")
@@ -376,10 +376,9 @@ def check_finite(epoch: int, V: Any, entry: Entry) -> None:
 
 def warn_of_interruption(epoch: int) -> None:
     """Tell which weights an interrupted fit keeps."""
-    warnings.warn(
+    warn(
         f"Training was interrupted in epoch {epoch}; the weights kept are of the "
-        f"{epoch - 1} finished before it.",
-        stacklevel=3,
+        f"{epoch - 1} finished before it."
     )
 
 

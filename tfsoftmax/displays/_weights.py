@@ -1,0 +1,188 @@
+"""WeightsDisplay: the weights of a linear classifier as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfsoftmax.displays._figures import (
+    check_image_shape,
+    check_matplotlib,
+    panels,
+    without_ticks,
+)
+from tfsoftmax.displays._parts import map_back, take_apart
+
+
+class WeightsDisplay:
+    r"""The weights of a linear classifier as pictures, one for each class.
+
+    A pixel's colour says what it does to the class's logit when it gets brighter:
+    with :math:`z_k = \sum_j w_{kj} x_j + b_k`, it is :math:`w_{kj}`. All pictures
+    share one diverging colour scale, centred on zero.
+
+    It is made by :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_panels, height, width)
+        The weights. Two classes have one panel.
+    class_names : sequence of str of length n_panels
+        The panels' titles.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure drawn on.
+    axes_ : ndarray of shape (n_panels,) of matplotlib Axes
+        The panels.
+    images_ : ndarray of shape (n_panels,) of matplotlib AxesImage
+        The pictures.
+    colorbar_ : matplotlib Colorbar or None
+        The scale, where it was asked for.
+
+    See Also
+    --------
+    PredictionsDisplay : Which rows a classifier reads wrongly.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from tfsoftmax import TFSoftmaxClassifier
+    >>> from tfsoftmax.displays import WeightsDisplay
+    >>> clf = TFSoftmaxClassifier(rescale=1 / 16).fit(*load_digits(return_X_y=True))
+    >>> display = WeightsDisplay.from_estimator(clf, image_shape=(8, 8))
+    """
+
+    def __init__(self, weights: ArrayLike, class_names: Sequence[str]) -> None:
+        self.weights = np.asarray(weights)
+        self.class_names = list(class_names)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        image_shape: Sequence[int] | None = None,
+        ax: Any = None,
+        n_cols: int | None = None,
+        cmap: str = "RdBu_r",
+        limit: float | None = None,
+        colorbar: bool = True,
+    ) -> WeightsDisplay:
+        """Show the weights of a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : fitted classifier, Pipeline or search
+            Any classifier with `coef_`. Of a pipeline, the weights are mapped back
+            through its scalers, feature selections, PCA and the like, and so are
+            weights of what the pipeline is given. A search stands for its best
+            estimator.
+        image_shape : tuple (height, width), default=None
+            The shape of a picture; None is a square.
+        ax, n_cols, cmap, limit, colorbar
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : WeightsDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If `estimator` is not fitted.
+        ValueError
+            If `image_shape` doesn't fit the number of features, or a pipeline has a
+            step that is not known to be linear.
+        TypeError
+            If the classifier has no `coef_`.
+        ImportError
+            If matplotlib is missing.
+        """
+        check_matplotlib(cls)
+        steps, classifier = take_apart(estimator)
+        if not hasattr(classifier, "coef_") or not hasattr(classifier, "classes_"):
+            raise TypeError(
+                "WeightsDisplay shows a linear classifier's coef_, one row a class; "
+                f"{type(classifier).__name__} has none."
+            )
+        W = map_back(classifier.coef_, steps)
+        shape = check_image_shape(image_shape, W.shape[1])
+        names = [str(name) for name in classifier.classes_]
+        if len(W) == 1:
+            names = [f"{names[1]} against {names[0]}"]
+        display = cls(W.reshape(-1, *shape), names)
+        return display.plot(
+            ax=ax, n_cols=n_cols, cmap=cmap, limit=limit, colorbar=colorbar
+        )
+
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        n_cols: int | None = None,
+        cmap: str = "RdBu_r",
+        limit: float | None = None,
+        colorbar: bool = True,
+    ) -> WeightsDisplay:
+        """Draw the pictures.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array-like of Axes, default=None
+            One Axes, whose place is divided into panels, or one for each panel. None
+            makes a figure.
+        n_cols : int, default=None
+            Panels in a row; None is at most 5.
+        cmap : str or Colormap, default="RdBu_r"
+            A diverging colour map.
+        limit : float, default=None
+            The colour scale goes from −`limit` to `limit`; weights beyond have its
+            end's colour. None is the largest absolute weight.
+        colorbar : bool, default=True
+            Whether to show the scale.
+
+        Returns
+        -------
+        display : WeightsDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `limit` is not positive, or `ax` has another number of axes than panels.
+        ImportError
+            If matplotlib is missing.
+        """
+        check_matplotlib(type(self))
+        if limit is not None and not limit > 0:
+            raise ValueError(f"limit must be a positive number; got {limit!r}.")
+        largest = float(np.abs(self.weights).max(initial=0))
+        limit = limit or largest or 1.0
+        n_panels = len(self.weights)
+        self.figure_, self.axes_ = panels(
+            ax,
+            n_panels,
+            min(n_panels, 5) if n_cols is None else n_cols,
+            panel_size=(1.5, 1.7),
+        )
+        self.images_: NDArray[Any] = np.empty(n_panels, dtype=object)
+        for i, (panel, weights) in enumerate(
+            zip(self.axes_, self.weights, strict=True)
+        ):
+            self.images_[i] = panel.imshow(weights, cmap=cmap, vmin=-limit, vmax=limit)
+            panel.set_title(self.class_names[i])
+            without_ticks(panel)
+        self.colorbar_ = None
+        if colorbar:
+            self.colorbar_ = self.figure_.colorbar(
+                self.images_[0],
+                ax=list(self.axes_),
+                label="weight",
+                extend="both" if largest > limit else "neither",
+            )
+        return self

@@ -194,7 +194,7 @@ class TFSoftmaxClassifier(
     n_features_in_ : int
         The number of features seen during `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X had names that are all strings.
 
     n_iter_ : int

@@ -148,7 +148,7 @@ class TFSoftmaxGridSearchCV(_TrainsTogether, GridSearchCV):  # type: ignore[misc
     n_features_in_ : int
         The number of features seen during `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X had any.
 
     See Also
@@ -258,7 +258,7 @@ class TFSoftmaxRandomizedSearchCV(_TrainsTogether, RandomizedSearchCV):  # type:
     n_features_in_ : int
         The number of features seen during `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X had any.
 
     See Also

@@ -32,7 +32,8 @@ class Links(HTMLParser):
 
 def broken(root: Path) -> list[str]:
     """List the links, of pages below a folder, that lead nowhere."""
-    pages = {path: Links(path.read_text("utf-8")) for path in root.rglob("*.html")}
+    files = [path for path in root.rglob("*.html") if "_static" not in path.parts]
+    pages = {path: Links(path.read_text("utf-8")) for path in files}
     found = []
     for path, page in pages.items():
         for target in page.targets:

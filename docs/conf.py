@@ -71,6 +71,8 @@ for notebook in sorted((HERE.parent / "examples").glob("*.ipynb")):
     shutil.copy(notebook, HERE / "examples")
 
 default_role = "literal"
+smartquotes = False
+toc_object_entries_show_parents = "hide"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
@@ -86,6 +88,8 @@ numpydoc_class_members_toctree = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "tfsoftmax"
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False

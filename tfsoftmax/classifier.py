@@ -439,8 +439,9 @@ class TFSoftmaxClassifier(
         Its index, `epoch`, counts from 1. `loss` and `accuracy` are the weighted
         means over the epoch's batches, each measured before its update; the loss is
         the cross-entropy, without the penalty. `val_loss` and `val_accuracy`, where
-        rows are held out, are measured after the epoch; `learning_rate` is the rate
-        used, and `seconds` the time the epoch took, measurement included.
+        rows are held out, are measured after the epoch; `learning_rate`, but for
+        ``"lbfgs"``, is the rate used, and `seconds` the time the epoch took,
+        measurement included.
         """
         check_is_fitted(self)
         import pandas as pd

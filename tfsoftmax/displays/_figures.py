@@ -55,6 +55,7 @@ def panels(
         width, height = panel_size
         size = (n_cols * width, n_rows * height)
         figure = plt.figure(figsize=size, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # inches
         grid = figure.add_gridspec(n_rows, n_cols)
     elif isinstance(ax, plt.Axes):
         place = ax.get_subplotspec()

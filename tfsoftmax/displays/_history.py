@@ -129,7 +129,7 @@ class HistoryDisplay:
         if given == 2 or (given == 1 and not self._rate_changes()):
             columns.remove("learning_rate")
         self.figure_, self.axes_ = panels(
-            ax, len(columns), len(columns), panel_size=(4.0, 3.2)
+            ax, len(columns), len(columns), panel_size=(3.6, 3.0)
         )
         self.lines_: dict[str, dict[str, Any]] = {name: {} for name in self.histories}
         for panel, column in zip(self.axes_, columns, strict=True):
@@ -144,13 +144,14 @@ class HistoryDisplay:
     def _draw(self, panel: Any, column: str) -> None:
         from matplotlib.ticker import MaxNLocator
 
+        longest = max(len(history) for history in self.histories.values())
+        marker = "." if longest <= 20 else ""
         if not panel.lines:
             panel.set_prop_cycle(color=COLORS)
         for name, history in self.histories.items():
             if column not in history:
                 panel.plot([], [])  # which takes this one's colour
                 continue
-            marker = "." if len(history) <= 30 else ""
             epochs, values = history.index, history[column]
             (line,) = panel.plot(epochs, values, marker=marker, label=name)
             self.lines_[name][column] = line
@@ -160,12 +161,11 @@ class HistoryDisplay:
                     epochs,
                     history[held_out],
                     linestyle="--",
-                    marker=marker,
                     color=line.get_color(),
                     label=f"_{held_out}",
                 )
         panel.set(xlabel="epoch", ylabel=_LABELS[column])
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         panel.grid(visible=True, color="0.9", linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)

@@ -10,6 +10,7 @@ back, and all of it but those lines passed on.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import re
@@ -53,6 +54,27 @@ def load_program() -> ModuleType:
                 "TFSoftmaxClassifier needs TensorFlow to fit, and it could not be "
                 f"imported: {error}. Install it with 'pip install tensorflow', and "
                 "start Python anew. A fitted classifier predicts without it."
+            ) from error
+
+
+def load_keras() -> ModuleType:
+    """Import Keras, and with it the backend it is set to.
+
+    Raises
+    ------
+    ImportError
+        If Keras is not installed or does not import; it says what to do.
+    """
+    with _loading:
+        try:
+            if _user_sees_logs():
+                return importlib.import_module("keras")
+            with _stderr_without_chatter():
+                return importlib.import_module("keras")
+        except Exception as error:
+            raise ImportError(
+                f"to_keras needs Keras, and it could not be imported: {error}. Install "
+                "it with 'pip install tensorflow', and start Python anew."
             ) from error
 
 

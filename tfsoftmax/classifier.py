@@ -27,6 +27,7 @@ from tfsoftmax.parameters import check_parameters
 from tfsoftmax.prediction import SoftmaxPredictor
 from tfsoftmax.splitting import hold_out
 from tfsoftmax.training import Entry, Record, Settings
+from tfsoftmax.travel import TravellerMixin
 from tfsoftmax.warn import warn
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class TFSoftmaxClassifier(
     CallbackSupportMixin,  # type: ignore[misc]
     SoftmaxPredictor,
     DocumentationLinkMixin,
+    TravellerMixin,
     BaseEstimator,  # type: ignore[misc]
 ):
     r"""Softmax regression, trained by gradient descent in TensorFlow.

@@ -1,0 +1,186 @@
+import io
+import pickle
+import pickletools
+import sys
+from pathlib import Path
+
+import cloudpickle
+import joblib
+import numpy as np
+import onnxruntime
+import pytest
+import skops.io
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+
+from tests.data.save_model import NAMES
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.datasets import load_mnist
+
+SAVED = sorted((Path(__file__).parent / "data").glob("*.npz"))
+OURS = ["tfsoftmax.classifier.TFSoftmaxClassifier"]
+SETTINGS = {
+    "MNIST": {"rescale": 1 / 255},
+    "string labels": {"rescale": 1 / 255, "optimizer": "adam"},
+    "two classes": {"rescale": 1 / 255, "optimizer": "momentum"},
+    "two strings, float64": {"optimizer": "nesterov", "learning_rate": 1e-6},
+    "no intercept": {"rescale": 1 / 255, "fit_intercept": False},
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def traveller(request):
+    """A fitted classifier, its training rows and classes, and rows to predict."""
+    X, y = load_mnist("train", return_X_y=True)
+    X_test = load_mnist("test").data
+    X, y = X[:5000], y[:5000]
+    if request.param.startswith("two"):
+        X, y = X[y < 2], y[y < 2]
+    if "string" in request.param:
+        y = NAMES[y]
+    if "float64" in request.param:
+        X, X_test = X.astype(float), X_test.astype(float)
+    clf = TFSoftmaxClassifier(epochs=2, random_state=0, **SETTINGS[request.param])
+    return clf.fit(X, y), X, y, X_test
+
+
+def skops_round_trip(clf):
+    saved = skops.io.dumps(clf)
+    assert skops.io.get_untrusted_types(data=saved) == OURS
+    return skops.io.loads(saved, trusted=OURS)
+
+
+def joblib_round_trip(clf):
+    file = io.BytesIO()
+    joblib.dump(clf, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+ROUND_TRIPS = {
+    "pickle": lambda clf: pickle.loads(pickle.dumps(clf)),
+    "joblib": joblib_round_trip,
+    "cloudpickle": lambda clf: cloudpickle.loads(cloudpickle.dumps(clf)),
+    "skops": skops_round_trip,
+}
+
+
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_a_saved_model_predicts_and_goes_on_to_the_same_bits(name, traveller):
+    clf, X, y, X_test = traveller
+    loaded, original = ROUND_TRIPS[name](clf), pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(loaded.predict_proba(X_test), clf.predict_proba(X_test))
+    assert np.array_equal(loaded.predict(X_test), clf.predict(X_test))
+    assert loaded.history_.equals(clf.history_)
+    loaded.partial_fit(X, y)
+    assert np.array_equal(loaded.coef_, original.partial_fit(X, y).coef_)
+    assert loaded.n_iter_ == clf.n_iter_ + 1
+
+
+def test_a_pickle_names_no_class_of_ours_but_the_classifier(traveller):
+    opcodes = pickletools.genops(pickle.dumps(traveller[0], protocol=2))
+    named = {value for opcode, value, _ in opcodes if opcode.name == "GLOBAL"}
+    assert {name for name in named if name.startswith("tfsoftmax")} == {
+        "tfsoftmax.classifier TFSoftmaxClassifier"
+    }
+
+
+@pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("suffix", [".pickle", ".skops"])
+def test_a_model_saved_by_an_earlier_version_loads(path, suffix):
+    file = path.with_suffix(suffix)
+    if suffix == ".pickle":
+        clf = pickle.loads(file.read_bytes())
+    else:
+        clf = skops.io.load(file, trusted=OURS)
+    X, y = load_digits(return_X_y=True)
+    expected = np.load(path)
+    assert np.allclose(clf.predict_proba(X), expected["predict_proba"], atol=1e-12)
+    assert clf.history_.shape == (5, 6)
+    clf.partial_fit(X, NAMES[y])
+    assert np.allclose(clf.coef_, expected["gone_on"], atol=1e-12)
+
+
+def test_there_is_a_model_of_this_line_of_versions():
+    assert any(path.name.startswith("tfsoftmax-0.1.0") for path in SAVED)
+
+
+def test_the_sklearn_model_predicts_the_same(traveller):
+    clf, X, y, X_test = traveller
+    model = clf.to_sklearn()
+    assert type(model) is LogisticRegression
+    assert np.array_equal(model.coef_, clf.coef_)
+    assert np.array_equal(model.predict(X_test), clf.predict(X_test))
+    proba = model.predict_proba(X_test)
+    assert np.allclose(proba, clf.predict_proba(X_test), rtol=1e-6, atol=1e-7)
+    assert model.score(X, y) == clf.score(X, y)
+
+
+def test_the_sklearn_model_shares_no_array(traveller):
+    clf = traveller[0]
+    before = clf.coef_.copy()
+    model = clf.to_sklearn()
+    model.coef_ += 1
+    model.intercept_ += 1
+    assert np.array_equal(clf.coef_, before)
+
+
+def test_onnx_predicts_the_same(traveller):
+    from skl2onnx import to_onnx
+
+    clf, _, _, X_test = traveller
+    rows = X_test[:500].astype(np.float32)
+    onnx = to_onnx(clf.to_sklearn(), rows[:1], options={"zipmap": False})
+    session = onnxruntime.InferenceSession(onnx.SerializeToString())
+    labels, proba = session.run(None, {"X": rows})
+    assert np.allclose(proba, clf.predict_proba(rows), atol=2e-6)
+    assert np.array_equal(labels, clf.predict(rows))
+
+
+def test_the_keras_model_predicts_the_same(traveller):
+    clf, _, _, X_test = traveller
+    model = clf.to_keras()
+    assert model.built
+    proba = model.predict(X_test, verbose=0)
+    assert np.allclose(proba, clf.predict_proba(X_test), rtol=2e-5, atol=2e-6)
+    assert np.array_equal(clf.classes_[proba.argmax(axis=1)], clf.predict(X_test))
+
+
+def test_the_keras_model_has_a_rescaling_only_where_there_is_one(traveller):
+    clf = traveller[0]
+    layers = [type(layer).__name__ for layer in clf.to_keras().layers]
+    assert layers == ["Rescaling", "Dense"][clf.rescale is None :]
+
+
+def test_the_keras_model_is_exported_and_served(traveller, tmp_path):
+    import tensorflow as tf
+
+    clf, _, _, X_test = traveller
+    rows = X_test[:100].astype(np.float32)
+    clf.to_keras().export(tmp_path / "model", verbose=False)
+    model = tf.saved_model.load(tmp_path / "model")  # holds the weights
+    served = model.serve(rows).numpy()
+    assert np.allclose(served, clf.predict_proba(rows), rtol=2e-5, atol=2e-6)
+
+
+def test_the_keras_model_can_be_tuned_further(traveller):
+    clf, X, y, _ = traveller
+    model = clf.to_keras()
+    codes = np.searchsorted(clf.classes_, y)
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    before = model.evaluate(X, codes, verbose=0)
+    model.fit(X, codes, epochs=3, verbose=0)
+    assert model.evaluate(X, codes, verbose=0) < before
+
+
+@pytest.mark.parametrize("method", ["to_sklearn", "to_keras"])
+def test_a_classifier_that_is_not_fitted_does_not_travel(method):
+    with pytest.raises(NotFittedError):
+        getattr(TFSoftmaxClassifier(), method)()
+
+
+def test_a_missing_keras_is_told_of(traveller, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ImportError, match=r"to_keras needs Keras.*pip install"):
+        traveller[0].to_keras()

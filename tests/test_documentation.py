@@ -2,7 +2,10 @@
 
 import inspect
 import json
+import os
 import re
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 
@@ -97,3 +100,31 @@ def test_a_notebook_is_stored_with_the_outputs_of_one_run(path):
 def test_a_notebook_names_no_place_of_the_machine_it_was_run_on(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"/(home|root|tmp|usr|work|Users)/|site-packages", text)
+
+
+def page_code(path):
+    blocks = re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.S | re.M)
+    return "\n".join(blocks)
+
+
+PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if page_code(path)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_code_of_a_page_prints_what_its_comments_say(path, tmp_path):
+    script = tmp_path / "page.py"
+    script.write_text(page_code(path), encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    said = set(re.findall(r"^# (.*)", script.read_text("utf-8"), re.M))
+    bars = re.compile(r"\s*\w+ - \w+")  # a progress bar's lines
+    printed = [line for line in result.stdout.splitlines() if not bars.match(line)]
+    assert [line for line in printed if line not in said] == []

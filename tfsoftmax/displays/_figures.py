@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 # M. Okabe and K. Ito's colours, which colour-blind people can tell apart, less the
 # yellow, which is too pale for a line, from "Color Universal Design", 2008.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-RIGHT, WRONG = "#000000", "#D55E00"
+WRONG = "#D55E00"
 
 
 def check_matplotlib(display: type) -> None:

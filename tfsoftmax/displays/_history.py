@@ -59,7 +59,7 @@ class HistoryDisplay:
     """
 
     def __init__(self, histories: Mapping[str, pd.DataFrame]) -> None:
-        self.histories = dict(histories)
+        self.histories = {name: history.copy() for name, history in histories.items()}
 
     @classmethod
     def from_estimator(
@@ -196,6 +196,8 @@ def _names(classifiers: Sequence[Any]) -> list[str]:
         else []
     )
     names = [", ".join(f"{n}={p.get(n)!r}" for n in differing) for p in params]
+    if not differing:
+        names = [type(classifier).__name__ for classifier in classifiers]
     unique = len(set(names)) == len(names)
     return names if unique else [f"{i}: {n}" for i, n in enumerate(names, 1)]
 
@@ -213,4 +215,5 @@ def _explain(panel: Any) -> None:
             handles.append(Line2D([], [], color="0.35", linestyle=style))
             labels.append(label)
     if handles:
-        panel.legend(handles, labels, frameon=False)
+        for text in panel.legend(handles, labels, frameon=False).get_texts():
+            text.set_parse_math(False)

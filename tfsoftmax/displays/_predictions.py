@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax.displays._figures import (
-    RIGHT,
     WRONG,
     check_image_shape,
     check_matplotlib,
@@ -20,6 +18,7 @@ from tfsoftmax.displays._figures import (
     panels,
     without_ticks,
 )
+from tfsoftmax.displays._parts import take_apart
 
 
 class PredictionsDisplay:
@@ -74,11 +73,11 @@ class PredictionsDisplay:
         probability: ArrayLike,
         index: ArrayLike,
     ) -> None:
-        self.images = np.asarray(images)
-        self.y_true = np.asarray(y_true)
-        self.y_pred = np.asarray(y_pred)
-        self.probability = np.asarray(probability)
-        self.index = np.asarray(index)
+        self.images = np.array(images)
+        self.y_true = np.array(y_true)
+        self.y_pred = np.array(y_pred)
+        self.probability = np.array(probability)
+        self.index = np.array(index)
 
     @classmethod
     def from_estimator(
@@ -133,7 +132,7 @@ class PredictionsDisplay:
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        check_is_fitted(estimator)
+        take_apart(estimator)  # which checks that it is fitted, and keeps its model
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 "PredictionsDisplay needs a classifier with predict_proba; "
@@ -199,13 +198,15 @@ class PredictionsDisplay:
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        X = (
-            X.tocsr()
-            if sparse.issparse(X)
-            else X
-            if hasattr(X, "shape")
-            else np.array(X)
-        )
+        if sparse.issparse(X):
+            X = X.tocsr()
+        elif not hasattr(X, "shape"):
+            X = np.array(X)
+        if len(X.shape) != 2 or 0 in X.shape:
+            raise ValueError(
+                "X must have a row for each picture, and at least one; its shape is "
+                f"{X.shape}."
+            )
         y_true, y_proba = np.asarray(y_true), np.asarray(y_proba)
         if y_true.ndim != 1:
             raise ValueError(
@@ -221,8 +222,7 @@ class PredictionsDisplay:
         shape = check_image_shape(image_shape, X.shape[1], may_have_colors=True)
         of_true = y_proba[np.arange(len(y_true)), _columns_of(y_true, classes)]
         index = _chosen(of_true, kind, n_pictures, random_state)
-        rows = _safe_indexing(X, index)
-        pictures = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+        pictures = _numbers(_safe_indexing(X, index))
         display = cls(
             images=pictures.reshape(-1, *shape),
             y_true=y_true[index],
@@ -260,16 +260,19 @@ class PredictionsDisplay:
             min(n_pictures, 5) if n_cols is None else n_cols,
             panel_size=(1.5, 1.9),
         )
-        low, high = self.images.min(), self.images.max()
+        pictures = _drawable(self.images)
+        low, high = pictures.min(), pictures.max()
         for i, panel in enumerate(self.axes_):
-            panel.imshow(_drawable(self.images[i]), cmap=cmap, vmin=low, vmax=high)
+            panel.imshow(pictures[i], cmap=cmap, vmin=low, vmax=high)
             without_ticks(panel)
-            panel.set_title(
+            title = panel.set_title(
                 f"true {self.y_true[i]}\n"
                 f"predicted {self.y_pred[i]} ({self.probability[i]:.2f})",
                 fontsize="small",
-                color=RIGHT if self.y_true[i] == self.y_pred[i] else WRONG,
+                parse_math=False,
             )
+            if self.y_true[i] != self.y_pred[i]:
+                title.set_color(WRONG)
         return self
 
 
@@ -302,8 +305,14 @@ def _chosen(
     return order[:n_pictures]
 
 
-def _drawable(image: NDArray[Any]) -> NDArray[Any]:
-    """Bring a coloured picture to what matplotlib draws: bytes, or floats in [0, 1]."""
-    if image.ndim == 2 or image.dtype == np.uint8:
-        return image
-    return np.clip(image / 255 if image.max() > 1 else image, 0, 1)
+def _numbers(rows: Any) -> NDArray[Any]:
+    """Make an array of numbers of rows, whatever they came in."""
+    values: NDArray[Any] = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+    return values.astype(float) if values.dtype == object else values
+
+
+def _drawable(images: NDArray[Any]) -> NDArray[Any]:
+    """Bring coloured pictures to what matplotlib draws: bytes, or floats in [0, 1]."""
+    if images.ndim == 3 or images.dtype == np.uint8:
+        return images
+    return np.clip(images / (255 if images.max() > 1 else 1), 0, 1)

@@ -15,7 +15,8 @@ class SearchDisplay:
     """The mean scores of a search over two parameters, as a heat map.
 
     Where other parameters were searched, too, a cell shows the best of its
-    candidates. A cell without a score is blank; the best one is framed.
+    candidates; of a candidate that was scored several times, as in halving searches,
+    the last score counts. A cell without a score is blank; the best ones are framed.
 
     It is made by :meth:`from_estimator`.
 
@@ -65,7 +66,7 @@ class SearchDisplay:
         y: str,
         score_name: str = "score",
     ) -> None:
-        self.scores = np.asarray(scores)
+        self.scores = np.array(scores)
         self.x_values, self.y_values = list(x_values), list(y_values)  # type: ignore[arg-type]
         self.x, self.y = x, y
         self.score_name = score_name
@@ -125,9 +126,11 @@ class SearchDisplay:
         x_values, columns = _levels(results, _parameter(results, x, "x"))
         y_values, rows = _levels(results, _parameter(results, y, "y"))
         scores = np.full((len(y_values), len(x_values)), np.nan)
-        for row, column, mean in zip(rows, columns, means, strict=True):
+        last = {repr(params): i for i, params in enumerate(results["params"])}
+        for i in last.values():
+            row, column = rows[i], columns[i]
             if row is not None and column is not None:
-                scores[row, column] = np.fmax(scores[row, column], mean)
+                scores[row, column] = np.fmax(scores[row, column], means[i])
         display = cls(scores, x_values, y_values, x=x, y=y, score_name=score_name)
         return display.plot(ax=ax, cmap=cmap, colorbar=colorbar, annotate=annotate)
 
@@ -166,19 +169,20 @@ class SearchDisplay:
             _, ax = plt.subplots(figsize=size, layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self.image_ = ax.imshow(self.scores, cmap=cmap, origin="lower", aspect="auto")
-        ax.set_xticks(range(n_x), [_text(value) for value in self.x_values])
-        ax.set_yticks(range(n_y), [_text(value) for value in self.y_values])
+        ax.set_xticks(
+            range(n_x), [_text(value) for value in self.x_values], parse_math=False
+        )
+        ax.set_yticks(
+            range(n_y), [_text(value) for value in self.y_values], parse_math=False
+        )
         ax.set(xlabel=self.x, ylabel=self.y)
         annotate = self.scores.size <= 100 if annotate is None else annotate
         self.text_ = self._annotate() if annotate else None
-        if np.isfinite(self.scores).any():
-            row, column = np.unravel_index(np.nanargmax(self.scores), self.scores.shape)
+        best = np.fmax.reduce(self.scores, axis=None)
+        for row, column in np.argwhere(self.scores == best):
             corner = (column - 0.5, row - 0.5)
-            frame = plt.Rectangle(
-                corner, 1, 1, fill=False, edgecolor=WRONG, linewidth=2.5
-            )
-            frame.set_clip_on(False)
-            ax.add_patch(frame)
+            frame = plt.Rectangle(corner, 1, 1, fill=False, edgecolor=WRONG, lw=2.5)
+            ax.add_patch(frame).set_clip_on(False)
         self.colorbar_ = None
         if colorbar:
             label = f"mean {self.score_name}, cross-validated"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from tfsoftmax.displays._figures import (
     check_image_shape,
@@ -58,7 +59,7 @@ class WeightsDisplay:
     """
 
     def __init__(self, weights: ArrayLike, class_names: Sequence[str]) -> None:
-        self.weights = np.asarray(weights)
+        self.weights = np.array(weights)
         self.class_names = list(class_names)
 
     @classmethod
@@ -99,18 +100,13 @@ class WeightsDisplay:
             If `image_shape` doesn't fit the number of features, or a pipeline has a
             step that is not known to be linear.
         TypeError
-            If the classifier has no `coef_`.
+            If the classifier has no `coef_` with a row for each class.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(cls)
         steps, classifier = take_apart(estimator)
-        if not hasattr(classifier, "coef_") or not hasattr(classifier, "classes_"):
-            raise TypeError(
-                "WeightsDisplay shows a linear classifier's coef_, one row a class; "
-                f"{type(classifier).__name__} has none."
-            )
-        W = map_back(classifier.coef_, steps)
+        W = map_back(_weights_by_class(classifier), steps)
         shape = check_image_shape(image_shape, W.shape[1])
         names = [str(name) for name in classifier.classes_]
         if len(W) == 1:
@@ -168,14 +164,14 @@ class WeightsDisplay:
             ax,
             n_panels,
             min(n_panels, 5) if n_cols is None else n_cols,
-            panel_size=(1.5, 1.7),
+            panel_size=(1.5, 1.7) if n_panels > 1 else (2.8, 2.5),
         )
         self.images_: NDArray[Any] = np.empty(n_panels, dtype=object)
         for i, (panel, weights) in enumerate(
             zip(self.axes_, self.weights, strict=True)
         ):
             self.images_[i] = panel.imshow(weights, cmap=cmap, vmin=-limit, vmax=limit)
-            panel.set_title(self.class_names[i])
+            panel.set_title(self.class_names[i], parse_math=False)
             without_ticks(panel)
         self.colorbar_ = None
         if colorbar:
@@ -186,3 +182,24 @@ class WeightsDisplay:
                 extend="both" if largest > limit else "neither",
             )
         return self
+
+
+def _weights_by_class(classifier: Any) -> NDArray[Any]:
+    """Take a linear classifier's weights, one row a class, or one for two classes."""
+    if not hasattr(classifier, "coef_") or not hasattr(classifier, "classes_"):
+        raise TypeError(
+            "WeightsDisplay shows a linear classifier's coef_, one row a class; "
+            f"{type(classifier).__name__} has none."
+        )
+    coef = classifier.coef_
+    W = np.atleast_2d(coef.toarray() if sparse.issparse(coef) else coef)
+    n_classes = len(classifier.classes_)
+    # An SVC has a row for each pair of classes: with three classes, as many.
+    of_pairs = hasattr(classifier, "decision_function_shape") and n_classes > 2
+    if of_pairs or len(W) != (1 if n_classes == 2 else n_classes):
+        raise TypeError(
+            f"WeightsDisplay shows a row of weights for each class; the {len(W)} rows "
+            f"of {type(classifier).__name__}'s coef_ are not those of its {n_classes} "
+            "classes."
+        )
+    return W

@@ -101,5 +101,12 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
 }
 html_sidebars = {
-    page: [] for page in ("features", "benchmarks", "where_this_stands", "changelog")
+    page: []
+    for page in (
+        "features",
+        "everywhere",
+        "benchmarks",
+        "where_this_stands",
+        "changelog",
+    )
 }

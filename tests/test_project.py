@@ -14,7 +14,9 @@ import pytest
 import tfsoftmax.classifier
 import tfsoftmax.datasets._idx
 import tfsoftmax.datasets._mnist
+import tfsoftmax.displays
 import tfsoftmax.search
+import tfsoftmax.travel
 from tfsoftmax.datasets import load_mnist
 
 ROOT = Path(__file__).parent.parent
@@ -81,7 +83,12 @@ def test_the_example_says_what_is_wrong_with_an_option(arguments, message):
         tfsoftmax.classifier,
         tfsoftmax.datasets._idx,
         tfsoftmax.datasets._mnist,
+        tfsoftmax.displays._history,
+        tfsoftmax.displays._predictions,
+        tfsoftmax.displays._search,
+        tfsoftmax.displays._weights,
         tfsoftmax.search,
+        tfsoftmax.travel,
     ],
     ids=lambda module: module.__name__,
 )

@@ -315,4 +315,5 @@ def _drawable(images: NDArray[Any]) -> NDArray[Any]:
     """Bring coloured pictures to what matplotlib draws: bytes, or floats in [0, 1]."""
     if images.ndim == 3 or images.dtype == np.uint8:
         return images
-    return np.clip(images / (255 if images.max() > 1 else 1), 0, 1)
+    # A little over 1 comes of resizing.
+    return np.clip(images / (255 if images.max() > 2 else 1), 0, 1)

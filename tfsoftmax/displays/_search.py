@@ -123,10 +123,18 @@ class SearchDisplay:
             )
         score_name = _metric(search, results, metric)
         means = np.asarray(results[f"mean_test_{score_name}"], dtype=float)
-        x_values, columns = _levels(results, _parameter(results, x, "x"))
-        y_values, rows = _levels(results, _parameter(results, y, "y"))
+        across, upward = _parameter(results, x, "x"), _parameter(results, y, "y")
+        if across == upward:
+            raise ValueError(f"x and y must be two parameters; both are {across!r}.")
+        x_values, columns = _levels(results, across)
+        y_values, rows = _levels(results, upward)
         scores = np.full((len(y_values), len(x_values)), np.nan)
-        last = {repr(params): i for i, params in enumerate(results["params"])}
+        # A halving search scores its candidates in rounds, which differ in a resource.
+        rounds = {getattr(search, "resource", None)} - {across, upward}
+        last = {
+            repr([item for item in params.items() if item[0] not in rounds]): i
+            for i, params in enumerate(results["params"])
+        }
         for i in last.values():
             row, column = rows[i], columns[i]
             if row is not None and column is not None:
@@ -165,7 +173,7 @@ class SearchDisplay:
 
         n_y, n_x = self.scores.shape
         if ax is None:
-            size = (2.2 + 0.75 * n_x, 1.4 + 0.5 * n_y)
+            size = (2.2 + 0.75 * min(n_x, 16), 1.4 + 0.5 * min(n_y, 16))
             _, ax = plt.subplots(figsize=size, layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self.image_ = ax.imshow(self.scores, cmap=cmap, origin="lower", aspect="auto")

@@ -155,7 +155,7 @@ class WeightsDisplay:
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        if limit is not None and not limit > 0:
+        if limit is not None and not 0 < limit < np.inf:
             raise ValueError(f"limit must be a positive number; got {limit!r}.")
         largest = float(np.abs(self.weights).max(initial=0))
         limit = limit or largest or 1.0

@@ -34,6 +34,10 @@ _START_UP_CHATTER = re.compile(
 # one's file. Imports that load nothing take the lock in no time.
 _loading = threading.Lock()
 
+# The process in which TensorFlow was started: its forks have its memory, but not its
+# threads, for which they would wait for ever.
+_trained_in: int | None = None
+
 
 def load_program() -> ModuleType:
     """Import :mod:`tfsoftmax.program`, and with it TensorFlow.
@@ -42,7 +46,15 @@ def load_program() -> ModuleType:
     ------
     ImportError
         If TensorFlow is not installed or does not import; it says what to do.
+    RuntimeError
+        In a fork of a process that has trained, where TensorFlow would hang.
     """
+    if _trained_in not in (None, os.getpid()):
+        raise RuntimeError(
+            "TensorFlow can't train in a fork of a process that has trained: its "
+            "threads are not in the fork. Start processes by multiprocessing's 'spawn' "
+            "or 'forkserver', or by joblib's 'loky'. Predicting works."
+        )
     with _loading:
         try:
             if "tfsoftmax.program" in sys.modules or _user_sees_logs():
@@ -79,12 +91,14 @@ def load_keras() -> ModuleType:
 
 
 def _start() -> ModuleType:
+    global _trained_in
     is_first = "tensorflow" not in sys.modules
     from tfsoftmax import program
 
     if is_first and (share := _share_of_worker()) is not None:
         program.limit_threads(share)
     program.xla_works()  # so that XLA's start-up falls in the quiet time, too
+    _trained_in = os.getpid()
     return program
 
 

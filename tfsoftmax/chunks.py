@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
+
+from tfsoftmax.workers import Task, Workers
 
 # Rows in one matrix product at most, and their bytes. A larger batch is added up from
 # several.
@@ -247,18 +248,18 @@ class Chunks:
         n_buffers = min(n_in_use + 1, len(self._starts))
         self._buffers = [self._buffer(storage, precision) for _ in range(n_buffers)]
         self._n_filled = 0
-        self._begun: Future[tuple[Order, Chunk]] | None = None
+        self._begun: Task | None = None
         self._gather = _gatherer(rows.X, np.dtype(storage))
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def __enter__(self) -> Chunks:
-        self._filler = ThreadPoolExecutor(1, "tfsoftmax-chunks")
+        self._filler = Workers(1, "tfsoftmax-chunks")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._filler.shutdown(wait=True, cancel_futures=True)
+        self._filler.close()
 
     def epoch(
         self, order: Order, following: Callable[[], Order] | None = None

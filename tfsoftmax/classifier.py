@@ -505,7 +505,8 @@ class TFSoftmaxClassifier(
         try:
             X_val, y_val = self._validate_data(X_val, y_val, reset=False)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"X_val or y_val can't be used: {error}") from error
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"X_val or y_val can't be used: {error}") from error
         codes = encode(y_val, self.classes_, "y_val")
         weights = row_weights(
             sample_weight_val, X_val.shape[0], name="sample_weight_val"

@@ -13,7 +13,6 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from tfsoftmax import backend
 from tfsoftmax.chunks import Chunk, Chunks, Layout, Order, Rows, dtypes_for
+from tfsoftmax.workers import Task, Workers
 
 States = list[Any]  # of each block of models, a program.State
 
@@ -93,7 +93,7 @@ class Pass:
         ]
         self._rescale = self._programs[0].numbers(rescale)
         self._map: Callable[..., Iterable[Any]] = map
-        self._workers = ThreadPoolExecutor(n_threads, "tfsoftmax-models")
+        self._workers = Workers(n_threads, "tfsoftmax-models")
 
     def __enter__(self) -> Pass:
         if len(self._blocks) > 1:
@@ -103,7 +103,7 @@ class Pass:
 
     def __exit__(self, *exception: object) -> None:
         self._chunks.__exit__(*exception)
-        self._workers.shutdown()
+        self._workers.close()
 
     def start(
         self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
@@ -222,7 +222,7 @@ class Pass:
         if len(self._chunks) == 1:
             yield from map(work, self._chunks.epoch(order=None))
             return
-        under_way: deque[Future[Any]] = deque()
+        under_way: deque[Task] = deque()
         for chunk in self._chunks.epoch(order=None):
             under_way.append(self._workers.submit(work, chunk))
             if len(under_way) == self._at_once:

@@ -115,6 +115,7 @@ def test_fitting_writes_nothing_to_the_terminal():
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_whoever_asks_tensorflow_for_its_logs_gets_them():
     result = run(FIT, TF_CPP_MIN_LOG_LEVEL="0")
     assert "XLA service" in result.stderr
@@ -177,6 +178,7 @@ def test_a_tensorflow_that_breaks_otherwise_is_reported_alike():
     assert "Descriptors cannot be created directly." in last_line
 
 
+@pytest.mark.slow
 def test_threads_that_fit_first_leave_standard_error_as_it_was():
     result = run(
         """
@@ -200,6 +202,7 @@ def test_threads_that_fit_first_leave_standard_error_as_it_was():
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_program_without_standard_error_can_fit():
     result = run("import os; os.close(2)\n", FIT, "print('fitted')")
     assert result.stdout == "fitted\n"

@@ -35,6 +35,7 @@ def shows_progress():
     return callbacks.SUPPORTED and importlib.util.find_spec("rich") is not None
 
 
+@pytest.mark.slow
 def test_the_search_tells_the_best_candidates_and_their_accuracy():
     options = ["--rows", "1500", "--folds", "2", "--epochs", "2", "--compare"]
     lines = lines_of("grid_search.py", *options)
@@ -60,6 +61,7 @@ def test_the_search_tells_the_best_candidates_and_their_accuracy():
     assert float(accuracy[1]) == pytest.approx(0.832, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_file_trains_in_less_memory_than_a_copy_takes(tmp_path):
     lines = lines_of("out_of_core.py", "--rows", "400000", "--folder", str(tmp_path))
     told = "\n".join(lines)

@@ -661,6 +661,7 @@ def with_name(values):
     return pytest.mark.parametrize("fault", values, ids=lambda f: type(f).__name__)
 
 
+@pytest.mark.slow
 @with_name(FAULTS)
 @pytest.mark.parametrize("fitted", [True, False])
 def test_a_fault_of_an_array_like_comes_through(fault, fitted, buffers):
@@ -677,6 +678,7 @@ def test_a_fault_of_an_array_like_comes_through(fault, fitted, buffers):
         assert nothing_remains_of(call, fault, model, buffers) is fault
 
 
+@pytest.mark.slow
 @with_name(FAULTS)
 @pytest.mark.parametrize("argument", ["X_val", "y_val"])
 def test_a_fault_of_held_out_rows_comes_through_or_is_the_cause(
@@ -694,6 +696,7 @@ def test_a_fault_of_held_out_rows_comes_through_or_is_the_cause(
     )
 
 
+@pytest.mark.slow
 @with_name(FAULTS)
 def test_a_fault_of_an_array_like_comes_through_a_search(fault, buffers):
     model = search(cv=3).fit(X, Y).set_params(cv=2)
@@ -753,6 +756,7 @@ class Callback:
             raise Callback.fault
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not callbacks.SUPPORTED, reason="no callbacks that are known")
 @pytest.mark.parametrize("kind", ["sgd", "lbfgs", "search"])
 @pytest.mark.parametrize(
@@ -819,6 +823,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", SCARCE)
 @pytest.mark.parametrize("call", CALLS)
 def test_where_threads_or_memory_run_out_all_stays_as_it_was(

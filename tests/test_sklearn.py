@@ -72,6 +72,7 @@ def test_scikit_learns_checks_pass_for_each_feature(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
 def test_class_weights_rule_after_a_thousand_epochs(optimizer):

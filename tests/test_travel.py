@@ -126,6 +126,7 @@ def test_the_sklearn_model_shares_no_array(traveller):
     assert np.array_equal(clf.coef_, before)
 
 
+@pytest.mark.slow
 def test_onnx_predicts_the_same(traveller):
     from skl2onnx import to_onnx
 
@@ -153,6 +154,7 @@ def test_the_keras_model_has_a_rescaling_only_where_there_is_one(traveller):
     assert layers == ["Rescaling", "Dense"][clf.rescale is None :]
 
 
+@pytest.mark.slow
 def test_the_keras_model_is_exported_and_served(traveller, tmp_path):
     import tensorflow as tf
 
@@ -164,6 +166,7 @@ def test_the_keras_model_is_exported_and_served(traveller, tmp_path):
     assert np.allclose(served, clf.predict_proba(rows), rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_keras_model_can_be_tuned_further(traveller):
     clf, X, y, _ = traveller
     model = clf.to_keras()

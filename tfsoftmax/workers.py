@@ -79,6 +79,11 @@ class Workers:
             if thread.is_alive():  # and not one that could not be started
                 thread.join()
 
+    def __del__(self) -> None:
+        """End the threads, too, where an interruption came before `close`, or in it."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
 
 def _work(tasks: SimpleQueue[Task | None]) -> None:
     while (task := tasks.get()) is not None:

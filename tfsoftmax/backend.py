@@ -57,9 +57,7 @@ def load_program() -> ModuleType:
         )
     with _loading:
         try:
-            if "tfsoftmax.program" in sys.modules or _user_sees_logs():
-                return _start()
-            with _stderr_without_chatter():
+            with _first_import():
                 return _start()
         except Exception as error:  # a broken TensorFlow may raise anything
             raise ImportError(
@@ -79,9 +77,7 @@ def load_keras() -> ModuleType:
     """
     with _loading:
         try:
-            if _user_sees_logs():
-                return importlib.import_module("keras")
-            with _stderr_without_chatter():
+            with _first_import():
                 return importlib.import_module("keras")
         except Exception as error:
             raise ImportError(
@@ -112,6 +108,13 @@ def _share_of_worker() -> int | None:
         return None
     share = os.environ.get("OMP_NUM_THREADS", "")
     return int(share) if share.isdigit() and int(share) > 0 else None
+
+
+def _first_import() -> contextlib.AbstractContextManager[None]:
+    """Hold back TensorFlow's chatter where it is about to be imported."""
+    if "tfsoftmax.program" in sys.modules or _user_sees_logs():
+        return contextlib.nullcontext()
+    return _stderr_without_chatter()
 
 
 def _user_sees_logs() -> bool:

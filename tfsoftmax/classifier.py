@@ -338,6 +338,8 @@ class TFSoftmaxClassifier(
             stay finite. A fitted estimator then keeps its former state.
         ImportError
             If TensorFlow can't be imported.
+        RuntimeError
+            In a fork of a process that has trained, where TensorFlow would hang.
 
         Warns
         -----
@@ -414,6 +416,8 @@ class TFSoftmaxClassifier(
             `classes` is missing from the first call or differs in a later one.
         ImportError
             If TensorFlow can't be imported.
+        RuntimeError
+            In a fork of a process that has trained, where TensorFlow would hang.
         """
         check_parameters(self.get_params())
         former = getattr(self, "_record", None)

@@ -36,8 +36,8 @@ def panels(
         None makes a figure. One Axes is hidden and its place divided into panels.
         Several are taken as they are.
     n_panels : int
-    n_cols : int
-        Panels in a row.
+    n_cols : int or None
+        Panels in a row; None is at most 5.
     panel_size : tuple of float
         Width and height of a panel in a new figure, in inches.
 
@@ -48,6 +48,8 @@ def panels(
     """
     import matplotlib.pyplot as plt
 
+    if n_cols is None:
+        n_cols = min(n_panels, 5)
     if not is_positive_integer(n_cols):
         raise ValueError(f"n_cols must be a positive integer; got {n_cols!r}.")
     n_rows = math.ceil(n_panels / n_cols)

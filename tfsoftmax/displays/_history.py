@@ -94,8 +94,13 @@ class HistoryDisplay:
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        if name is not None and isinstance(estimator, Mapping | list | tuple):
-            raise ValueError("name is for one estimator; pass several as a dict.")
+        if isinstance(estimator, Mapping | list | tuple):
+            if name is not None:
+                raise ValueError("name is for one estimator; pass several as a dict.")
+            if not estimator:
+                raise ValueError(
+                    "HistoryDisplay needs at least one estimator; got none."
+                )
         if isinstance(estimator, Mapping):
             classifiers = {str(n): _trained(e) for n, e in estimator.items()}
         elif isinstance(estimator, list | tuple):
@@ -104,8 +109,6 @@ class HistoryDisplay:
         else:
             single = _trained(estimator)
             classifiers = {name or type(single).__name__: single}
-        if not classifiers:
-            raise ValueError("HistoryDisplay needs at least one estimator; got none.")
         return cls({n: c.history_ for n, c in classifiers.items()}).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> HistoryDisplay:
@@ -138,8 +141,10 @@ class HistoryDisplay:
         return self
 
     def _rate_changes(self) -> bool:
-        rates = [h["learning_rate"] for h in self.histories.values() if _has_rate(h)]
-        return any(rate.nunique() > 1 for rate in rates)
+        return any(
+            "learning_rate" in history and history["learning_rate"].nunique() > 1
+            for history in self.histories.values()
+        )
 
     def _draw(self, panel: Any, column: str) -> None:
         from matplotlib.ticker import MaxNLocator
@@ -183,18 +188,12 @@ def _trained(estimator: Any) -> Any:
     return classifier
 
 
-def _has_rate(history: pd.DataFrame) -> bool:
-    return "learning_rate" in history
-
-
 def _names(classifiers: Sequence[Any]) -> list[str]:
     """Name classifiers by the parameters in which they differ, and by their place."""
     params = [classifier.get_params(deep=False) for classifier in classifiers]
-    differing = (
-        [name for name in params[0] if len({repr(p.get(name)) for p in params}) > 1]
-        if params
-        else []
-    )
+    differing = [
+        name for name in params[0] if len({repr(p.get(name)) for p in params}) > 1
+    ]
     names = [", ".join(f"{n}={p.get(n)!r}" for n in differing) for p in params]
     if not differing:
         names = [type(classifier).__name__ for classifier in classifiers]

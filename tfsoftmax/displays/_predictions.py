@@ -253,12 +253,8 @@ class PredictionsDisplay:
             The display itself.
         """
         check_matplotlib(type(self))
-        n_pictures = len(self.images)
         self.figure_, self.axes_ = panels(
-            ax,
-            n_pictures,
-            min(n_pictures, 5) if n_cols is None else n_cols,
-            panel_size=(1.5, 1.9),
+            ax, len(self.images), n_cols, panel_size=(1.5, 1.9)
         )
         pictures = _drawable(self.images)
         low, high = pictures.min(), pictures.max()

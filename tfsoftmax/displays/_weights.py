@@ -163,7 +163,7 @@ class WeightsDisplay:
         self.figure_, self.axes_ = panels(
             ax,
             n_panels,
-            min(n_panels, 5) if n_cols is None else n_cols,
+            n_cols,
             panel_size=(1.5, 1.7) if n_panels > 1 else (2.8, 2.5),
         )
         self.images_: NDArray[Any] = np.empty(n_panels, dtype=object)

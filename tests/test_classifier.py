@@ -308,7 +308,7 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
             "not compatible with arrays of bytes/strings",
         ),
         ((sparse.csr_array(X * np.nan), Y), ValueError, "Input X contains NaN"),
-        ((X, Y[:-1]), ValueError, r"inconsistent numbers of samples: \[20, 19\]"),
+        ((X, Y[:-1]), ValueError, "y must have a label for each of the 20 rows of X"),
         ((X, None), ValueError, "requires y to be passed, but the target y is None"),
         ((X, X[:, 0] + 0.1), ValueError, "Unknown label type: continuous"),
         ((X, np.where(Y, 1.0, np.nan)), ValueError, "Input y contains NaN"),
@@ -324,7 +324,7 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
         ((X, Y, [np.inf] * 20), ValueError, "sample_weight contains infinity"),
         ((X, Y, np.ones(19)), ValueError, "sample_weight must have a weight for each"),
         ((X, Y, np.ones((20, 1))), ValueError, r"got shape \(20, 1\)"),
-        ((X, Y, ["heavy"] * 20), ValueError, "could not convert string to float"),
+        ((X, Y, ["heavy"] * 20), ValueError, "sample_weight can't be used: .*strings"),
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
@@ -334,6 +334,7 @@ def test_bad_rows_are_refused_and_the_former_fit_kept(
     clf = fast(learning_rate=1, epochs=20).fit(X, Y)
     probabilities, state = clf.predict_proba(X), pickle.dumps(clf)
     is_about_labels = "Unknown label" in message or message.startswith("y ")
+    is_about_labels &= "for each of" not in message
     if method == "partial_fit" and is_about_labels:
         # Whatever the labels are, they are not the classes known.
         error, message = ValueError, "y has labels that are not among the classes"

@@ -290,7 +290,7 @@ def test_soft_labels_must_have_a_column_for_each_class():
         estimator().fit(X, Y, X_val=X, y_val=four)
     with pytest.raises(ValueError, match=f"y {message}"):
         estimator().partial_fit(X, four, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[203, 2"):
+    with pytest.raises(ValueError, match="y must have a label for each of the 203"):
         estimator().fit(X, SOFT[:-1])
     with pytest.raises(TypeError, match=r"[Ss]parse data was passed for y"):
         estimator().fit(X, sparse.csr_array(SOFT))
@@ -361,7 +361,7 @@ def test_held_out_weights_need_held_out_rows():
 
 def test_held_out_rows_and_labels_must_be_as_many():
     for y_val in (Y[:59], ONE_HOT[:59]):
-        with pytest.raises(ValueError, match=r"numbers of samples: \[60, 59\]"):
+        with pytest.raises(ValueError, match="y_val must have a label for each of the 60"):
             estimator().fit(X, Y, X_val=X[:60], y_val=y_val)
 
 

@@ -330,7 +330,7 @@ def test_complex_and_wrongly_shaped_x_are_refused():
         clf.fit(sparse.csr_array(X + 1j), y)
     with pytest.raises(ValueError, match=r"X has 19 features, but .* expecting 20"):
         clf.predict(sparse.csr_array(X[:, 1:]))
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"y must have a label for each"):
         clf.fit(sparse.csr_array(X), y[1:])
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         clf.fit(sparse.csr_array((0, 20)), [])

@@ -310,6 +310,7 @@ class Chunks:
             _aligned((self.layout.tiles_per_chunk,), np.int32),
         )
 
+    @np.errstate(over="ignore")  # the loss tells of what is too large for a float32
     def _fill(self, number: int, order: Order) -> Chunk:
         layout, tiles = self.layout, self.tiles
         self._n_filled += 1

@@ -14,15 +14,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax import lbfgs, training
 from tfsoftmax.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from tfsoftmax.chunks import Rows
 from tfsoftmax.documentation import DocumentationLinkMixin
-from tfsoftmax.inputs import check_real, classes_of, encode, is_soft, row_weights
+from tfsoftmax.inputs import (
+    check_classes,
+    check_labels,
+    check_rows,
+    classes_of,
+    encode,
+    is_soft,
+    row_weights,
+)
 from tfsoftmax.parameters import check_parameters
 from tfsoftmax.prediction import SoftmaxPredictor
 from tfsoftmax.splitting import hold_out
@@ -480,7 +488,8 @@ class TFSoftmaxClassifier(
         classes: NDArray[Any] | None = None,
     ) -> Rows:
         """Validate training rows; without `classes`, learn the classes from y."""
-        X, y = self._validate_data(X, y, reset=former is None)
+        X = check_rows(self, X, reset=former is None)
+        y = check_labels(y, X.shape[0])
         own = classes_of(y) if classes is None else classes
         if former is not None and not np.array_equal(own, self.classes_):
             raise ValueError(
@@ -506,11 +515,8 @@ class TFSoftmaxClassifier(
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val go together; got no {missing}.")
-        try:
-            X_val, y_val = self._validate_data(X_val, y_val, reset=False)
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"X_val or y_val can't be used: {error}") from error
+        X_val = check_rows(self, X_val, "X_val", reset=False)
+        y_val = check_labels(y_val, X_val.shape[0], "y_val", "X_val")
         codes = encode(y_val, self.classes_, "y_val")
         weights = row_weights(
             sample_weight_val, X_val.shape[0], name="sample_weight_val"
@@ -532,20 +538,11 @@ class TFSoftmaxClassifier(
         assert kept.index is not None
         return rows.take(kept.index), held_out
 
-    def _validate_data(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        if is_soft(y):
-            X = validate_data(self, X, accept_sparse="csr", reset=reset)
-            check_consistent_length(X, y)
-        else:
-            X, y = validate_data(self, X, y, accept_sparse="csr", reset=reset)
-        check_real(X)
-        return X, y
-
     def _classes_to_expect(
         self, classes: ArrayLike | None, y: Any, former: Record | None
     ) -> NDArray[Any]:
         if classes is not None:
-            return classes_of(np.asarray(classes), "classes")
+            return check_classes(classes)
         if former is not None:
             return self.classes_
         if is_soft(y):

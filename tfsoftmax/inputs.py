@@ -1,4 +1,4 @@
-"""From what a user passes to what is trained on: labels to numbers, weights to weights.
+"""From what a user passes to what is trained on: rows, labels, weights, or an error.
 
 Labels come as one per row, of any kind that scikit-learn takes, or as soft labels:
 a row of class probabilities for each row of X, one-hot rows among them.
@@ -6,16 +6,26 @@ a row of class probabilities for each row of X, one-hot rows among them.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array, compute_class_weight
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    column_or_1d,
+    compute_class_weight,
+)
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples, validate_data
 
 # Labels that are encoded at a time: of many millions, the numbers on the way to the
 # codes would take several times what the codes do.
@@ -24,10 +34,86 @@ _LABELS_PER_BLOCK = 1 << 16
 _SUM_TOLERANCE = 1e-4
 
 
+@contextlib.contextmanager
+def naming(name: str, *others: type[Exception]) -> Iterator[None]:
+    """Have an error name the argument it is about, as NumPy's and others' often don't.
+
+    Nor do they all raise what a caller expects: too large an int is an OverflowError.
+    Such errors, and the `others`, become a ValueError.
+    """
+    kinds: tuple[type[Exception], ...]
+    kinds = (TypeError, ValueError, OverflowError, *others)
+    try:
+        with np.errstate(all="ignore"):  # a value out of range is told by an error
+            yield
+    except NotFittedError:
+        raise
+    except kinds as error:
+        is_named = re.search(rf"\b{name}\b", str(error))
+        if is_named and isinstance(error, (TypeError, ValueError)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} can't be used: {error}") from error
+
+
+def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
+    """Validate rows of features for an estimator; `reset` learns their names.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Not a copy, where X is of such a kind.
+    """
+    with naming(name):
+        if sparse.issparse(X):
+            _check_structure(X)
+        X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
+        check_real(X, name)
+    return X
+
+
 def check_real(X: Any, name: str = "X") -> None:
     """Refuse what scikit-learn lets pass and no model can use: dates, for one."""
     if X.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers; got dtype {X.dtype}.")
+    if X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        values = X.data if sparse.issparse(X) else X
+        if not np.isfinite(values.astype(np.float64)).all():
+            raise ValueError(f"{name} has values that are too large for float64.")
+
+
+def _check_structure(X: Any) -> None:
+    """Check that a sparse matrix's indices lie in it; SciPy would read anywhere."""
+    if X.format in ("csr", "csc", "bsr"):
+        # Of one that shares its arrays, since the check may trim them.
+        same = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+        same.check_format(full_check=True)
+    elif X.format == "coo":
+        type(X)((X.data, X.coords), shape=X.shape)
+
+
+def check_labels(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> Any:
+    """Validate that y has a label for each of n rows, or a row of probabilities."""
+    check_length(y, n_samples, name, rows)
+    if is_soft(y):
+        return y
+    with naming(name):
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name=name)
+    return y
+
+
+def check_length(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> None:
+    """Check that y has as many rows as X."""
+    if y is None:
+        raise ValueError(f"fit requires y to be passed, but the target {name} is None.")
+    with naming(name):
+        n_labels = _num_samples(y)
+    if n_labels != n_samples:
+        raise ValueError(
+            f"{name} must have a label for each of the {n_samples} rows of {rows}; it "
+            f"has {n_labels}."
+        )
 
 
 def is_soft(y: Any) -> bool:
@@ -53,17 +139,32 @@ def classes_of(y: Any, name: str = "y") -> NDArray[Any]:
                 f"{name} must not have two columns for one class: {names}."
             )
         return np.asarray(names)
-    try:
-        check_classification_targets(y)
-        classes = LabelEncoder().fit(y).classes_
-    except TypeError as error:
-        raise TypeError(f"{name} must hold labels of one kind. {error}") from error
+    with naming(name):
+        try:
+            check_classification_targets(y)
+            classes = LabelEncoder().fit(y).classes_
+        except ValueError as error:
+            got = reprlib.repr(np.asarray(y).tolist())
+            raise ValueError(f"{name} must hold classes; got {got}. {error}") from error
+        except TypeError as error:
+            raise TypeError(f"{name} must hold labels of one kind. {error}") from error
     if len(classes) < 2:
         raise ValueError(
             f"TFSoftmaxClassifier needs at least two classes; {name} has only one "
             f"class: {classes.tolist()[0]!r}."
         )
     return np.asarray(classes)
+
+
+def check_classes(classes: Any) -> NDArray[Any]:
+    """Validate the classes that a user names."""
+    name = "classes"
+    with naming(name):
+        classes = column_or_1d(classes)
+        assert_all_finite(classes, input_name=name)
+    if len(classes) == 0:
+        raise ValueError("classes must hold at least two classes; it is empty.")
+    return classes_of(classes, name)
 
 
 def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
@@ -88,7 +189,8 @@ def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
     except TypeError:  # labels that don't compare with the classes
         unseen = y.tolist()
     if unseen:
-        labels = reprlib.repr(list(dict.fromkeys(unseen)))
+        with naming(name):
+            labels = reprlib.repr(list(dict.fromkeys(unseen)))
         known = reprlib.repr(classes.tolist())
         raise ValueError(
             f"{name} has labels that are not among the classes {known}: {labels}."
@@ -120,7 +222,8 @@ def row_weights(
     """
     weights = None
     if sample_weight is not None:
-        weights = _check_weights(sample_weight, n_samples, name)
+        weights = check_weights(sample_weight, n_samples, name)
+        weights = weights / weights.max()  # so that huge ones don't overflow below
     if class_weight is not None and y is not None and classes is not None:
         own = np.ones(n_samples) if weights is None else weights
         by_class = _class_weights(class_weight, classes, y, own)
@@ -150,7 +253,7 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
                 f"{reprlib.repr(known)}; it has {reprlib.repr(names)}."
             )
         y = np.asarray(y)[:, [names.index(label) for label in known]]
-    rows = check_array(y, dtype=np.float64, input_name=name)
+    rows = _numbers(y, name)
     if rows.shape[1] != len(classes):
         raise ValueError(
             f"{name} has {rows.shape[1]} columns of probabilities, but there are "
@@ -168,14 +271,13 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
     return rows / sums[:, None]  # type: ignore[no-any-return]
 
 
-def _check_weights(
-    sample_weight: ArrayLike, n_samples: int, name: str
+def check_weights(
+    sample_weight: ArrayLike, n_samples: int, name: str = "sample_weight"
 ) -> NDArray[np.float64]:
+    """Validate that there is a weight for each of n rows; a number is that of all."""
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
-    weights = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name=name
-    )
+    weights = _numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
     if weights.shape != (n_samples,):
         raise ValueError(
             f"{name} must have a weight for each of the {n_samples} rows, shape "
@@ -185,7 +287,15 @@ def _check_weights(
         raise ValueError(f"{name} must not be negative; got {weights.min()}.")
     if not weights.any():
         raise ValueError(f"{name} must not be zero for all rows.")
-    return weights / weights.max()  # type: ignore[no-any-return]
+    return weights
+
+
+def _numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:
+    """Validate an array of finite real numbers."""
+    with naming(name):
+        array = check_array(values, input_name=name, **options)
+        check_real(array, name)
+        return array.astype(np.float64, copy=False)  # type: ignore[no-any-return]
 
 
 def _class_weights(

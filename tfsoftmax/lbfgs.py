@@ -149,8 +149,8 @@ class _Run:
 def _check_finite(result: OptimizeResult) -> None:
     if not (np.isfinite(result.fun) and np.isfinite(result.jac).all()):
         raise ValueError(
-            "The loss or its gradient became non-finite. Scale the features, for "
-            "instance with rescale=1/255."
+            "The loss or its gradient became non-finite. Scale the features of X, "
+            "for instance with rescale=1/255."
         )
 
 

@@ -112,9 +112,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name, rule in RULES.items():
         value = parameters[name]
         message = f"{name} must be {rule.words}; got {value!r}."
-        # bool is an Integral to Python, but not what is meant by a number.
+        # bool and timedelta64 are Integrals to Python, but not numbers as meant here.
         is_flag = isinstance(value, (bool, np.bool_))
-        if not isinstance(value, rule.types) or (is_flag and bool not in rule.types):
+        is_other = isinstance(value, np.timedelta64) or (
+            is_flag and bool not in rule.types
+        )
+        if not isinstance(value, rule.types) or is_other:
             raise TypeError(message)
         if not rule.allows(value):
             raise ValueError(message)

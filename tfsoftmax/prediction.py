@@ -9,9 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.metrics import accuracy_score
+from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.inputs import check_real, hard_labels
+from tfsoftmax.inputs import (
+    check_length,
+    check_rows,
+    check_weights,
+    hard_labels,
+    naming,
+)
 
 # Rows that are cast at a time, where X has to be cast.
 _ROWS_PER_BLOCK = 4096
@@ -98,23 +105,32 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Their classes. Of soft labels, the most probable class counts.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Non-negative weights of the rows.
 
         Returns
         -------
         accuracy : float
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
         """
-        check_is_fitted(self)
-        y = hard_labels(y, self.classes_)
-        return float(super().score(X, y, sample_weight))
+        predicted = self.predict(X)
+        check_length(y, len(predicted))
+        if sample_weight is not None:
+            weights = check_weights(sample_weight, len(predicted))
+            # By a power of two, so that huge ones don't overflow in their sum.
+            sample_weight = np.ldexp(weights, -np.frexp(weights.max())[1])
+        with naming("y"):
+            y = hard_labels(y, self.classes_)
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def _products(
         self, X: Any, coef: NDArray[Any], intercept: NDArray[Any]
     ) -> NDArray[Any]:
         """Validate X, and compute X @ coef.T + intercept."""
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        check_real(X)
-        return _logits(X, coef, intercept)
+        return _logits(check_rows(self, X, reset=False), coef, intercept)
 
     def _all_logits(self, X: Any) -> NDArray[Any]:
         """Compute the logits, of shape (n_samples, n_classes) also for two classes."""

@@ -6,24 +6,34 @@ scikit-learn's. What replaces it is the evaluation of the candidates, in `folds.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
 from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.utils import indexable
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.validation import _check_method_params, _num_samples
 
 from tfsoftmax.callbacks import SearchTask, with_callbacks
 from tfsoftmax.documentation import DocumentationLinkMixin
 from tfsoftmax.folds import Fold, Result, evaluate_fold
+from tfsoftmax.inputs import check_length, naming
 from tfsoftmax.teams import classifier_of, preprocessing_key
 
 
@@ -284,8 +294,10 @@ class TFSoftmaxRandomizedSearchCV(_TrainsTogether, RandomizedSearchCV):  # type:
 def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     search._validate_params()
     classifier_of(search.estimator)
-    scorers, refit_metric = search._get_scorers()
-    X, y = indexable(X, y)
+    with naming("scoring"):
+        scorers, refit_metric = search._get_scorers()
+    _check_space(search)
+    X, y = _check_rows(X, y)
     params = _check_method_params(X, params=params)
     routed = search._get_routed_params_for_fit(params)
     task = SearchTask(search, X, y, params.get("sample_weight"))
@@ -308,7 +320,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     results: dict[str, Any] = {}
 
     def evaluate(params: Iterable[dict[str, Any]], callback_ctx: Any = None) -> Any:
-        named = list(params)
+        named = _check_names(search, params)
         if search.verbose > 0:
             print(
                 f"Fitting {len(splits)} folds for each of {len(named)} candidates, "
@@ -318,7 +330,8 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
         done = _evaluate(search, fold, named, splits, contexts)
         if not done:
             raise ValueError(
-                "No fits were performed: there were no candidates, or no folds."
+                f"No fits were performed: {_space(search)} has no candidates, or cv no "
+                "folds."
             )
         _warn_or_raise_about_fit_failures(done, search.error_score)
         if callable(search.scoring):
@@ -361,10 +374,51 @@ def _evaluate(
     return [by_place[place] for place in sorted(by_place)]
 
 
+def _check_rows(X: Any, y: Any) -> tuple[Any, Any]:
+    """Check what all folds need of rows, whatever the steps before take."""
+    with naming("X"):
+        n_samples = _num_samples(X)
+    check_length(y, n_samples)
+    with naming("y"):
+        type_of_target(y)
+    return tuple(indexable(X, y))
+
+
+def _space(search: Any) -> str:
+    """Name the parameter that names the candidates."""
+    spaces = ("param_grid", "param_distributions")
+    return next((name for name in spaces if hasattr(search, name)), "The search")
+
+
+def _check_space(search: Any) -> None:
+    """Check what the candidates are drawn from, as their drawing will."""
+    name = _space(search)
+    with naming(name):
+        if name == "param_grid":
+            ParameterGrid(search.param_grid)
+        elif name == "param_distributions":
+            ParameterSampler(search.param_distributions, search.n_iter)
+
+
+def _check_names(search: Any, candidates: Iterable[Any]) -> list[dict[str, Any]]:
+    """List the candidates, whose parameters the estimator must have."""
+    with naming(_space(search), AttributeError):
+        named = list(candidates)
+        kinds = {tuple(params): params for params in named}
+        for params in kinds.values():
+            clone(search.estimator).set_params(**clone(params, safe=False))
+    return named
+
+
 def _splits(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]:
-    cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    n_splits = cv.get_n_splits(X, y, **params)
-    splits = list(cv.split(X, y, **params))
+    with naming("cv", IndexError):
+        cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+        n_splits = cv.get_n_splits(X, y, **params)
+        splits = list(cv.split(X, y, **params))
+        rows = np.arange(_num_samples(X))
+        for places in itertools.chain.from_iterable(splits):
+            if np.ndim(_safe_indexing(rows, places)) != 1:
+                raise ValueError(f"A fold must be an array of rows; got {places!r}.")
     if len(splits) != n_splits:
         raise ValueError(
             f"The splitter's get_n_splits promises {n_splits} folds, and its split "

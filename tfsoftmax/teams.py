@@ -39,9 +39,9 @@ def classifier_of(model: Any) -> TFSoftmaxClassifier:
     final = model.steps[-1][1] if isinstance(model, Pipeline) else model
     if type(final) is not TFSoftmaxClassifier:  # a subclass may do anything
         raise TypeError(
-            "This search trains TFSoftmaxClassifiers, and pipelines that end in one; "
-            f"got {model!r}. Use sklearn.model_selection.GridSearchCV or "
-            "RandomizedSearchCV for it."
+            "The estimator of this search must be a TFSoftmaxClassifier, or a pipeline "
+            f"that ends in one; got {model!r}. Use sklearn.model_selection's "
+            "GridSearchCV or RandomizedSearchCV for it."
         )
     return final
 
@@ -146,6 +146,8 @@ def _fit_together(
     leader._random_state = own_generator(leader.random_state)
     if leader.early_stopping and held_out is None:
         rows, held_out = leader._hold_out(rows, sample_weight, None)
+    if not weights:
+        return errors
     members = [team[place] for place in weights]
     learned = {name: v for name, v in vars(leader).items() if name not in RULES}
     with with_callbacks_of(members):

@@ -363,15 +363,22 @@ class Orders:
 
 
 def check_finite(epoch: int, V: Any, entry: Entry) -> None:
-    """Refuse an epoch whose loss or weights are not finite."""
-    if math.isfinite(entry["loss"]) and np.isfinite(V).all():
+    """Refuse an epoch whose losses or weights are not finite."""
+    losses = {"loss": "loss", "val_loss": "loss on the held-out X_val"}
+    wrong = [what for name, what in losses.items() if not _is_finite(entry, name)]
+    if not np.isfinite(V).all():
+        wrong.append("weights")
+    if not wrong:
         return
-    what = "weights" if math.isfinite(entry["loss"]) else "loss"
     raise ValueError(
-        f"The {what} became non-finite in epoch {epoch}. Lower learning_rate (now "
-        f"{entry['learning_rate']:.6g}) or scale the features, for instance with "
+        f"The {wrong[0]} became non-finite in epoch {epoch}. Lower learning_rate (now "
+        f"{entry['learning_rate']:.6g}) or scale the features of X, for instance with "
         "rescale=1/255."
     )
+
+
+def _is_finite(entry: Entry, name: str) -> bool:
+    return math.isfinite(entry.get(name, 0))
 
 
 def warn_of_interruption(epoch: int) -> None:

@@ -23,6 +23,8 @@ _UNSIGNED_BYTE = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 # NumPy's own limit on dimensions; a larger count is a damaged header.
 _MAX_DIMENSIONS = 64
+# What gzip can pack into a byte at best, DEFLATE's limit.
+_MAX_COMPRESSION = 1032
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -43,6 +45,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     ------
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If ``path`` is no path.
     ValueError
         If the file is not a whole, well-formed IDX file of unsigned bytes. The
         message names the file and says what is wrong with it. No more is read
@@ -61,13 +65,27 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     >>> read_idx(path).tolist()
     [[1, 2], [3, 4]]
     """
-    path = os.fspath(path)
+    name = path_name(path, "path")
     try:
-        with _open(path) as file:
-            shape = _read_header(file, path)
-            return _read_data(file, path, shape)
+        with _open(name) as file:
+            shape = _read_header(file, name)
+            return _read_data(file, name, shape)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is a damaged gzip file: {error}.") from error
+        raise ValueError(f"{name} is a damaged gzip file: {error}.") from error
+
+
+def path_name(path: object, argument: str) -> str:
+    """Give a path as a string that the file system can take."""
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must be a str or a path-like; got {path!r}.")
+    try:
+        unusable = b"\0" in os.fsencode(name)
+    except UnicodeEncodeError:
+        unusable = True
+    if unusable:
+        raise ValueError(f"{argument} must be a path that can be; got {name!a}.")
+    return name
 
 
 def _open(path: str) -> BinaryIO:
@@ -105,6 +123,12 @@ def _read_header(file: BinaryIO, path: str) -> tuple[int, ...]:
 
 def _read_data(file: BinaryIO, path: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     expected = math.prod(shape)
+    announced = f"its header announces {expected} bytes of data, shape {shape}"
+    # Checked first, so that a small file is not unpacked to gigabytes in vain.
+    if expected > (most := _MAX_COMPRESSION * os.path.getsize(path)):
+        raise ValueError(
+            f"{path} is truncated: {announced}; it can hold no more than {most}."
+        )
     # One byte more than announced tells whether the file goes on.
     data = bytearray()
     while len(data) <= expected:
@@ -113,7 +137,6 @@ def _read_data(file: BinaryIO, path: str, shape: tuple[int, ...]) -> NDArray[np.
             break
         data += block
     if len(data) != expected:
-        announced = f"its header announces {expected} bytes of data, shape {shape}"
         if len(data) < expected:
             raise ValueError(f"{path} is truncated: {announced}; found {len(data)}.")
         raise ValueError(f"{path} is too long: {announced}; more follow.")

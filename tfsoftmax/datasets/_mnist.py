@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from importlib import resources
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from tfsoftmax.datasets._idx import read_idx
+from tfsoftmax.datasets._idx import path_name, read_idx
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+# More are a damaged header; each takes the name of a feature.
+_MAX_PIXELS = 1 << 20
 
 
 def load_mnist(
@@ -82,6 +85,8 @@ def load_mnist(
     ------
     FileNotFoundError
         If one of the files is not in ``data_dir``.
+    TypeError
+        If an argument is of another type than described.
     ValueError
         If ``subset`` is none of the three, or a file is truncated, damaged, or
         does not match its companion; the message names the file.
@@ -98,9 +103,15 @@ def load_mnist(
     >>> X.shape, X.dtype, y[:5]
     ((10000, 784), dtype('uint8'), array([7, 2, 1, 0, 4]))
     """
-    if subset not in ("train", "test", "all"):
+    if not isinstance(subset, str) or subset not in (*_FILES, "all"):
         raise ValueError(f"subset must be 'train', 'test' or 'all'; got {subset!r}.")
-    folder = _packaged_folder() if data_dir is None else Path(data_dir)
+    flags = {"return_X_y": return_X_y, "as_frame": as_frame, "one_hot": one_hot}
+    for name, flag in flags.items():
+        if not isinstance(flag, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False; got {flag!r}.")
+    folder = _packaged_folder()
+    if data_dir is not None:
+        folder = Path(path_name(data_dir, "data_dir"))
     parts = [_read_part(folder, part) for part in _FILES if subset in (part, "all")]
     images, labels = _join(parts, folder)
 
@@ -150,6 +161,11 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.u
         raise ValueError(
             f"{images_path} should hold images, an array of 3 dimensions; its shape "
             f"is {images.shape}."
+        )
+    if math.prod(images.shape[1:]) > _MAX_PIXELS:
+        raise ValueError(
+            f"{images_path} should hold images of at most {_MAX_PIXELS} pixels; its "
+            f"shape is {images.shape}."
         )
     if labels.ndim != 1:
         raise ValueError(

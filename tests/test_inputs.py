@@ -361,7 +361,9 @@ def test_held_out_weights_need_held_out_rows():
 
 def test_held_out_rows_and_labels_must_be_as_many():
     for y_val in (Y[:59], ONE_HOT[:59]):
-        with pytest.raises(ValueError, match="y_val must have a label for each of the 60"):
+        with pytest.raises(
+            ValueError, match="y_val must have a label for each of the 60"
+        ):
             estimator().fit(X, Y, X_val=X[:60], y_val=y_val)
 
 

@@ -253,7 +253,7 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
                 f"{reprlib.repr(known)}; it has {reprlib.repr(names)}."
             )
         y = np.asarray(y)[:, [names.index(label) for label in known]]
-    rows = _numbers(y, name)
+    rows = check_numbers(y, name)
     if rows.shape[1] != len(classes):
         raise ValueError(
             f"{name} has {rows.shape[1]} columns of probabilities, but there are "
@@ -277,7 +277,7 @@ def check_weights(
     """Validate that there is a weight for each of n rows; a number is that of all."""
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
-    weights = _numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
+    weights = check_numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
     if weights.shape != (n_samples,):
         raise ValueError(
             f"{name} must have a weight for each of the {n_samples} rows, shape "
@@ -290,7 +290,7 @@ def check_weights(
     return weights
 
 
-def _numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:
+def check_numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:
     """Validate an array of finite real numbers."""
     with naming(name):
         array = check_array(values, input_name=name, **options)

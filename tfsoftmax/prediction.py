@@ -130,7 +130,14 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         self, X: Any, coef: NDArray[Any], intercept: NDArray[Any]
     ) -> NDArray[Any]:
         """Validate X, and compute X @ coef.T + intercept."""
-        return _logits(check_rows(self, X, reset=False), coef, intercept)
+        X = check_rows(self, X, reset=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = _logits(X, coef, intercept)
+        if not np.isfinite(logits).all():
+            raise ValueError(
+                "X has values too large for this model: a logit overflows."
+            )
+        return logits
 
     def _all_logits(self, X: Any) -> NDArray[Any]:
         """Compute the logits, of shape (n_samples, n_classes) also for two classes."""

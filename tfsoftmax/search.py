@@ -416,6 +416,8 @@ def _splits(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]
         n_splits = cv.get_n_splits(X, y, **params)
         splits = list(cv.split(X, y, **params))
         rows = np.arange(_num_samples(X))
+        if not all(np.size(train) for train, _ in splits):
+            raise ValueError("A fold has no rows to train on.")
         for places in itertools.chain.from_iterable(splits):
             if np.ndim(_safe_indexing(rows, places)) != 1:
                 raise ValueError(f"A fold must be an array of rows; got {places!r}.")

@@ -40,8 +40,8 @@ def classifier_of(model: Any) -> TFSoftmaxClassifier:
     if type(final) is not TFSoftmaxClassifier:  # a subclass may do anything
         raise TypeError(
             "The estimator of this search must be a TFSoftmaxClassifier, or a pipeline "
-            f"that ends in one; got {model!r}. Use sklearn.model_selection's "
-            "GridSearchCV or RandomizedSearchCV for it."
+            f"that ends in one; got {model!r}. Use "
+            "sklearn.model_selection.GridSearchCV or RandomizedSearchCV for it."
         )
     return final
 

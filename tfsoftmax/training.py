@@ -363,22 +363,27 @@ class Orders:
 
 
 def check_finite(epoch: int, V: Any, entry: Entry) -> None:
-    """Refuse an epoch whose losses or weights are not finite."""
+    """Refuse an epoch with a loss that is not finite, or weights that lead there.
+
+    Weights beyond the square root of the largest number have come from features as
+    large, and the product of the two overflows.
+    """
     losses = {"loss": "loss", "val_loss": "loss on the held-out X_val"}
-    wrong = [what for name, what in losses.items() if not _is_finite(entry, name)]
-    if not np.isfinite(V).all():
-        wrong.append("weights")
+    wrong = [
+        f"{what} became non-finite"
+        for name, what in losses.items()
+        if not math.isfinite(entry.get(name, 0))
+    ]
+    V = np.asarray(V)
+    if not (abs(V) < math.sqrt(np.finfo(V.dtype).max)).all():
+        wrong.append("weights became too large")
     if not wrong:
         return
     raise ValueError(
-        f"The {wrong[0]} became non-finite in epoch {epoch}. Lower learning_rate (now "
+        f"The {wrong[0]} in epoch {epoch}. Lower learning_rate (now "
         f"{entry['learning_rate']:.6g}) or scale the features of X, for instance with "
         "rescale=1/255."
     )
-
-
-def _is_finite(entry: Entry, name: str) -> bool:
-    return math.isfinite(entry.get(name, 0))
 
 
 def warn_of_interruption(epoch: int) -> None:

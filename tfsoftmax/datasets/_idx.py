@@ -9,6 +9,7 @@ Type 8 is unsigned bytes, the only one read here.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import os
@@ -76,7 +77,9 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 def path_name(path: object, argument: str) -> str:
     """Give a path as a string that the file system can take."""
-    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    name = None
+    with contextlib.suppress(TypeError):
+        name = os.fspath(path)  # type: ignore[call-overload]
     if not isinstance(name, str):
         raise TypeError(f"{argument} must be a str or a path-like; got {path!r}.")
     try:

@@ -52,6 +52,7 @@ def panels(
         n_cols = min(n_panels, 5)
     if not is_positive_integer(n_cols):
         raise ValueError(f"n_cols must be a positive integer; got {n_cols!r}.")
+    n_cols = int(min(n_cols, n_panels))
     n_rows = math.ceil(n_panels / n_cols)
     if ax is None:
         width, height = panel_size
@@ -112,7 +113,35 @@ def check_image_shape(
 
 def is_positive_integer(value: Any) -> bool:
     """Tell whether a value can count something."""
-    return isinstance(value, int | np.integer) and int(value) > 0
+    is_integer = isinstance(value, int | np.integer) and not isinstance(
+        value, bool | np.timedelta64
+    )
+    return is_integer and value > 0
+
+
+def is_positive_number(value: Any) -> bool:
+    """Tell whether a value can be the end of a scale."""
+    is_number = is_positive_integer(value) or isinstance(value, float | np.floating)
+    # A scale that begins at the negative of it must have a length, too.
+    return is_number and 0 < value <= np.finfo(float).max / 4
+
+
+def check_lengths(display: Any, first: str, *others: str) -> None:
+    """Check that what a display shows has a panel at least, and as many of each."""
+    n_panels = np.shape(getattr(display, first))[:1]
+    if n_panels in ((), (0,)):
+        raise ValueError(f"{first} must hold something to show; got none.")
+    for name in others:
+        if np.shape(getattr(display, name))[:1] != n_panels:
+            raise ValueError(
+                f"{name} must have an entry for each of the {n_panels[0]} {first}."
+            )
+
+
+def finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Give the least and the greatest of the finite values; (0, 1) without any."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
 def without_ticks(ax: Any) -> None:

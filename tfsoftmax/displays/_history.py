@@ -94,6 +94,8 @@ class HistoryDisplay:
             If matplotlib is missing.
         """
         check_matplotlib(cls)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a str or None; got {name!r}.")
         if isinstance(estimator, Mapping | list | tuple):
             if name is not None:
                 raise ValueError("name is for one estimator; pass several as a dict.")
@@ -127,6 +129,8 @@ class HistoryDisplay:
             The display itself.
         """
         check_matplotlib(type(self))
+        if not self.histories:
+            raise ValueError("histories must hold something to show; got none.")
         columns = list(_LABELS)
         given = 1 if ax is None else np.size(np.asarray(ax, dtype=object))
         if given == 2 or (given == 1 and not self._rate_changes()):

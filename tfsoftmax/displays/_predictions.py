@@ -8,17 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+from sklearn.utils import (
+    _safe_indexing,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 
 from tfsoftmax.displays._figures import (
     WRONG,
     check_image_shape,
+    check_lengths,
     check_matplotlib,
+    finite_range,
     is_positive_integer,
     panels,
     without_ticks,
 )
 from tfsoftmax.displays._parts import take_apart
+from tfsoftmax.inputs import check_numbers, check_real, naming
 
 
 class PredictionsDisplay:
@@ -138,10 +146,15 @@ class PredictionsDisplay:
                 "PredictionsDisplay needs a classifier with predict_proba; "
                 f"{type(estimator).__name__} has none."
             )
+        probabilities = estimator.predict_proba(X)
+        if isinstance(probabilities, list):
+            raise TypeError(
+                "The estimator must predict one class a row; it predicts several."
+            )
         return cls.from_predictions(
             X,
             y,
-            estimator.predict_proba(X),
+            probabilities,
             classes=estimator.classes_,
             image_shape=image_shape,
             kind=kind,
@@ -201,19 +214,23 @@ class PredictionsDisplay:
         if sparse.issparse(X):
             X = X.tocsr()
         elif not hasattr(X, "shape"):
-            X = np.array(X)
+            with naming("X"):
+                X = np.array(X)
         if len(X.shape) != 2 or 0 in X.shape:
             raise ValueError(
                 "X must have a row for each picture, and at least one; its shape is "
                 f"{X.shape}."
             )
-        y_true, y_proba = np.asarray(y_true), np.asarray(y_proba)
+        with naming("y"):
+            y_true = np.asarray(y_true)
+        y_proba = check_numbers(y_proba, "y_proba", ensure_2d=False)
         if y_true.ndim != 1:
             raise ValueError(
                 f"y must have one class a row; its shape is {y_true.shape}."
             )
         check_consistent_length(X, y_true, y_proba)
-        classes = np.unique(y_true) if classes is None else np.asarray(classes)
+        with naming("y" if classes is None else "classes"):
+            classes = np.unique(y_true) if classes is None else column_or_1d(classes)
         if y_proba.shape != (len(y_true), len(classes)):
             raise ValueError(
                 f"y_proba must be of shape {(len(y_true), len(classes))}, a column for "
@@ -253,11 +270,12 @@ class PredictionsDisplay:
             The display itself.
         """
         check_matplotlib(type(self))
+        check_lengths(self, "images", "y_true", "y_pred", "probability")
         self.figure_, self.axes_ = panels(
             ax, len(self.images), n_cols, panel_size=(1.5, 1.9)
         )
         pictures = _drawable(self.images)
-        low, high = pictures.min(), pictures.max()
+        low, high = finite_range(pictures)
         for i, panel in enumerate(self.axes_):
             panel.imshow(pictures[i], cmap=cmap, vmin=low, vmax=high)
             without_ticks(panel)
@@ -274,8 +292,10 @@ class PredictionsDisplay:
 
 def _columns_of(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
     """Find the column of each row's class."""
-    columns = {label: column for column, label in enumerate(classes.tolist())}
-    unknown = sorted({str(label) for label in y.tolist() if label not in columns})
+    with naming("classes"):
+        columns = {label: column for column, label in enumerate(classes.tolist())}
+    with naming("y"):
+        unknown = sorted({str(label) for label in y.tolist() if label not in columns})
     if unknown:
         raise ValueError(
             f"y has classes that the predictions don't have: {unknown}; they have "
@@ -290,26 +310,31 @@ def _chosen(
     """Choose rows by the probability of their true class."""
     if not is_positive_integer(n_pictures):
         raise ValueError(f"n_pictures must be a positive integer; got {n_pictures!r}.")
+    if not isinstance(kind, str) or kind not in ("worst", "best", "random"):
+        raise ValueError(f"kind must be 'worst', 'best' or 'random'; got {kind!r}.")
     if kind == "worst":
         order = np.argsort(of_true, kind="stable")
     elif kind == "best":
         order = np.argsort(-of_true, kind="stable")
-    elif kind == "random":
-        order = check_random_state(random_state).permutation(len(of_true))
     else:
-        raise ValueError(f"kind must be 'worst', 'best' or 'random'; got {kind!r}.")
+        with naming("random_state"):
+            order = check_random_state(random_state).permutation(len(of_true))
     return order[:n_pictures]
 
 
 def _numbers(rows: Any) -> NDArray[Any]:
     """Make an array of numbers of rows, whatever they came in."""
     values: NDArray[Any] = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
-    return values.astype(float) if values.dtype == object else values
+    with naming("X"):
+        values = values.astype(float) if values.dtype == object else values
+        check_real(values)
+    return values
 
 
 def _drawable(images: NDArray[Any]) -> NDArray[Any]:
     """Bring coloured pictures to what matplotlib draws: bytes, or floats in [0, 1]."""
     if images.ndim == 3 or images.dtype == np.uint8:
         return images
-    # A little over 1 comes of resizing.
-    return np.clip(images / (255 if images.max() > 2 else 1), 0, 1)
+    # A little over 1 comes of resizing. What is not a number is white.
+    of_bytes = finite_range(images)[1] > 2
+    return np.nan_to_num(np.clip(images / (255 if of_bytes else 1), 0, 1), nan=1.0)

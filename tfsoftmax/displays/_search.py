@@ -217,7 +217,7 @@ def _metric(search: Any, results: Any, metric: str | None) -> str:
     if metric is None and len(names) == 1:
         return names[0]
     wanted = getattr(search, "refit", None) if metric is None else metric
-    if wanted not in names:
+    if not isinstance(wanted, str) or wanted not in names:
         raise ValueError(f"metric must be one of {names}; got {metric!r}.")
     return str(wanted)
 
@@ -228,7 +228,7 @@ def _parameter(results: Any, name: str, argument: str) -> str:
     searched: list[str] = [
         key[len(prefix) :] for key in results if key.startswith(prefix)
     ]
-    if name in searched:
+    if isinstance(name, str) and name in searched:
         return name
     ending = [key for key in searched if key.endswith(f"__{name}")]
     if len(ending) != 1:

@@ -11,7 +11,10 @@ from scipy import sparse
 
 from tfsoftmax.displays._figures import (
     check_image_shape,
+    check_lengths,
     check_matplotlib,
+    finite_range,
+    is_positive_number,
     panels,
     without_ticks,
 )
@@ -150,14 +153,16 @@ class WeightsDisplay:
         Raises
         ------
         ValueError
-            If `limit` is not positive, or `ax` has another number of axes than panels.
+            If `limit` is not positive, `ax` has another number of axes than panels, or
+            there are not as many `class_names`.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        if limit is not None and not 0 < limit < np.inf:
+        if limit is not None and not is_positive_number(limit):
             raise ValueError(f"limit must be a positive number; got {limit!r}.")
-        largest = float(np.abs(self.weights).max(initial=0))
+        check_lengths(self, "weights", "class_names")
+        largest = max(map(abs, finite_range(self.weights)))
         limit = limit or largest or 1.0
         n_panels = len(self.weights)
         self.figure_, self.axes_ = panels(

@@ -1,0 +1,353 @@
+"""Thousands of bad calls of the displays: a figure that can be drawn, or a clear error.
+
+`CALLS` are good calls. Each bad one is a good one with an argument or two replaced: by
+one of the values that `WRONG` has for this argument, or by `ANYTHING`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import SVC
+
+from tests.problems import problem
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, displays
+from tfsoftmax.displays import (
+    HistoryDisplay,
+    PredictionsDisplay,
+    SearchDisplay,
+    WeightsDisplay,
+)
+
+X, Y, _ = problem(n_samples=30, n_features=4)
+PROBA = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
+NAN = np.where(np.arange(4) == 1, np.nan, X)
+
+
+@functools.cache
+def models():
+    """Fitted and not, of every kind; a TFSoftmaxClassifier comes first."""
+    grid = {"learning_rate": [0.1, 0.5], "alpha": [0.0, 0.1]}
+    clf = TFSoftmaxClassifier(epochs=2, learning_rate=0.5, random_state=0)
+    fitted = [
+        clf,
+        TFSoftmaxGridSearchCV(clone(clf), grid, cv=2),
+        GridSearchCV(LogisticRegression(), {"C": [1.0, 0.1]}, cv=2),
+        GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2, refit=False),
+        *(LinearRegression(), KMeans(2, n_init=1), DummyClassifier(), GaussianNB()),
+        *(SVC(kernel="linear"), PCA(2), make_pipeline(Normalizer(), clone(clf))),
+        make_pipeline(StandardScaler(), "passthrough"),
+        make_pipeline(StandardScaler(), KMeans(2, n_init=1)),
+        make_pipeline(clone(clf)),
+    ]
+    fitted = [model.fit(X, Y) for model in fitted]
+    several = np.eye(3, dtype=int)[Y]
+    fitted.append(KNeighborsClassifier().fit(X, several))
+    fitted.append(OneVsRestClassifier(LogisticRegression()).fit(X, several))
+    fitted.append(LogisticRegression().fit(X[:, :2], Y))
+    unfitted = [clone(model) for model in fitted[:4]] + [TFSoftmaxClassifier, 5, "clf"]
+    return fitted + unfitted
+
+
+# Calls that are right, on which the wrong ones are made
+
+
+def methods():
+    return {method.__qualname__: (method, good) for method, good in calls().items()}
+
+
+@functools.cache
+def calls():
+    """For each method the method itself, and the arguments of a good call."""
+    clf, search, *_ = models()
+    weights = WeightsDisplay(np.ones((3, 2, 2)), ["a", "b", "c"])
+    pictures = PredictionsDisplay(np.eye(4).reshape(4, 2, 2), Y[:4], Y[:4], X[:4, 0], Y)
+    history = HistoryDisplay({"a": clf.history_})
+    scores = SearchDisplay(np.eye(2), [1, 2], [3, 4], x="a", y="b")
+    probabilities = {"y_true": Y, "y_proba": PROBA, "classes": [0, 1, 2]}
+    panels = {"ax": None, "n_cols": None, "cmap": "gray"}
+    scale = {"limit": None, "colorbar": True}
+    cells = {"ax": None, "cmap": "gray", "colorbar": True, "annotate": None}
+    parameters = {"x": "learning_rate", "y": "alpha", "metric": None}
+    shape = {"image_shape": (2, 2)}
+    chosen = shape | {"kind": "random", "n_pictures": 2, "random_state": 0}
+    good = {
+        WeightsDisplay.from_estimator: {"estimator": clf} | shape | panels | scale,
+        weights.plot: panels | scale,
+        HistoryDisplay.from_estimator: {"estimator": clf, "name": None, "ax": None},
+        history.plot: {"ax": None},
+        PredictionsDisplay.from_estimator: {"estimator": clf, "X": X, "y": Y}
+        | chosen
+        | panels,
+        PredictionsDisplay.from_predictions: {"X": X} | probabilities | chosen | panels,
+        pictures.plot: panels,
+        SearchDisplay.from_estimator: {"search": search} | parameters | cells,
+        scores.plot: cells,
+    }
+    return {method.__qualname__: (method, good) for method, good in good.items()}
+
+
+METHODS = [
+    *(f"{name}.from_estimator" for name in displays.__all__),
+    *(f"{name}.plot" for name in displays.__all__),
+    "PredictionsDisplay.from_predictions",
+]
+
+
+# What goes wrong
+
+
+class Unequal:
+    """Has no truth, and is equal to nothing that could be told."""
+
+    def __eq__(self, other):
+        return np.array([True, False])
+
+    __hash__ = None
+
+
+ANYTHING = [
+    *(None, True, False, 0, 1, -1, 2, 1.5, np.nan, np.inf, 10**400, 1j, pd.NA, ...),
+    *("", "x", "abc", "$", b"x", (), [], {}, {"a"}, [None], {"a": 1}, object(), print),
+    *(np.ones(2), np.ones((2, 2)), np.array([]), np.array("a"), np.float32(2)),
+    *(pd.Series([1, 2]), pd.DataFrame({"a": [1]}), pd.DataFrame(), Unequal()),
+    *(sparse.csr_array(np.eye(3)), np.datetime64("2020-01-01"), int, range(3)),
+]
+ROWS = [
+    *(X[:, :3], X[:5], X[0], X[None], X[:0], X[:, :0], NAN, X + np.inf, X * 1j, X.T),
+    *(X.astype(str), X.astype(object) * 10**30, [*X.tolist()[:-1], [1]], X > 0),
+    *(np.where(X > 0, X, None), np.full(X.shape, "a", object), pd.DataFrame(NAN)),
+    *(sparse.csr_array(X[:, :3]), sparse.coo_array(X[0]), sparse.csr_array(NAN)),
+    *(
+        pd.DataFrame(X).astype(str),
+        X.astype("M8[s]"),
+        X.astype("m8[s]"),
+        X[:, [0] * 12],
+    ),
+]
+LABELS = [
+    *(Y[:5], Y + 1, Y + 0.5, Y * np.nan, Y.astype(str), Y[:, None], np.eye(3)[Y]),
+    *(np.where(Y > 0, Y, None), [*Y[:-1], "a"], [[0]] * 30, [*Y[:-1].tolist(), [1]]),
+    *([{0}] * 30, pd.Series(Y).replace(2, np.nan), Y * 1j, np.array(Y, "M8[s]")),
+]
+PROBABILITIES = [
+    *(PROBA[:, :2], PROBA[:5], PROBA[0], PROBA[None], PROBA.T, PROBA * np.nan),
+    *(np.where(PROBA > 0.5, np.nan, PROBA), PROBA + np.inf, PROBA.astype(str)),
+    *(PROBA * 1j, [PROBA] * 3),
+    *(np.where(PROBA > 0.5, None, PROBA), sparse.csr_array(PROBA), PROBA.tolist()[:-1]),
+    *([PROBA[0]] * 29 + [[1.0]], pd.DataFrame(PROBA).astype(str)),
+]
+NO_CLASSES = [
+    *([0, 1], [0, 1, 2, 3], [3, 4, 5], ["0", "1", "2"], [0, 0, 1], [0, 1, np.nan]),
+    *([[0], [1], [2]], np.eye(3), [0, 1, None], [{0}, {1}, {2}], [0, [1], 2], "012"),
+]
+SHAPES = [
+    *(
+        (4, 4),
+        (4,),
+        4,
+        (2, 2, 1),
+        (2, 2, 3),
+        (1, 1, 3),
+        (-2, -2),
+        (2, 2.0),
+        "22",
+        (4, 0),
+    ),
+    *((2, None), (2, "2"), (True, 4), (2**40, 2**40), (np.nan, 2), [[2, 2]], {2: 2}),
+]
+
+
+def axes():
+    figure = Figure()
+    both = figure.subplots(1, 2)
+    return [
+        *(figure, both, [both[0]] * 7, [None] * 3, ["a"] * 3, [both[0], 1, "c"]),
+        *(
+            figure.add_axes((0, 0, 1, 1)),
+            [[both[0]], [both[1], 1]],
+            [None] * 2,
+            both[0],
+        ),
+        *(dict.fromkeys("abc", both[0]), plt.subplots, figure.canvas, [figure] * 2),
+    ]
+
+
+def estimators():
+    clf, *_ = several = models()
+    without_numbers = clone(clf).fit(X, Y)
+    without_numbers.coef_ = np.full((3, 4), np.nan)
+    together = [[], {}, [clf, None], {"a": 5}, [several[-1]], [clf, LinearRegression()]]
+    together += [{1: clf}, {None: clf}, (clf, clf), {clf}]
+    return [*several, *together, without_numbers]
+
+
+def wrong(argument):
+    """The special values for an argument, made anew where they could be changed."""
+    return {
+        "estimator": estimators,
+        "search": estimators,
+        "X": lambda: ROWS,
+        "y": lambda: [*LABELS, "learning_rate", "C", ("alpha",)],
+        "y_true": lambda: LABELS,
+        "y_proba": lambda: PROBABILITIES,
+        "classes": lambda: NO_CLASSES,
+        "image_shape": lambda: SHAPES,
+        "ax": axes,
+        "n_cols": lambda: [0, -5, 2.0, "2", 7, np.int8(1)],
+        "n_pictures": lambda: [0, -5, 2.0, "2", 1000, np.int8(1), 10**30],
+        "limit": lambda: [-1.0, -np.inf, "1", np.ones(1), 1e-9, 1e9],
+        "random_state": lambda: [-5, 2**32, "0", 0.5, np.random.default_rng(0)],
+        "kind": lambda: ["Worst", ["worst"], np.array(["worst", "best"]), b"best"],
+        "x": lambda: ["alpha", "C", ["alpha"], "a__learning_rate"],
+        "metric": lambda: ["test", "accuracy", "score", ["score"]],
+    }.get(argument, list)()
+
+
+# What a message must have to tell of an argument: its name, or what it is about.
+SAMPLES = r"|numbers of samples|features"
+# scikit-learn's and matplotlib's own words are as good.
+SKLEARN = (
+    r"|Expected (a )?2.?[dD]|Found array|Complex data|could not convert|convert your"
+)
+SKLEARN += r"|inhomogeneous shape|at least one array"
+PLAIN = "(truth|boolean) value"
+MODEL = r"is a class|[Pp]ipeline|has none|has kept"
+TELLS = {
+    "estimator": MODEL + r"|estimator|TFSoftmax|SVC|features",
+    "search": MODEL + r"|search|estimator",
+    "X": r"\bX\b" + SAMPLES,
+    "X of an estimator": r"\bX\b" + SAMPLES + SKLEARN,
+    "y": r"\by\b" + SAMPLES,
+    "y_true": r"\by(_true)?\b" + SAMPLES,
+    "y_proba": r"\by_proba\b" + SAMPLES,
+    "classes": r"\bclass(es)?\b",
+    "random_state": r"random_state|RandomState|[Ss]eed",
+    "cmap": "cmap|unhashable type",
+    "colorbar": PLAIN,
+    "annotate": PLAIN,
+}
+
+
+@pytest.fixture(autouse=True)
+def every_figure_is_closed():
+    yield
+    plt.close("all")
+
+
+def generated(n_calls):
+    return settings(
+        max_examples=n_calls,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def assert_clear(error, arguments):
+    """It is of the right type, and its message tells of one of the arguments."""
+    if "ax" in arguments and isinstance(error, AttributeError):
+        return  # as in scikit-learn's ConfusionMatrixDisplay(M).plot(ax=5)
+    assert isinstance(error, ValueError | TypeError), repr(error)
+    told = "|".join(TELLS.get(name, rf"\b{name}\b") for name in arguments)
+    assert re.search(told, str(error)), f"{error!r} tells nothing of {arguments}"
+
+
+def assert_right(display):
+    """It can be drawn, and what is shown has a scale and probabilities are numbers."""
+    assert np.isfinite(getattr(display, "probability", 0)).all()
+    for panel in display.figure_.axes:
+        for image in panel.images:
+            assert np.isfinite(image.get_clim()).all()
+    display.figure_.draw_without_rendering()
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("n_calls", [15, pytest.param(250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_bad_call_draws_or_is_refused_by_name(name, n_calls, record_property):
+    tried = 0
+    call, good = calls()[name]
+
+    @generated(n_calls)
+    @given(data=st.data())
+    def draw(data):
+        nonlocal tried
+        tried += 1
+        changes = {}
+        places = st.lists(st.sampled_from(list(good)), min_size=1, max_size=2)
+        for argument in data.draw(places):
+            special = data.draw(st.booleans()) and wrong(argument)
+            # Two values may look the same to hypothesis: so their places are drawn.
+            values = special or ANYTHING
+            changes[argument] = values[data.draw(st.integers(0, len(values) - 1))]
+        blamed = set(changes)
+        if "X" in blamed and "estimator" in good:
+            blamed.add("X of an estimator")
+        try:
+            display = call(**good | changes)
+        except Exception as error:
+            assert_clear(error, blamed)
+        else:
+            assert_right(display)
+        finally:
+            plt.close("all")
+
+    draw()
+    assert tried >= n_calls
+    record_property("bad calls", tried)
+
+
+@pytest.mark.parametrize("name", ["WeightsDisplay.plot", "PredictionsDisplay.plot"])
+def test_more_columns_than_panels_make_no_giant_figure(name, monkeypatch):
+    def figure(figsize, **options):
+        # In pixels, matplotlib's own limit for a picture.
+        assert max(figsize) * plt.rcParams["figure.dpi"] < 2**16, figsize
+        return Figure(figsize, **options)
+
+    monkeypatch.setattr(plt, "figure", figure)
+    try:
+        calls()[name][0](n_cols=10**6)
+    except ValueError as error:
+        assert_clear(error, ["n_cols"])
+
+
+W, PICTURES, TWO = np.ones((3, 2, 2)), np.ones((2, 2, 2)), [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("display", "data", "argument"),
+    [
+        (WeightsDisplay, (W, ["a"]), "class_names"),
+        (WeightsDisplay, (W, list("abcd")), "class_names"),
+        (WeightsDisplay, (W[:0], []), "weights"),
+        (HistoryDisplay, ({},), "histories"),
+        (PredictionsDisplay, (PICTURES, [1], TWO, TWO, TWO), "y_true"),
+        (PredictionsDisplay, (PICTURES, TWO, [1], TWO, TWO), "y_pred"),
+        (PredictionsDisplay, (PICTURES, TWO, TWO, [1], TWO), "probability"),
+        (PredictionsDisplay, (PICTURES[:0], [], [], [], []), "images"),
+    ],
+)
+def test_a_display_made_by_hand_says_what_does_not_fit(display, data, argument):
+    with pytest.raises((ValueError, TypeError), match=rf"\b{argument}\b"):
+        display(*data).plot()

@@ -1,0 +1,359 @@
+"""What holds for every problem: the estimator as a whole, on problems that are drawn.
+
+A property is a function of a `Case`; each is tried on many. Coefficients are compared
+to the bit where the arithmetic is the same, and to rounding where it is in another
+order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.special import log_softmax
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from tests import reference
+from tfsoftmax import TFSoftmaxClassifier
+
+N_SAMPLES, N_FEATURES = 24, 3
+ALL_ROWS = {"batch_size": 10_000}  # at least as many as there ever are
+# Adam's steps have a gradient's size divided out: they make more of its rounding.
+RTOL = {"float64": 1e-10, "float32": 2e-3, "uint8": 2e-3}
+
+# (dtype of X, n_classes, fit_intercept, optimizer): few, for each is compiled for; the
+# plain suite does with the first four.
+KINDS = [
+    ("float64", 3, True, "adam"),
+    ("float64", 2, True, "momentum"),
+    ("float32", 3, False, "nesterov"),
+    ("uint8", 3, True, "sgd"),
+    ("float64", 3, True, "sgd"),
+    ("float64", 4, False, "nesterov"),
+    ("float32", 2, False, "adam"),
+]
+PARAMETERS = st.fixed_dictionaries(
+    {
+        "batch_size": st.sampled_from([7, 10_000]),
+        "learning_rate": st.sampled_from([0.5, 0.1, 0.01]),
+        "learning_rate_schedule": st.sampled_from(["constant", "cosine"]),
+        "alpha": st.sampled_from([0.0, 0.01, 1.0]),
+        "l1_ratio": st.sampled_from([0.0, 0.5]),
+        "shuffle": st.booleans(),
+        "random_state": st.integers(0, 2**32 - 1),
+        "epochs": st.just(3),
+    }
+)
+
+
+PROPERTIES = []
+
+
+def holds_always(function):
+    PROPERTIES.append(function)
+    return function
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A problem, parameters to solve it with, and what else is drawn."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+    n_classes: int
+    parameters: dict
+    rng: np.random.Generator
+
+    @property
+    def rtol(self):
+        return RTOL[self.X.dtype.name]
+
+    def model(self, **changes):
+        return TFSoftmaxClassifier(**self.parameters | changes)
+
+    def fitted(self, **changes):
+        return self.model(**changes).fit(self.X, self.y, self.weights)
+
+
+@st.composite
+def cases(draw, kinds):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype, n_classes, fit_intercept, optimizer = draw(st.sampled_from(kinds))
+    X = rng.normal(size=(N_SAMPLES, N_FEATURES))
+    scores = X @ rng.normal(size=(N_FEATURES, n_classes))
+    y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    y[:n_classes] = np.arange(n_classes)  # so that there is one of each
+    parameters = draw(PARAMETERS) | {"optimizer": optimizer}
+    parameters["fit_intercept"] = fit_intercept
+    if dtype == "uint8":
+        X = rng.integers(0, 64, X.shape)
+        parameters |= {"rescale": 1 / 32}
+    weights = draw(st.sampled_from([np.ones(len(X)), rng.uniform(0.1, 3, len(X))]))
+    return Case(X.astype(dtype), y, weights, n_classes, parameters, rng)
+
+
+def assert_close(actual, expected, rtol, atol=0.0):
+    """Every number is as expected, to a share of the largest."""
+    size = np.abs(expected).max(initial=0)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=rtol * size + atol)
+
+
+def assert_same(one, other, rtol, factor=1.0):
+    """Two models are the same, to rounding; the first has coef_ times a factor."""
+    size = max(np.abs(a).max() for a in (other.coef_, other.intercept_, 1e-3))
+    assert_close(one.coef_ * factor, other.coef_, 0, rtol * size)
+    assert_close(one.intercept_, other.intercept_, 0, rtol * size)
+    np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=rtol)
+
+
+def assert_same_bits(one, other):
+    np.testing.assert_array_equal(one.coef_, other.coef_, strict=True)
+    np.testing.assert_array_equal(one.intercept_, other.intercept_, strict=True)
+    assert one.loss_curve_ == other.loss_curve_
+
+
+def with_huge_logits(case):
+    """A model that was fitted, with weights set by hand: logits of up to 1e6."""
+    clf, size = case.fitted(), 10 ** case.rng.uniform(-3, 6)
+    coef = case.rng.normal(size=clf.coef_.shape)
+    logits = np.abs(case.X @ coef.T).max()
+    clf.coef_ = (coef * (size / logits)).astype(clf.coef_.dtype)
+    return clf
+
+
+# Predicting
+
+
+@holds_always
+def probabilities_are_probabilities(case):
+    clf = with_huge_logits(case)
+    p, log_p = clf.predict_proba(case.X), clf.predict_log_proba(case.X)
+    eps = np.finfo(p.dtype).eps
+    assert p.dtype == log_p.dtype == clf.coef_.dtype
+    assert (p >= 0).all()
+    assert np.isfinite(log_p).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=8 * eps)
+    z = clf.decision_function(case.X).astype(np.float64)
+    z = np.column_stack([0 * z, z]) if case.n_classes == 2 else z
+    expected = log_softmax(z, axis=1)
+    np.testing.assert_allclose(log_p, expected, rtol=8 * eps, atol=8 * eps)
+    rounding = eps * (8 - 4 * expected) * np.exp(expected)
+    assert (np.abs(p - np.exp(expected)) <= rounding + 1e-37).all()
+    assert (clf.predict(case.X) == expected.argmax(axis=1)).all()
+
+
+@holds_always
+def decisions_are_a_matrix_product(case):
+    clf = case.fitted()
+    expected = np.float64(case.X) @ np.float64(clf.coef_.T) + clf.intercept_
+    expected = expected[:, 0] if case.n_classes == 2 else expected
+    assert_close(
+        clf.decision_function(case.X), expected, 1e-5 * (case.rtol > 1e-5), 1e-5
+    )
+
+
+@holds_always
+def a_constant_on_all_logits_changes_no_probability(case):
+    clf, moved = case.fitted(), case.fitted()
+    if case.n_classes > 2:  # with two, the first class's logit is 0
+        moved.intercept_ += clf.coef_.dtype.type(case.rng.uniform(-100, 100))
+    eps = np.finfo(clf.coef_.dtype).eps
+    before, after = (c.predict_proba(case.X) for c in (clf, moved))
+    np.testing.assert_allclose(after, before, rtol=500 * eps)
+
+
+@holds_always
+def a_row_is_predicted_as_it_is_among_others(case):
+    clf, i = with_huge_logits(case), case.rng.integers(N_SAMPLES)
+    rows = slice(i, i + case.rng.integers(1, 5))
+    for method in (clf.decision_function, clf.predict_log_proba):
+        assert_close(method(case.X[rows]), method(case.X)[rows], 8 * case.rtol / 1e3)
+
+
+@holds_always
+def sparse_rows_are_predicted_like_dense_ones(case):
+    clf = with_huge_logits(case)
+    X = case.X * (case.rng.random(case.X.shape) < 0.5)
+    X = X.astype(case.X.dtype)
+    for method in (clf.decision_function, clf.predict_log_proba):
+        assert_close(method(sparse.csr_array(X)), method(X), case.rtol / 1e3, 1e-5)
+
+
+# Fitting
+
+
+@holds_always
+def the_order_of_classes_permutes_the_answer(case):
+    order = case.rng.permutation(case.n_classes)
+    one, other = case.fitted(), case.model().fit(case.X, order[case.y], case.weights)
+    sign = [1, -1][order[0]] if case.n_classes == 2 else 1
+    rows = order if case.n_classes > 2 else [0]
+    assert_close(sign * other.coef_[rows], one.coef_, case.rtol)
+    assert_close(sign * other.intercept_[rows], one.intercept_, case.rtol)
+    p, q = one.predict_proba(case.X), other.predict_proba(case.X)
+    assert_close(q[:, order], p, case.rtol)
+
+
+@holds_always
+def names_of_classes_change_no_bit(case):
+    names = np.array([f"class {k}" for k in range(case.n_classes)])  # in their order
+    one, other = case.fitted(), case.model().fit(case.X, names[case.y], case.weights)
+    assert_same_bits(other, one)
+    assert (other.predict(case.X) == names[one.predict(case.X)]).all()
+
+
+@holds_always
+def weights_equal_repetition(case):
+    """Where one batch holds all rows; a row of weight 0 is one left out."""
+    repeats = np.ones(N_SAMPLES, int)
+    others = np.arange(N_SAMPLES - case.n_classes) % 4
+    repeats[case.n_classes :] = case.rng.permutation(others)
+    weighted = case.model(**ALL_ROWS).fit(case.X, case.y, repeats)
+    X, y = (np.repeat(a, repeats, axis=0) for a in (case.X, case.y))
+    repeated = case.model(**ALL_ROWS).fit(X, y)
+    assert_same(weighted, repeated, case.rtol)
+
+
+@holds_always
+def only_ratios_of_weights_matter(case):
+    doubled = case.model().fit(case.X, case.y, case.weights * 2)
+    assert_same_bits(doubled, case.fitted())
+    times_three = case.model().fit(case.X, case.y, case.weights * 3)
+    assert_same(times_three, case.fitted(), case.rtol)
+
+
+@holds_always
+def a_column_of_zeros_changes_nothing(case):
+    # A constant other than 0 does: its weight is a second intercept, which learns at
+    # another pace, and is penalised.
+    place = case.rng.integers(N_FEATURES + 1)
+    X = np.insert(case.X, place, 0, axis=1)
+    wider, one = case.model().fit(X, case.y, case.weights), case.fitted()
+    assert (wider.coef_[:, place] == 0).all()
+    wider.coef_ = np.delete(wider.coef_, place, axis=1)
+    # Not to the bit: four products are added up in another order than three.
+    assert_same(wider, one, case.rtol)
+
+
+@holds_always
+def a_scale_by_a_power_of_two_changes_no_bit(case):
+    c = case.rng.choice([2, 4] if case.X.dtype == np.uint8 else [2**-9, 0.5, 2, 2**7])
+    rescale = case.parameters.get("rescale", 1.0)
+    X = (case.X * c).astype(case.X.dtype)
+    other = case.model(rescale=rescale / c).fit(X, case.y, case.weights)
+    p = other.predict_proba(X)
+    other.coef_ = (other.coef_ * c).astype(other.coef_.dtype)
+    assert_same_bits(other, case.fitted())
+    np.testing.assert_array_equal(p, case.fitted().predict_proba(case.X))
+
+
+@holds_always
+def a_scale_changes_nothing_but_the_unit(case):
+    c = 3 if case.X.dtype == np.uint8 else case.rng.uniform(0.01, 100)
+    rescale = case.parameters.get("rescale", 1.0)
+    X = (case.X * c).astype(case.X.dtype)
+    other = case.model(rescale=rescale / c).fit(X, case.y, case.weights)
+    assert_same(other, case.fitted(), case.rtol, factor=c)
+
+
+@holds_always
+def the_order_of_rows_does_not_matter_to_a_full_batch(case):
+    order = case.rng.permutation(N_SAMPLES)
+    rows = (a[order] for a in (case.X, case.y, case.weights))
+    assert_same(case.model(**ALL_ROWS).fit(*rows), case.fitted(**ALL_ROWS), case.rtol)
+
+
+@holds_always
+def the_same_seed_gives_the_same_bits(case):
+    clf = case.fitted()
+    assert_same_bits(case.fitted(), clf)
+    assert_same_bits(clone(clf).fit(case.X, case.y, case.weights), clf)
+    assert_same_bits(pickle.loads(pickle.dumps(clf)), clf)
+
+
+@holds_always
+def a_pickle_goes_on_to_the_bit(case):
+    clf = case.fitted(learning_rate_schedule="constant")
+    other = pickle.loads(pickle.dumps(clf))
+    for model in (clf, other):
+        model.partial_fit(case.X, case.y, sample_weight=case.weights)
+    assert_same_bits(other, clf)
+
+
+@holds_always
+def partial_fits_are_one_fit(case):
+    streamed = case.model()
+    for _ in range(case.parameters["epochs"]):
+        streamed.partial_fit(case.X, case.y, range(case.n_classes), case.weights)
+    assert_same_bits(streamed, case.fitted())
+
+
+@holds_always
+def sparse_rows_train_like_dense_ones(case):
+    X = (case.X * (case.rng.random(case.X.shape) < 0.5)).astype(case.X.dtype)
+    both = (case.model().fit(A, case.y, case.weights) for A in (X, sparse.csr_array(X)))
+    assert_same_bits(*both)
+
+
+@holds_always
+def the_dtype_changes_only_the_rounding(case):
+    X = case.X.astype(np.float32)
+    single = case.model().fit(X, case.y, case.weights)
+    double = case.model().fit(X.astype(np.float64), case.y, case.weights)
+    assert_same(single, double, RTOL["float32"])
+
+
+@holds_always
+def lbfgs_finds_the_optimum(case):
+    alpha, rescale = case.rng.choice([0.01, 0.1, 1]), case.parameters.get("rescale")
+    clf = TFSoftmaxClassifier(
+        optimizer="lbfgs", alpha=alpha, epochs=1000, rescale=rescale
+    )
+    X, s = case.X.astype(np.float64), case.weights
+    clf.fit(X, case.y, s)
+    r = rescale or 1.0
+    dW, db = reference.gradient(
+        X * r, case.y, s, clf.coef_ / r, clf.intercept_, case.n_classes
+    )
+    assert_close(dW / s.sum() + alpha * clf.coef_ / r, 0, 0, 1e-8)
+    assert_close(db / s.sum(), 0, 0, 1e-8)
+    other = LogisticRegression(C=1 / (alpha * s.sum()), tol=1e-8, max_iter=10_000)
+    with threadpool_limits(1):  # two threads take ten times as long on busy cores
+        other.fit(X * r, case.y, s)
+    assert_close(clf.coef_ / r, other.coef_, 1e-4, 1e-6)
+    assert_close(clf.predict_proba(X), other.predict_proba(X * r), 1e-5)
+
+
+def generated(n_cases):
+    return settings(
+        max_examples=n_cases,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_cases", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
+def test_a_property_holds(holds, n_cases, record_property):
+    tried = 0
+
+    @generated(n_cases)
+    @given(case=cases(KINDS if n_cases > 100 else KINDS[:4]))
+    def check(case):
+        nonlocal tried
+        tried += 1
+        holds(case)
+
+    check()
+    assert tried >= n_cases
+    record_property("properties checked", tried)

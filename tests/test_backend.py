@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,17 +22,24 @@ FIT = """
     TFSoftmaxClassifier(learning_rate=1).fit(X, y)
 """
 
+
 # What the import system does with a module that is not installed.
-NO_TENSORFLOW = """
+def missing(*packages):
+    """Make the code of a program in which these are not installed."""
+    return f"""
     import sys
 
     class Missing:
         def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] == "tensorflow":
-                raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
+            package = name.partition(".")[0]
+            if package in {packages!r}:
+                raise ModuleNotFoundError(f"No module named {{package!r}}", name=name)
 
     sys.meta_path.insert(0, Missing())
 """
+
+
+NO_TENSORFLOW = missing("tensorflow")
 
 PREDICT = """
     import pickle, sys
@@ -90,6 +98,70 @@ def test_fitting_without_tensorflow_says_how_to_install_it():
     last_line = result.stderr.strip().splitlines()[-1]
     assert last_line.startswith("ImportError: TFSoftmaxClassifier needs TensorFlow")
     assert "pip install tensorflow" in last_line
+
+
+FITTED = """
+    import pickle, sys
+    with open(sys.argv[1], "rb") as file:
+        clf, X, y, expected = pickle.load(file)
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "message"),
+    [
+        (
+            "matplotlib",
+            "from tfsoftmax.displays import HistoryDisplay as show\n"
+            "show.from_estimator(clf)",
+            "ImportError: HistoryDisplay draws with matplotlib, .* "
+            r"No module named 'matplotlib'\. .* pip install 'tfsoftmax\[plots\]'",
+        ),
+        (
+            "keras",
+            "clf.to_keras()",
+            "ImportError: to_keras needs Keras, .* No module named 'keras'. Install it",
+        ),
+        (
+            "rich",
+            "from sklearn.callback import ProgressBar\n"
+            "clf.set_callbacks(ProgressBar()).fit(X, y)",
+            "ImportError: Progressbar requires rich",  # scikit-learn's own
+        ),
+        (
+            "skops",
+            "import skops.io as sio; sio.dumps(clf)",
+            "ModuleNotFoundError: No module named 'skops'",
+        ),
+    ],
+)
+def test_what_an_optional_package_is_for_says_that_it_is_missing(
+    package, code, message, fitted
+):
+    if package == "rich":
+        pytest.importorskip("sklearn.callback")
+    last_line = run(missing(package), FITTED, code, args=[fitted]).stderr.splitlines()
+    assert re.match(message, last_line[-1])
+
+
+def test_all_else_works_without_the_optional_packages(fitted):
+    result = run(
+        missing("matplotlib", "rich", "skops", "polars"),
+        FITTED,
+        """
+        from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
+        from tfsoftmax.datasets import load_mnist
+        assert (clf.predict_proba(X) == expected).all()
+        assert (pickle.loads(pickle.dumps(clf.fit(X, y))).predict(X) == y).mean() > 0.9
+        search = TFSoftmaxGridSearchCV(clf, {"alpha": [0.0, 0.1]}, cv=2).fit(X, y)
+        assert search.best_params_ == {"alpha": 0.0}
+        assert (clf.to_sklearn().predict(X) == clf.predict(X)).all()
+        assert "TFSoftmaxClassifier" in clf._repr_html_()
+        assert load_mnist("test").data.shape == (10_000, 784)
+        """,
+        args=[fitted],
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_fit_that_lacks_tensorflow_leaves_the_estimator_as_it_was(fitted):
@@ -170,7 +242,7 @@ def test_only_tensorflows_own_lines_are_chatter(line, is_chatter):
 def test_a_tensorflow_that_breaks_otherwise_is_reported_alike():
     """A mismatch of protobuf's versions, for one, is a TypeError."""
     broken = NO_TENSORFLOW.replace(
-        "ModuleNotFoundError(\"No module named 'tensorflow'\", name=name)",
+        'ModuleNotFoundError(f"No module named {package!r}", name=name)',
         "TypeError('Descriptors cannot be created directly.')",
     )
     last_line = run(broken, FIT).stderr.strip().splitlines()[-1]

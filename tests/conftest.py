@@ -11,6 +11,9 @@ from sklearn.datasets import load_digits
 
 from tfsoftmax.datasets import load_mnist
 
+# So that its assertions, too, show what they compare.
+pytest.register_assert_rewrite("tests.oracle")
+
 
 @pytest.fixture(scope="session")
 def mnist():

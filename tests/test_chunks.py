@@ -197,6 +197,19 @@ def test_the_classic_recipe_has_its_layout():
     assert layout.tiles(60_000).closes_batch.all()
 
 
+def test_the_limits_are_8_mb_a_chunk_and_32_mb_and_256_to_1024_rows_a_tile():
+    megabyte = 1 << 20
+    wide = Layout.of(100, 10**6, megabyte)  # a batch in four tiles of 25 MB
+    assert (wide.tile, wide.tiles_per_batch, wide.tiles_per_chunk) == (25, 4, 1)
+    assert Layout.of(32, 10**6, megabyte).tile == 32
+    assert Layout.of(33, 10**6, megabyte).tile == 17
+    assert Layout.of(1, 10**6, megabyte).tiles_per_chunk == 8
+    assert Layout.of(1, 10**6, 1).tiles_per_chunk == 8192
+    assert Layout.of(1024, 10**6, 1).tile == 1024
+    assert Layout.of(1025, 10**6, 1).tile == 513
+    assert Layout.of(1000, 10, 8).tile == 256
+
+
 @given(batch_size=st.integers(1, 10**9), n_samples=st.integers(1, 10**9))
 def test_rows_larger_than_a_chunk_get_one_tile_a_chunk(batch_size, n_samples):
     row_bytes = chunks.MAX_CHUNK_BYTES + 1

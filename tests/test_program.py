@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests import reference
 from tfsoftmax import TFSoftmaxClassifier, program
@@ -169,6 +171,24 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
             one.history_.drop(columns="seconds"),
             rtol=1e-9,
         )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotImplementedError(), ValueError(), tf.errors.InternalError(None, None, "")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_platform_without_xla_is_known_by_its_error(error, monkeypatch):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(tf, "function", refuse)
+    assert program.xla_works.__wrapped__() is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other platforms may lack XLA")
+def test_xla_works_on_linux():
+    assert program.xla_works() is True
 
 
 def test_threads_fit_at_once(digits, compilations):

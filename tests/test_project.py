@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -18,6 +20,7 @@ import tfsoftmax.displays
 import tfsoftmax.search
 import tfsoftmax.travel
 from tfsoftmax.datasets import load_mnist
+from tfsoftmax.training import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,6 +78,22 @@ def test_the_example_says_what_is_wrong_with_an_option(arguments, message):
     result = example(*arguments)
     assert result.returncode == 1
     assert result.stderr.startswith(message)
+
+
+def test_records_are_immutable():
+    modules = [
+        importlib.import_module(f"tfsoftmax.{path.stem}")
+        for path in (ROOT / "tfsoftmax").glob("[a-z]*.py")
+    ]
+    records = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and dataclasses.is_dataclass(value)
+    }
+    assert Settings in records
+    mutable = {one.__name__ for one in records if not one.__dataclass_params__.frozen}
+    assert mutable == {"_Model"}  # one of several in training
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,9 @@ def test_the_order_of_rows_is_the_generators_permutation():
     orders = Orders(12_345, ours, shuffle=True)
     for _ in range(2):
         expected = theirs.permutation(12_345)
-        np.testing.assert_array_equal(orders.begin_epoch(), expected)
+        order = orders.begin_epoch()
+        np.testing.assert_array_equal(order, expected)
+        assert order.dtype == np.int32
         assert ours.get_state()[2] == theirs.get_state()[2]
 
 

@@ -1,0 +1,614 @@
+"""What may be wrong with an argument, and may a call of it still succeed?
+
+A call starts from good arguments, of which one to three are spoiled by what the tables
+below hold, or by numbers that hypothesis makes up. Each spoiler says whether the call
+may still succeed, so the oracle knows of each call which arguments are to be blamed.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import functools
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from tfsoftmax import TFSoftmaxClassifier
+
+# What a spoiled argument makes of a call. LENGTH is bad, too, but then any of the
+# arguments that should be as long as each other may be named.
+GOOD, EITHER, BAD, LENGTH = "good", "either", "bad", "length"
+
+
+class Odd(NamedTuple):
+    """A way to spoil an argument: its name, what is to come of it, and the making."""
+
+    name: str
+    verdict: str
+    make: Callable[[Any], Any] = lambda value: value
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.verdict}>"
+
+
+class Call(NamedTuple):
+    """Arguments, and of each that is odd the verdict."""
+
+    arguments: dict[str, Any]
+    verdicts: dict[str, str]
+    names: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"Call({self.names}, {self.arguments})"
+
+
+def table(**verdicts: Mapping[str, Callable[[Any], Any]]) -> list[Odd]:
+    return [
+        Odd(name, verdict, make)
+        for verdict, makers in verdicts.items()
+        for name, make in makers.items()
+    ]
+
+
+def relabelled(odds: list[Odd], verdict: str, *names: str) -> list[Odd]:
+    """Change the verdict of those odds, for a function that sees them otherwise."""
+    return [odd._replace(verdict=verdict) if odd.name in names else odd for odd in odds]
+
+
+# The good arguments
+
+
+class Problem(NamedTuple):
+    X: Any
+    y: Any
+    weights: Any
+
+
+def _problem(n_features: int, n_classes: int) -> Problem:
+    """Small whole numbers, which every dtype holds; no two rows are equal."""
+    X = (np.arange(12.0)[:, None] * [3, 5, 7][:n_features] % 13) % 8
+    X[:, 0] = np.arange(12) % 8
+    return Problem(X, np.arange(12) % n_classes, np.arange(12) % 3 + 1.0)
+
+
+PROBLEMS = [_problem(3, 3), _problem(1, 2)]
+PARAMETERS = {"batch_size": 5, "learning_rate": 0.02, "epochs": 2, "random_state": 0}
+
+
+def estimator(**parameters: Any) -> TFSoftmaxClassifier:
+    return TFSoftmaxClassifier(**PARAMETERS | parameters)
+
+
+@functools.cache
+def _fitted(number: int, dtype: str = "f8") -> TFSoftmaxClassifier:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator().fit(PROBLEMS[number].X.astype(dtype), PROBLEMS[number].y)
+
+
+def fitted(number: int, dtype: str = "f8") -> TFSoftmaxClassifier:
+    return copy.deepcopy(_fitted(number, dtype))
+
+
+def quietly(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return method(*args, **kwargs)
+
+
+# The tables: rows
+
+
+def objects(*values: Any) -> Callable[[Any], Any]:
+    """Make an array of objects, in turn those values."""
+
+    def make(good: Any) -> Any:
+        result = np.empty(len(good), dtype=object)
+        result[:] = [values[place % len(values)] for place in range(len(good))]
+        return result
+
+    return make
+
+
+def always(value: Any) -> Callable[[Any], Any]:
+    return lambda _: value
+
+
+def cast(dtype: Any) -> Callable[[Any], Any]:
+    return lambda good: np.asarray(good).astype(dtype)
+
+
+def read_only(good: Any) -> Any:
+    good = good.copy()
+    good.setflags(write=False)
+    return good
+
+
+def with_cell(value: Any, dtype: Any = object) -> Callable[[Any], Any]:
+    """Put a value into the middle of the array."""
+
+    def make(good: Any) -> Any:
+        spoiled = good.astype(dtype)
+        spoiled[(5, 0)[: good.ndim]] = value
+        return spoiled
+
+    return make
+
+
+def structured(good: Any) -> Any:
+    return np.zeros(len(good), dtype=[("a", "f8"), ("b", "i4")])
+
+
+def corrupt(**changes: tuple[int, int]) -> Callable[[Any], Any]:
+    """Make a sparse matrix whose parts contradict each other.
+
+    Only so far that the damage stays inside the matrix if nobody notices.
+    """
+
+    def make(good: Any) -> Any:
+        spoiled = sparse.csr_array(good + 1)
+        for part, (place, value) in changes.items():
+            getattr(spoiled, part)[place] = value
+        return spoiled
+
+    return make
+
+
+def unsorted_with_duplicates(good: Any) -> Any:
+    half = sparse.csr_array(good / 2)
+    parts = [np.concatenate([a, a[::-1]]) for a in half.tocoo().coords]
+    data = np.concatenate([half.tocoo().data, half.tocoo().data[::-1]])
+    order = np.argsort(parts[0], kind="stable")
+    indptr = np.concatenate([[0], np.bincount(parts[0], minlength=12).cumsum()])
+    return sparse.csr_array((data[order], parts[1][order], indptr), shape=good.shape)
+
+
+SPARSE_FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr")
+NUMBER_TYPES = ("f4", "f2", "g", "i1", "u1", "i4", "i8", "u8", ">f8", ">i2", "O", "?")
+NOTHING_LIKE_AN_ARRAY = {
+    "None": always(None),
+    "a number": always(3.0),
+    "an array of no dimension": always(np.array(3.0)),
+    "text": always("balanced"),
+    "bytes": always(b"balanced"),
+    "a dict": always({"a": 1}),
+    "a set": always({1, 2}),
+    "a function": always(len),
+    "a class": always(int),
+    "an estimator": always(LogisticRegression()),
+    "an iterator": lambda _: iter([1, 2]),
+    "records": structured,
+}
+ROWS = table(
+    good={
+        **{f"rows as {dtype}": cast(dtype) for dtype in NUMBER_TYPES},
+        **{
+            f"{form} rows": lambda X, form=form: sparse.csr_array(X).asformat(form)
+            for form in SPARSE_FORMATS
+        },
+        "an old sparse matrix": sparse.csr_matrix,
+        "unsorted sparse rows with duplicates": unsorted_with_duplicates,
+        "sparse float32": lambda X: sparse.csc_array(X.astype("f4")),
+        "a list": np.ndarray.tolist,
+        "a tuple of arrays": tuple,
+        "columns side by side": np.asfortranarray,
+        "read-only rows": read_only,
+        "a backward view": lambda X: X[::-1].copy()[::-1],
+        "every second row": lambda X: np.repeat(X, 2, axis=0)[::2],
+        "a masked array that masks nothing": np.ma.masked_array,
+        "a frame": pd.DataFrame,
+        "a frame with names": lambda X: pd.DataFrame(X).rename(columns="x{}".format),
+        "a frame of nullable numbers": lambda X: pd.DataFrame(X).convert_dtypes(),
+        "a polars frame": pl.DataFrame,
+        "subnormal rows": lambda X: X * 5e-324,
+        "tiny rows": lambda X: X * 1e-300,
+        "too large for float32": lambda X: X * 1e39,
+        "huge rows": lambda X: X * 1e100,
+        "huge integers": lambda X: (X * 2**60).astype("i8") + 1,
+        "nothing but zeros": lambda X: X * 0,
+    },
+    either={
+        "near the largest float": lambda X: X * 1e300,
+        "near the largest float32": lambda X: (X * 4e37).astype("f4"),
+        "a masked array": lambda X: np.ma.masked_array(X, X > 3),
+        "fractions": lambda X: np.vectorize(Fraction, otypes="O")(X.astype(int)),
+        "text that looks like numbers": lambda X: X.astype(str).astype(object),
+        "a frame with one name for all": lambda X: pd.DataFrame(X).rename(
+            columns=always("x")
+        ),
+        "a frame of such text": lambda X: pd.DataFrame(X).astype("string"),
+    },
+    bad={
+        **NOTHING_LIKE_AN_ARRAY,
+        "one row as a vector": lambda X: X[0],
+        "one column as a vector": lambda X: X[:, 0],
+        "three dimensions": lambda X: X[None],
+        "a ragged list": lambda X: [*X.tolist()[:-1], [1.0] * 9],
+        "rows of nothing": lambda X: X[:, :0],
+        "no rows": lambda X: X[:0],
+        "a NumPy matrix": lambda X: quietly(np.asmatrix, X),
+        **{f"rows as {dtype}": cast(dtype) for dtype in ("U", "S", "M8[s]", "m8[D]")},
+        **{f"rows as {dtype}": cast(dtype) for dtype in ("c16", "V8")},
+        "complex sparse rows": lambda X: sparse.csr_array(X + 1j),
+        "text somewhere": with_cell("a"),
+        "None somewhere": with_cell(None),
+        "a list somewhere": with_cell([1]),
+        "a date somewhere": with_cell(datetime.date(2020, 1, 1)),
+        "an integer that no float holds": with_cell(10**400),
+        "a long double that no double holds": with_cell(
+            np.longdouble("1e4000"), np.longdouble
+        ),
+        "NaN somewhere": with_cell(np.nan, "f8"),
+        "NaN in float16": with_cell(np.nan, "f2"),
+        "infinity in float32": with_cell(-np.inf, "f4"),
+        "sparse NaN": lambda X: sparse.csc_array(with_cell(np.nan, "f8")(X)),
+        "sparse infinity": lambda X: sparse.coo_array(with_cell(np.inf, "f8")(X)),
+        "a sparse index past the last": corrupt(indices=(0, 9)),
+        "a negative sparse index": corrupt(indices=(6, -1)),
+        "sparse rows that overlap": corrupt(indptr=(3, 5), indices=(0, 0)),
+        "missing in a frame": lambda X: pd.DataFrame(X).convert_dtypes().mask(X > 3),
+        "missing in a polars frame": lambda X: pl.DataFrame(
+            with_cell(None)(X).tolist(), orient="row"
+        ),
+        "dates in a frame": lambda X: pd.DataFrame(X.astype("M8[s]")),
+        "words in a frame": lambda X: pd.DataFrame(X).map("word {}".format),
+        "names of mixed kinds": lambda X: pd.DataFrame(np.c_[X, X]).rename(
+            columns={0: "a"}
+        ),
+    },
+    length={"rows too few": lambda X: X[:7], "rows too many": lambda X: np.r_[X, X]},
+)
+WIDTHS = table(
+    bad={
+        "too wide": lambda X: np.c_[X, X],
+        "too wide and sparse": lambda X: sparse.csr_array(np.c_[X, X]),
+        "too wide a frame": lambda X: pd.DataFrame(np.c_[X, X]),
+    }
+)
+
+# The tables: labels
+
+
+def one_hot(y: Any) -> Any:
+    return np.eye(y.max() + 1)[y]
+
+
+def words(y: Any) -> Any:
+    return np.array(["egg", "ham", "spam"])[y]
+
+
+def soft(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda y: change(one_hot(y))
+
+
+SAME_LABELS: dict[str, Callable[[Any], Any]] = {
+    **{f"labels as {dtype}": cast(dtype) for dtype in ("i1", "u8", ">i4", "f8", "f2")},
+    "a list": np.ndarray.tolist,
+    "a tuple": tuple,
+    "a series": pd.Series,
+    "a nullable series": lambda y: pd.Series(y, dtype="Int64"),
+    "a polars series": pl.Series,
+    "one column": lambda y: y[:, None],
+    "a frame of one column": lambda y: pd.DataFrame({"y": y}),
+    "every second label": lambda y: np.repeat(y, 2)[::2],
+    "read-only labels": read_only,
+    "one-hot rows": one_hot,
+    "one-hot integers": soft(cast("u1")),
+    "a list of one-hot rows": soft(np.ndarray.tolist),
+    "a frame of one-hot rows": soft(pd.DataFrame),
+    "nearly one-hot rows": soft(lambda rows: rows * 1.00005),
+}
+OTHER_LABELS: dict[str, Callable[[Any], Any]] = {
+    "words": words,
+    "a list of words": lambda y: words(y).tolist(),
+    "words as objects": lambda y: words(y).astype(object),
+    "a series of words": lambda y: pd.Series(words(y)),
+    "a series of strings": lambda y: pd.Series(words(y), dtype="string"),
+    "categories": lambda y: pd.Series(pd.Categorical(words(y))),
+    "a polars series of words": lambda y: pl.Series(words(y).tolist()),
+    "polars categories": lambda y: pl.Series(words(y).tolist(), dtype=pl.Categorical),
+    "truth values": lambda y: y == 0,
+    "nullable truth values": lambda y: pd.Series(y == 0, dtype="boolean"),
+    "negative integers": lambda y: -5 * y,
+    "integers beyond 2**53": lambda y: y + 2**53,
+    "the largest and the least integer": lambda y: (-1) ** y * (2**63 - 1),
+    "unsigned integers beyond int64": lambda y: y.astype("u8") + np.uint64(2**63),
+    "large whole floats": lambda y: y * 2.0**40,
+}
+LABELS = table(
+    good=SAME_LABELS | OTHER_LABELS,
+    either={
+        **{f"labels as {dtype}": cast(dtype) for dtype in ("g", "O", "S", "m8[D]")},
+        "days": cast("M8[D]"),
+        "a masked array": lambda y: np.ma.masked_array(y, y == 1),
+        "tuples": lambda y: [(label,) for label in y.tolist()],
+        "dates": objects(datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)),
+        "decimals": objects(Decimal(1), Decimal(2)),
+        "truth and a number": objects(True, 2),
+        "integers that no dtype holds": objects(2**70, 2**71),
+        "huge whole floats": lambda y: y * 1e300,
+        "one-hot rows of text": soft(cast(str)),
+        "periods": lambda y: pd.Series(pd.period_range("2020", periods=len(y))),
+    },
+    bad={
+        **NOTHING_LIKE_AN_ARRAY,
+        "one class": lambda y: y * 0,
+        "one class of words": lambda y: np.array(["egg"] * len(y)),
+        "three dimensions": lambda y: one_hot(y)[None],
+        "a ragged list": lambda y: [[1], [1, 2]] * 6,
+        "halves": lambda y: y + 0.5,
+        "subnormal labels": lambda y: y * 5e-324,
+        "complex labels": lambda y: y + 1j,
+        "void labels": lambda y: np.zeros(len(y), "V8"),
+        "NaN among labels": with_cell(np.nan, "f8"),
+        "infinity among labels": with_cell(np.inf, "f8"),
+        "NaN among words": objects("a", np.nan),
+        "None among words": objects("a", None),
+        "None among numbers": objects(None, 1),
+        "nothing but None": objects(None),
+        "words and numbers": objects("a", 1),
+        "words and bytes": objects("a", b"a"),
+        "words and truth": objects("a", True),
+        "arrays as labels": objects(np.array([1, 2]), np.array([1])),
+        "a day that is none": lambda y: np.array(["NaT", "2020-01-01"], "M8[D]")[y % 2],
+        "missing among categories": lambda y: pd.Series(
+            ["a", None, "b"] * 4, dtype="category"
+        ),
+        "missing among strings": lambda y: pd.Series(
+            ["a", None, "b"] * 4, dtype="string"
+        ),
+        "missing among integers": lambda y: pd.Series([1, None, 2] * 4, dtype="Int64"),
+        "missing among truth values": lambda y: pd.Series(
+            [True, None, False] * 4, dtype="boolean"
+        ),
+        "missing in a polars series": lambda y: pl.Series([1, None, 2] * 4),
+        "missing among polars words": lambda y: pl.Series(["a", None, "b"] * 4),
+        "probabilities with NaN": soft(lambda rows: np.where(rows > 0, np.nan, rows)),
+        "probabilities with infinity": soft(lambda rows: np.where(rows, np.inf, 0)),
+        "negative probabilities": soft(lambda rows: rows * 3 - 2),
+        "probabilities that add up to 2": soft(lambda rows: rows * 2),
+        "probabilities that add up to 0": soft(lambda rows: rows * 0),
+        "several labels of a row": soft(lambda rows: np.ones_like(rows)),
+        "complex probabilities": soft(lambda rows: rows + 1j),
+        "words for probabilities": soft(lambda rows: np.full(rows.shape, "a")),
+        "None for probabilities": soft(with_cell(None)),
+        "dates for probabilities": soft(cast("M8[s]")),
+        "sparse probabilities": soft(sparse.csr_array),
+        "a sparse column": lambda y: sparse.csr_array(y[:, None]),
+        "two columns of one name": lambda y: pd.DataFrame(
+            np.eye(2)[y % 2], columns=["a", "a"]
+        ),
+    },
+    length={
+        "labels too few": lambda y: y[:5],
+        "labels too many": lambda y: np.r_[y, y, y],
+        "no labels": lambda y: y[:0],
+        "labels in a row": lambda y: one_hot(y)[:3],
+        "probabilities too few": soft(lambda rows: rows[:5]),
+    },
+)
+# Where classes are known, other labels are bad, and one class is as good as two.
+KNOWN_LABELS = [
+    *relabelled(
+        [odd for odd in LABELS if odd.name not in OTHER_LABELS],
+        EITHER,
+        *("one class", "huge whole floats", "large whole floats"),
+    ),
+    *table(
+        bad={
+            name: OTHER_LABELS[name]
+            for name in ("words", "words as objects", "categories")
+        },
+        either={"truth values": OTHER_LABELS["truth values"]},
+    ),
+]
+UNSEEN_LABELS = table(
+    bad={
+        "a label that is not among the classes": with_cell(7, int),
+        "negative labels": lambda y: -y - 1,
+        "labels beyond int32": lambda y: y + 2**32,
+        "more columns than classes": lambda y: np.eye(5)[y],
+    }
+)
+
+# The tables: weights, and classes of partial_fit
+
+WEIGHTS = table(
+    good={
+        **{
+            f"weights as {dtype}": cast(dtype)
+            for dtype in ("f4", "f2", "g", "i8", ">f8")
+        },
+        "a list": np.ndarray.tolist,
+        "a series": pd.Series,
+        "a polars series": pl.Series,
+        "read-only weights": read_only,
+        "every second weight": lambda s: np.repeat(s, 2)[::2],
+        "truth values": lambda s: s > 1,
+        "huge weights": lambda s: s * 5e307,
+        "subnormal weights": lambda s: s * 5e-324,
+        "huge and tiny weights": lambda s: np.where(s > 1, s * 1e300, 1e-300),
+        "None": always(None),
+    },
+    either={
+        "a number": always(2.0),
+        "an array of no dimension": always(np.array(2.0)),
+        "True": always(True),
+        "a word that is a number": always("1"),
+        "weights as objects": cast(object),
+        "weights as text": cast(str),
+        "a masked array": lambda s: np.ma.masked_array(s, s > 2),
+    },
+    bad={
+        **{
+            name: make
+            for name, make in NOTHING_LIKE_AN_ARRAY.items()
+            if name not in ("None", "a number", "an array of no dimension")
+        },
+        "negative weights": lambda s: -s,
+        "a negative weight": with_cell(-5e-324, "f8"),
+        "NaN": always(np.nan),
+        "zero": always(0),
+        "NaN of no dimension": always(np.array(np.nan)),
+        "an imaginary number": always(1j),
+        "a time": always(np.timedelta64(1, "s")),
+        "a date": always(np.datetime64("2020")),
+        "an integer that no float holds": always(10**400),
+        "nothing but zeros": lambda s: s * 0,
+        "NaN somewhere": with_cell(np.nan, "f8"),
+        "infinity somewhere": with_cell(np.inf, "f8"),
+        "None somewhere": with_cell(None),
+        "text somewhere": with_cell("a"),
+        "a list somewhere": with_cell([1]),
+        "an integer too large somewhere": with_cell(10**400),
+        "a long double too large": with_cell(np.longdouble("1e4000"), np.longdouble),
+        "one column": lambda s: s[:, None],
+        "a square": lambda s: np.outer(s, s),
+        "a ragged list": lambda s: [[1], [1, 2]] * 6,
+        "missing in a series": lambda s: pd.Series([1, None, 2] * 4, dtype="Int64"),
+        "a sparse column": lambda s: sparse.csr_array(s[:, None]),
+        **{f"weights as {dtype}": cast(dtype) for dtype in ("c16", "M8[s]", "m8[s]")},
+    },
+    length={
+        "weights too few": lambda s: s[:6],
+        "weights too many": lambda s: np.r_[s, 1.0],
+        "no weights": lambda s: s[:0],
+    },
+)
+CLASSES = table(
+    good={
+        "a list": np.ndarray.tolist,
+        "a tuple": tuple,
+        "a series": pd.Series,
+        "as floats": cast("f8"),
+        "backward": lambda classes: classes[::-1],
+        "repeated": lambda classes: np.tile(classes, 3),
+    },
+    either={
+        "one more class": lambda classes: np.arange(len(classes) + 1),
+        "a column": lambda classes: classes[:, None],
+        "as objects": cast(object),
+        "days": cast("M8[D]"),
+        "times": cast("m8[D]"),
+        "as bytes": cast("S"),
+        "a masked array": lambda classes: np.ma.masked_array(classes, classes == 1),
+    },
+    bad={name: make for name, make in NOTHING_LIKE_AN_ARRAY.items() if name != "None"}
+    | {
+        "no classes": lambda classes: classes[:0],
+        "one class": lambda classes: classes[:1],
+        "words": words,
+        "words and numbers": objects("a", 1),
+        "None among them": objects(0, None),
+        "NaN among them": lambda classes: np.array([0, 1, np.nan]),
+        "infinity among them": lambda classes: np.array([0, 1, np.inf]),
+        "halves": lambda classes: classes + 0.5,
+        "complex": lambda classes: classes + 1j,
+        "a ragged list": always([[0], [1, 2]]),
+        "a square": lambda classes: np.eye(len(classes)),
+        "a square of NaN": lambda classes: np.eye(len(classes)) * np.nan,
+        "three dimensions": lambda classes: classes[None, None],
+        "sparse": lambda classes: sparse.csr_array(classes[:, None]),
+    },
+)
+UNEXPECTED = table(bad={"an unexpected argument": lambda _: 1})
+
+# Numbers that hypothesis makes up
+
+SPECIAL = [math.nan, math.inf, -math.inf, 1e300, -1e300, 1e39, 3e38, 2.0**53 + 2]
+SPECIAL += [5e-324, -5e-324, 1e-310, -0.0, -1.0, 0.5]
+
+
+def sprinkled(judge: Callable[[Any], str]) -> st.SearchStrategy[Odd]:
+    """Put special numbers at any place."""
+    places = st.tuples(st.integers(0, 11), st.integers(0, 2), st.sampled_from(SPECIAL))
+
+    def odd(dtype: str, cells: list[tuple[int, int, float]], good: Any) -> Any:
+        spoiled = good.copy()
+        for row, column, value in cells:
+            spoiled[(row, column % good.shape[-1])[: good.ndim]] = value
+        with np.errstate(over="ignore"):
+            return spoiled.astype(dtype)
+
+    return st.builds(
+        lambda dtype, cells: Made(functools.partial(odd, dtype, cells), judge),
+        st.sampled_from(["f8", "f4", "g"]),
+        st.lists(places, min_size=1, max_size=3),
+    )
+
+
+def arrays(judge: Callable[[Any], str]) -> st.SearchStrategy[Odd]:
+    """Make whole arrays of any real dtype, in the shape of the good one."""
+    dtypes = (
+        hnp.floating_dtypes() | hnp.integer_dtypes() | hnp.unsigned_integer_dtypes()
+    )
+    drawn = dtypes.flatmap(lambda dtype: hnp.arrays(dtype, (12, 3)))
+    return drawn.map(
+        lambda cells: Made(
+            lambda good: cells[:, : good.shape[1]] if good.ndim == 2 else cells[:, 0],
+            judge,
+        )
+    )
+
+
+class Made(NamedTuple):
+    """Like an Odd, but it takes a look at the value for the verdict."""
+
+    make: Callable[[Any], Any]
+    judge: Callable[[Any], str]
+    name: str = "made up"
+
+
+def judge_rows(X: Any) -> str:
+    with np.errstate(over="ignore"):
+        as_float = X.astype(np.float64)
+    limit = 1e15 if np.can_cast(X.dtype, np.float32) else 1e100
+    if not np.isfinite(as_float).all():
+        return BAD
+    return GOOD if abs(as_float).max() <= limit else EITHER
+
+
+def judge_weights(s: Any) -> str:
+    with np.errstate(over="ignore"):
+        as_float = s.astype(np.float64)
+    good = np.isfinite(as_float).all() and (as_float >= 0).all() and as_float.any()
+    return GOOD if good else BAD
+
+
+ODD_ROWS = (ROWS, sprinkled(judge_rows) | arrays(judge_rows))
+ODD_WEIGHTS = (WEIGHTS, sprinkled(judge_weights) | arrays(judge_weights))
+
+
+def from_tables(*tables: Any) -> st.SearchStrategy[Any]:
+    entries = [odd for one in tables if isinstance(one, list) for odd in one]
+    made_up = [one for one in tables if not isinstance(one, list)]
+    return st.one_of(*[st.sampled_from(entries)] * (1 + 2 * len(made_up)), *made_up)
+
+
+@st.composite
+def calls(draw: Any, good: dict[str, Any], odd: dict[str, Any]) -> Call:
+    """Spoil one to three of the arguments."""
+    names = draw(
+        st.lists(st.sampled_from(sorted(odd)), min_size=1, max_size=3, unique=True)
+    )
+    arguments, verdicts, described = dict(good), {}, {}
+    for name in sorted(names):
+        spoiler = draw(odd[name])
+        arguments[name] = spoiler.make(good.get(name))
+        judge = getattr(spoiler, "judge", None)
+        verdicts[name] = judge(arguments[name]) if judge else spoiler.verdict
+        described[name] = spoiler.name
+    return Call(arguments, verdicts, described)

@@ -1,4 +1,4 @@
-"""Count what the tests have checked: the table of *What we promise and how it is tested*.
+"""Count what the tests have checked: the table of the page on what we promise.
 
     python -m pytest --cov --junitxml=tests.xml && python -m coverage json
     python -m pytest -m slow --junitxml=slow.xml

@@ -320,11 +320,14 @@ def scorings(draw: Any) -> tuple[int, Call]:
     X, y, weights = PROBLEMS[number]
     unknown = ("negative labels", "a label that is not among the classes")
     unseen = relabelled(UNSEEN_LABELS, EITHER, *unknown, "labels beyond int32")
+    # An older scikit-learn calls words for numbers wrong, and doesn't refuse them.
+    others = ("words", "words as objects", "categories")
+    known = relabelled(KNOWN_LABELS, EITHER, *others)
     made_up = sprinkled(judge_score_weights) | arrays(judge_score_weights)
     negative = relabelled(WEIGHTS, EITHER, "negative weights", "a negative weight")
     odd = {
         "X": from_tables(*ODD_ROWS, WIDTHS),
-        "y": from_tables(KNOWN_LABELS, unseen),
+        "y": from_tables(known, unseen),
         "sample_weight": from_tables(negative, made_up),
     }
     return number, draw(calls({"X": X, "y": y, "sample_weight": weights}, odd))

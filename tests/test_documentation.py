@@ -10,6 +10,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.utils import estimator_html_repr
 
@@ -39,7 +40,7 @@ def test_every_test_module_is_told_of_where_promises_are():
 
 
 views = pytest.mark.skipif(
-    not hasattr(CLF, "_get_fitted_attr_html"),
+    not hasattr(BaseEstimator, "_get_fitted_attr_html"),
     reason="the HTML view has tooltips and fitted attributes since scikit-learn 1.9",
 )
 

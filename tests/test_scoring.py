@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from tests.test_search import (
     OURS_AND_THEIRS,
+    PIPELINES_ROUTE_TO_SCORE,
     RATES,
     TWO_SCORES,
     S,
@@ -173,6 +174,7 @@ class ShiftsByWeight(TransformerMixin, BaseEstimator):
         return X if sample_weight is None else X * sample_weight[:, None]
 
 
+@pytest.mark.skipif(not PIPELINES_ROUTE_TO_SCORE, reason="since scikit-learn 1.8")
 def test_metadata_go_to_the_transform_of_a_pipeline():
     with sklearn.config_context(enable_metadata_routing=True):
         step = ShiftsByWeight().set_transform_request(sample_weight=True)

@@ -32,6 +32,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.fixes import parse_version
 
 from tests.problems import problem
 from tfsoftmax import (
@@ -74,7 +75,13 @@ def fitted(search, X, y, **fit_params):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         search.fit(X, y, **fit_params)
-    return search, Counter(one.category for one in caught)
+    kinds = (one.category for one in caught)
+    # Deprecated may be what an old dependency does at its first import.
+    return search, Counter(k for k in kinds if not issubclass(k, DeprecationWarning))
+
+
+# With an older scikit-learn, the score of a pipeline takes no metadata.
+PIPELINES_ROUTE_TO_SCORE = parse_version(sklearn.__version__) >= parse_version("1.8")
 
 
 def both(estimator, grid, X=X, y=Y, *, fit_params=None, atol=1e-12, **options):
@@ -108,7 +115,13 @@ def assert_same_results(ours, theirs, atol):
             assert own.compressed().tolist() == theirs_of_key.compressed().tolist()
         elif key.endswith("_time"):
             assert (own >= 0).all()
-        elif key.startswith("rank_") or "accuracy" in key:
+        elif key.startswith("rank_"):
+            # Two scores that differ by rounding alone may come in either order.
+            means = theirs["mean" + key.removeprefix("rank")]
+            near = abs(means[:, None] - means) <= atol
+            alone = near.sum(axis=1) <= 1
+            np.testing.assert_array_equal(own[alone], theirs_of_key[alone], key)
+        elif "accuracy" in key:
             np.testing.assert_array_equal(own, theirs_of_key, err_msg=key)
         else:
             np.testing.assert_allclose(
@@ -400,7 +413,8 @@ def test_metadata_go_where_they_are_requested(fit_request, score_request):
         scaler = StandardScaler().set_fit_request(sample_weight=fit_request)
         pipe = make_pipeline(scaler, clf)
         both(pipe, grid, fit_params=fit_params, **options)
-        if score_request:  # else Pipeline.score refuses what it is given
+        # Otherwise Pipeline.score refuses what it is given.
+        if score_request and PIPELINES_ROUTE_TO_SCORE:
             both(pipe, grid, fit_params=fit_params, **options | {"scoring": None})
 
 

@@ -127,6 +127,25 @@ def test_the_sklearn_model_shares_no_array(traveller):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # that its interpreter moves to another package
+def test_litert_predicts_the_same(traveller):
+    import tensorflow as tf
+
+    clf, _, _, X_test = traveller
+    rows = X_test[:500].astype(np.float32)
+    model = tf.lite.TFLiteConverter.from_keras_model(clf.to_keras()).convert()
+    interpreter = tf.lite.Interpreter(model_content=model)
+    (given,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(given["index"], rows.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], rows)
+    interpreter.invoke()
+    (result,) = interpreter.get_output_details()
+    proba = interpreter.get_tensor(result["index"])
+    assert np.allclose(proba, clf.predict_proba(X_test[:500]), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.slow
 def test_onnx_predicts_the_same(traveller):
     from skl2onnx import to_onnx
 

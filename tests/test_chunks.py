@@ -208,6 +208,9 @@ def test_the_limits_are_8_mb_a_chunk_and_32_mb_and_256_to_1024_rows_a_tile():
     assert Layout.of(1024, 10**6, 1).tile == 1024
     assert Layout.of(1025, 10**6, 1).tile == 513
     assert Layout.of(1000, 10, 8).tile == 256
+    # Rows of one batch make eight chunks.
+    one_batch = Layout.of(10**6, 1 << 15, 1)
+    assert (one_batch.tile, one_batch.tiles_per_chunk) == (1024, 4)
 
 
 @given(batch_size=st.integers(1, 10**9), n_samples=st.integers(1, 10**9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
 import numpy as np
@@ -84,6 +85,13 @@ def check(parameters, X=X, y=Y, *, rtol=1e-11, held_out=None):
         for one, record in zip(parameters, records, strict=True):
             assert_same(record, classifier(**one).fit(X, y, S, **val), rtol)
     return records
+
+
+def test_models_share_the_seconds_of_their_epochs():
+    began = time.perf_counter()
+    records = together([{"epochs": 3}] * 8)
+    passed = time.perf_counter() - began
+    assert 0 < sum(sum(one.history["seconds"]) for one in records) < passed
 
 
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from tests import reference
 from tfsoftmax import TFSoftmaxClassifier, chunks
-from tfsoftmax.training import Orders
+from tfsoftmax.training import Orders, warn_of_interruption
 
 
 def problem(n_samples, n_features, n_classes, dtype=np.float64, seed=0):
@@ -185,6 +186,19 @@ def test_an_order_drawn_ahead_moves_the_generator_when_its_epoch_begins():
     after = np.random.RandomState(5)
     np.testing.assert_array_equal(after.permutation(100), drawn)
     assert pickle.dumps(generator) == pickle.dumps(after)
+
+
+def test_the_seconds_of_all_epochs_are_no_more_than_have_passed(digits):
+    began = time.perf_counter()
+    clf = TFSoftmaxClassifier(epochs=3).fit(*digits)
+    passed = time.perf_counter() - began
+    assert (clf.history_["seconds"] > 0).all()
+    assert clf.history_["seconds"].sum() < passed
+
+
+def test_an_interruption_says_which_epochs_are_kept():
+    with pytest.warns(UserWarning, match=r"in epoch 4; .* of the 3 finished before it"):
+        warn_of_interruption(4)
 
 
 def test_unshuffled_rows_have_no_order_and_draw_nothing():

@@ -307,13 +307,6 @@ def test_predicting(method, n_calls, record_property):
     run(predictions(), check, n_calls, record_property)
 
 
-def judge_score_weights(s: Any) -> str:
-    """scikit-learn's accuracy takes negative weights."""
-    with np.errstate(over="ignore"):
-        as_float = s.astype(np.float64)
-    return EITHER if (as_float < 0).any() else judge_weights(s)
-
-
 @st.composite
 def scorings(draw: Any) -> tuple[int, Call]:
     number = draw(st.integers(0, 1))
@@ -323,12 +316,11 @@ def scorings(draw: Any) -> tuple[int, Call]:
     # An older scikit-learn calls words for numbers wrong, and doesn't refuse them.
     others = ("words", "words as objects", "categories")
     known = relabelled(KNOWN_LABELS, EITHER, *others)
-    made_up = sprinkled(judge_score_weights) | arrays(judge_score_weights)
-    negative = relabelled(WEIGHTS, EITHER, "negative weights", "a negative weight")
+    made_up = sprinkled(judge_weights) | arrays(judge_weights)
     odd = {
         "X": from_tables(*ODD_ROWS, WIDTHS),
         "y": from_tables(known, unseen),
-        "sample_weight": from_tables(negative, made_up),
+        "sample_weight": from_tables(WEIGHTS, made_up),
     }
     return number, draw(calls({"X": X, "y": y, "sample_weight": weights}, odd))
 

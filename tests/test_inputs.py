@@ -458,3 +458,47 @@ def test_a_number_is_a_weight_for_every_row():
     clf = TFSoftmaxClassifier(learning_rate=1, random_state=0)
     plain = clf.fit(X, y).coef_
     np.testing.assert_array_equal(clf.fit(X, y, sample_weight=2.0).coef_, plain)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_held_out_rows_of_another_scale_are_refused(optimizer):
+    clf = TFSoftmaxClassifier(optimizer=optimizer, alpha=0.1, epochs=2)
+    with pytest.raises(ValueError, match="Scale X_val as X is scaled"):
+        clf.fit(X.astype(np.float32), Y, X_val=X * 1e200, y_val=Y)
+
+
+def test_a_logit_that_overflows_is_refused_and_one_of_minus_infinity_is_not():
+    clf = estimator().fit(X, Y)
+    clf.coef_ *= 100
+    with pytest.raises(ValueError, match="X has values too large for this model"):
+        clf.predict(np.sign(X) * 1e307)
+    clf.intercept_[1] = -np.inf  # a class that is ruled out
+    probabilities = clf.predict_proba(X)
+    assert (probabilities[:, 1] == 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+def test_an_error_of_the_callers_own_kind_stays_what_it_is():
+    class NoRowsError(ValueError):
+        pass
+
+    class Rows:
+        def __array__(self, dtype=None, copy=None):
+            raise NoRowsError("none today")
+
+    with pytest.raises(NoRowsError, match=r"^none today$"):
+        estimator().fit(Rows(), Y)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array, sparse.coo_array])
+def test_sparse_rows_whose_indices_lie_outside_are_refused(kind):
+    rows, clf = kind(X), estimator().fit(X, Y)
+    before = rows.copy()
+    places = rows.coords[1] if kind is sparse.coo_array else rows.indices
+    places[0] = 10**6
+    for method in (clf.predict, lambda rows: clf.fit(rows, Y)):
+        with pytest.raises(ValueError, match=r"X can.t be used: .*ind(ex|ices)"):
+            method(rows)
+    places[0] = before.coords[1][0] if kind is sparse.coo_array else before.indices[0]
+    assert (rows != before).nnz == 0
+    clf.predict(rows)

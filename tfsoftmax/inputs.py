@@ -32,6 +32,8 @@ from sklearn.utils.validation import _num_samples, validate_data
 _LABELS_PER_BLOCK = 1 << 16
 # How far from 1 the probabilities of a soft label may add up to: float32 rounding.
 _SUM_TOLERANCE = 1e-4
+# Whose errors may need the name of an argument.
+_COMMON_ERRORS = ("builtins", "numpy", "scipy", "sklearn", "pandas")
 
 
 @contextlib.contextmanager
@@ -39,7 +41,8 @@ def naming(name: str, *others: type[Exception]) -> Iterator[None]:
     """Have an error name the argument it is about, as NumPy's and others' often don't.
 
     Nor do they all raise what a caller expects: too large an int is an OverflowError.
-    Such errors, and the `others`, become a ValueError.
+    Such errors, and the `others`, become a ValueError. An error of the caller's own
+    kind stays what it is.
     """
     kinds: tuple[type[Exception], ...]
     kinds = (TypeError, ValueError, OverflowError, *others)
@@ -50,7 +53,8 @@ def naming(name: str, *others: type[Exception]) -> Iterator[None]:
         raise
     except kinds as error:
         is_named = re.search(rf"\b{name}\b", str(error))
-        if is_named and isinstance(error, (TypeError, ValueError)):
+        is_own = type(error).__module__.partition(".")[0] not in _COMMON_ERRORS
+        if is_own or (is_named and isinstance(error, (TypeError, ValueError))):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{name} can't be used: {error}") from error
@@ -85,7 +89,7 @@ def check_real(X: Any, name: str = "X") -> None:
 def _check_structure(X: Any) -> None:
     """Check that a sparse matrix's indices lie in it; SciPy would read anywhere."""
     if X.format in ("csr", "csc", "bsr"):
-        # Of one that shares its arrays, since the check may trim them.
+        # Of one with the same arrays, since the check may trim them.
         same = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
         same.check_format(full_check=True)
     elif X.format == "coo":
@@ -106,7 +110,10 @@ def check_labels(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> An
 def check_length(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> None:
     """Check that y has as many rows as X."""
     if y is None:
-        raise ValueError(f"fit requires y to be passed, but the target {name} is None.")
+        raise ValueError(
+            "TFSoftmaxClassifier requires y to be passed, but the target "
+            f"{name} is None."
+        )
     with naming(name):
         n_labels = _num_samples(y)
     if n_labels != n_samples:
@@ -291,7 +298,7 @@ def check_weights(
 
 
 def check_numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:
-    """Validate an array of finite real numbers."""
+    """Validate finite real numbers, as `check_array` with options, and as float64."""
     with naming(name):
         array = check_array(values, input_name=name, **options)
         check_real(array, name)

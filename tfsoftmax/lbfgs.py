@@ -25,6 +25,7 @@ from tfsoftmax.training import (
     Record,
     Settings,
     Watch,
+    check_held_out,
     extended,
     passes,
     warn_of_interruption,
@@ -129,6 +130,7 @@ class _Run:
             state = self.measuring.start(V.astype(self.training.precision))
             (val_loss,), (val_accuracy,) = self.measuring.measure(state)
             entry |= {"val_loss": float(val_loss), "val_accuracy": float(val_accuracy)}
+            check_held_out(entry)
         now = time.perf_counter()
         entry["seconds"], self.began = now - self.began, now
         self.V = V

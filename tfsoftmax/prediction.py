@@ -133,7 +133,8 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         X = check_rows(self, X, reset=False)
         with np.errstate(over="ignore", invalid="ignore"):
             logits = _logits(X, coef, intercept)
-        if not np.isfinite(logits).all():
+        # A logit of −inf is a class with probability 0.
+        if not (logits < np.inf).all():
             raise ValueError(
                 "X has values too large for this model: a logit overflows."
             )

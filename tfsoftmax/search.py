@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import (
     GridSearchCV,
@@ -25,7 +26,7 @@ from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
@@ -297,7 +298,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     with naming("scoring"):
         scorers, refit_metric = search._get_scorers()
     _check_space(search)
-    X, y = _check_rows(X, y)
+    X, y = _check_data(X, y)
     params = _check_method_params(X, params=params)
     routed = search._get_routed_params_for_fit(params)
     task = SearchTask(search, X, y, params.get("sample_weight"))
@@ -374,7 +375,7 @@ def _evaluate(
     return [by_place[place] for place in sorted(by_place)]
 
 
-def _check_rows(X: Any, y: Any) -> tuple[Any, Any]:
+def _check_data(X: Any, y: Any) -> tuple[Any, Any]:
     """Check what all folds need of rows, whatever the steps before take."""
     with naming("X"):
         n_samples = _num_samples(X)
@@ -393,6 +394,9 @@ def _space(search: Any) -> str:
 def _check_space(search: Any) -> None:
     """Check what the candidates are drawn from, as their drawing will."""
     name = _space(search)
+    own = (GridSearchCV._run_search, RandomizedSearchCV._run_search)
+    if type(search)._run_search not in own:
+        return  # which may draw them in its own way
     with naming(name):
         if name == "param_grid":
             ParameterGrid(search.param_grid)
@@ -414,12 +418,14 @@ def _splits(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]
     with naming("cv", IndexError):
         cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
         n_splits = cv.get_n_splits(X, y, **params)
-        splits = list(cv.split(X, y, **params))
+        splits = [
+            (_places(train), _places(test)) for train, test in cv.split(X, y, **params)
+        ]
         rows = np.arange(_num_samples(X))
-        if not all(np.size(train) for train, _ in splits):
-            raise ValueError("A fold has no rows to train on.")
+        if splits and not any(train.size for train, _ in splits):
+            raise ValueError("No fold has rows to train on.")
         for places in itertools.chain.from_iterable(splits):
-            if np.ndim(_safe_indexing(rows, places)) != 1:
+            if np.ndim(rows[places]) != 1:
                 raise ValueError(f"A fold must be an array of rows; got {places!r}.")
     if len(splits) != n_splits:
         raise ValueError(
@@ -427,6 +433,12 @@ def _splits(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]
             f"gives {len(splits)}."
         )
     return splits
+
+
+def _places(rows: Any) -> NDArray[Any]:
+    """Make an array of the rows of a fold: their numbers, or a mask."""
+    places = np.asarray(rows)
+    return places if places.size else places.astype(np.intp)
 
 
 def _choose(search: Any, results: dict[str, Any], refit_metric: Any) -> None:

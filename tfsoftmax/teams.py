@@ -139,6 +139,8 @@ def _fit_together(
             )
         except (TypeError, ValueError) as error:
             errors[place] = error
+    if not weights:
+        return errors
     if any(team[place].class_weight is not None for place in weights):
         ones = np.ones(len(rows))
         own = [ones if weight is None else weight for weight in weights.values()]
@@ -146,8 +148,6 @@ def _fit_together(
     leader._random_state = own_generator(leader.random_state)
     if leader.early_stopping and held_out is None:
         rows, held_out = leader._hold_out(rows, sample_weight, None)
-    if not weights:
-        return errors
     members = [team[place] for place in weights]
     learned = {name: v for name, v in vars(leader).items() if name not in RULES}
     with with_callbacks_of(members):

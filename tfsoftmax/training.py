@@ -368,22 +368,24 @@ def check_finite(epoch: int, V: Any, entry: Entry) -> None:
     Weights beyond the square root of the largest number have come from features as
     large, and the product of the two overflows.
     """
-    losses = {"loss": "loss", "val_loss": "loss on the held-out X_val"}
-    wrong = [
-        f"{what} became non-finite"
-        for name, what in losses.items()
-        if not math.isfinite(entry.get(name, 0))
-    ]
     V = np.asarray(V)
-    if not (abs(V) < math.sqrt(np.finfo(V.dtype).max)).all():
-        wrong.append("weights became too large")
-    if not wrong:
-        return
-    raise ValueError(
-        f"The {wrong[0]} in epoch {epoch}. Lower learning_rate (now "
-        f"{entry['learning_rate']:.6g}) or scale the features of X, for instance with "
-        "rescale=1/255."
-    )
+    has_loss = math.isfinite(entry["loss"])
+    if not has_loss or not (abs(V) < math.sqrt(np.finfo(V.dtype).max)).all():
+        what = "weights became too large" if has_loss else "loss became non-finite"
+        raise ValueError(
+            f"The {what} in epoch {epoch}. Lower learning_rate (now "
+            f"{entry['learning_rate']:.6g}) or scale the features of X, for instance "
+            "with rescale=1/255."
+        )
+    check_held_out(entry)
+
+
+def check_held_out(entry: Entry) -> None:
+    """Refuse held-out rows whose loss is not finite, though that in training is."""
+    if not math.isfinite(entry.get("val_loss", 0)):
+        raise ValueError(
+            "The loss on the held-out rows is not finite. Scale X_val as X is scaled."
+        )
 
 
 def warn_of_interruption(epoch: int) -> None:

@@ -87,7 +87,10 @@ def path_name(path: object, argument: str) -> str:
     except UnicodeEncodeError:
         unusable = True
     if unusable:
-        raise ValueError(f"{argument} must be a path that can be; got {name!a}.")
+        raise ValueError(
+            f"{argument} must be a path that the file system can encode, without null "
+            f"characters; got {name!a}."
+        )
     return name
 
 

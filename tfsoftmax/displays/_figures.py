@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def is_positive_integer(value: Any) -> bool:
 
 def is_positive_number(value: Any) -> bool:
     """Tell whether a value can be the end of a scale."""
-    is_number = is_positive_integer(value) or isinstance(value, float | np.floating)
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
     # A scale that begins at the negative of it must have a length, too.
     return is_number and 0 < value <= np.finfo(float).max / 4
 

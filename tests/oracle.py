@@ -26,7 +26,7 @@ from tfsoftmax import TFSoftmaxClassifier
 
 # How many calls: some in the plain suite, and enough in the slow one.
 N_CALLS = pytest.mark.parametrize(
-    "n_calls", [100, pytest.param(2000, marks=pytest.mark.slow)]
+    "n_calls", [25, pytest.param(2000, marks=pytest.mark.slow)]
 )
 
 # scikit-learn's ConvergenceWarning and DataConversionWarning are UserWarnings, too.

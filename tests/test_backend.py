@@ -107,6 +107,7 @@ FITTED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "code", "message"),
     [
@@ -144,6 +145,7 @@ def test_what_an_optional_package_is_for_says_that_it_is_missing(
     assert re.match(message, last_line[-1])
 
 
+@pytest.mark.slow
 def test_all_else_works_without_the_optional_packages(fitted):
     result = run(
         missing("matplotlib", "rich", "skops", "polars"),

@@ -29,7 +29,7 @@ from tests.test_mnist import IMAGES, LABELS, NAMES, TEST_IMAGES, TEST_LABELS
 from tfsoftmax.datasets import load_mnist, read_idx
 
 CALLS = pytest.mark.parametrize(
-    "n_calls", [100, pytest.param(2000, marks=pytest.mark.slow)]
+    "n_calls", [25, pytest.param(2000, marks=pytest.mark.slow)]
 )
 
 

@@ -508,6 +508,7 @@ def test_the_following_epoch_is_begun_while_the_last_chunk_is_in_use(n_samples):
             following = (lambda: next(asked)) if number < 3 else None
             collected = collect(gatherer.epoch(order, following))
             assert_tiles_are(collected, rows_of(X), layout, order, X)
+        assert gatherer._n_filled == 4 * len(gatherer)  # and none of them twice
     # Where all fits into one chunk there is nothing to begin.
     assert len(list(asked)) == (3 if n_samples <= 8 else 0)
 

@@ -188,6 +188,38 @@ def test_an_order_drawn_ahead_moves_the_generator_when_its_epoch_begins():
     assert pickle.dumps(generator) == pickle.dumps(after)
 
 
+@pytest.mark.parametrize(
+    ("name", "heeded_with"),
+    [
+        ("momentum", [{"optimizer": "momentum"}, {"optimizer": "nesterov"}]),
+        ("power_t", [{"learning_rate_schedule": "invscaling"}]),
+        ("l1_ratio", [{"alpha": 0.1}]),
+        (
+            "n_iter_no_change",
+            [
+                {"tol": 0.1},
+                {"tol": 0.1, "learning_rate_schedule": "adaptive"},
+                {"early_stopping": True},
+                {"learning_rate_schedule": "adaptive"},
+            ],
+        ),
+    ],
+)
+def test_settings_that_have_no_effect_make_no_difference_and_others_do(
+    name, heeded_with
+):
+    def differ(**others):
+        one, other = (
+            TFSoftmaxClassifier(**others | {name: value})._settings().effective()
+            for value in ((2, 3) if name == "n_iter_no_change" else (0.2, 0.3))
+        )
+        return one != other
+
+    assert not differ()
+    for others in heeded_with:
+        assert differ(**others)
+
+
 def test_the_seconds_of_all_epochs_are_no_more_than_have_passed(digits):
     began = time.perf_counter()
     clf = TFSoftmaxClassifier(epochs=3).fit(*digits)

@@ -285,7 +285,7 @@ def test_a_stopped_fit_can_go_on():
     np.testing.assert_array_equal(clf.coef_, estimator(epochs=10).fit(X, Y).coef_)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_stop_request_is_honoured_inside_a_grid_search(n_jobs):
     clf = estimator(epochs=10).set_callbacks(Silent(stop_after=2))
     search = GridSearchCV(clf, {"learning_rate": [0.01, 0.1]}, cv=2, n_jobs=n_jobs)

@@ -80,6 +80,7 @@ def test_a_file_trains_in_less_memory_than_a_copy_takes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [

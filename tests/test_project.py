@@ -58,6 +58,7 @@ def test_the_readmes_code_runs():
     assert f"# {scope['search'].best_score_:.3f}" in code
 
 
+@pytest.mark.slow
 def test_the_example_ends_with_the_accuracy():
     result = example("--epochs", "1")
     assert result.returncode == 0, result.stderr

@@ -149,6 +149,7 @@ def test_two_fits_give_the_same_bits(digits):
     assert (one.coef_ != different.coef_).any()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bits():
     code = (
         "from sklearn.datasets import load_digits\n"

@@ -33,7 +33,10 @@ _LABELS_PER_BLOCK = 1 << 16
 # How far from 1 the probabilities of a soft label may add up to: float32 rounding.
 _SUM_TOLERANCE = 1e-4
 # Whose errors may need the name of an argument.
-_COMMON_ERRORS = ("builtins", "numpy", "scipy", "sklearn", "pandas")
+_COMMON_ERRORS = (
+    *("builtins", "numpy", "scipy", "sklearn"),
+    *("pandas", "narwhals", "polars", "pyarrow"),
+)
 
 
 @contextlib.contextmanager
@@ -56,8 +59,12 @@ def naming(name: str, *others: type[Exception]) -> Iterator[None]:
         is_own = type(error).__module__.partition(".")[0] not in _COMMON_ERRORS
         if is_own or (is_named and isinstance(error, (TypeError, ValueError))):
             raise
+        message = f"{name} can't be used: {error}"
+        if type(error) in (TypeError, ValueError):
+            error.args = (message,)  # the same error, which a caller may look for
+            raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name} can't be used: {error}") from error
+        raise kind(message) from error
 
 
 def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:

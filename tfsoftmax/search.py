@@ -299,7 +299,9 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
         scorers, refit_metric = search._get_scorers()
     _check_space(search)
     X, y = _check_data(X, y)
-    params = _check_method_params(X, params=params)
+    for name, value in params.items():
+        with naming(name):
+            params |= _check_method_params(X, params={name: value})
     routed = search._get_routed_params_for_fit(params)
     task = SearchTask(search, X, y, params.get("sample_weight"))
     splits = _splits(search, X, y, routed.splitter.split)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -114,17 +114,17 @@ def check_image_shape(
 
 def is_positive_integer(value: Any) -> bool:
     """Tell whether a value can count something."""
-    is_integer = isinstance(value, int | np.integer) and not isinstance(
-        value, bool | np.timedelta64
-    )
-    return is_integer and value > 0
+    return _is_number(value) and isinstance(value, Integral) and int(value) > 0
 
 
 def is_positive_number(value: Any) -> bool:
     """Tell whether a value can be the end of a scale."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
     # A scale that begins at the negative of it must have a length, too.
-    return is_number and 0 < value <= np.finfo(float).max / 4
+    return _is_number(value) and 0 < value <= np.finfo(float).max / 4
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
 def check_lengths(display: Any, first: str, *others: str) -> None:

@@ -15,19 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.utils._param_validation import InvalidParameterError
 
 from tests.odd_values import BAD, GOOD, LENGTH, Call
 from tfsoftmax import TFSoftmaxClassifier
-
-# How many calls: some in the plain suite, and enough in the slow one.
-N_CALLS = pytest.mark.parametrize(
-    "n_calls", [25, pytest.param(2000, marks=pytest.mark.slow)]
-)
 
 # scikit-learn's ConvergenceWarning and DataConversionWarning are UserWarnings, too.
 TOLERATED = UserWarning
@@ -110,30 +102,6 @@ def outcome(
     assert not FOREIGN.search(str(refusal)), str(refusal)
     assert after == before, "a refused call has changed the estimator"
     return None
-
-
-def run(
-    strategy: st.SearchStrategy[Any], check: Any, n_calls: int, record: Any
-) -> None:
-    """Try as many calls, and put on record how many there were."""
-    tried = 0
-
-    @settings(
-        max_examples=n_calls,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def try_one(drawn: Any) -> None:
-        nonlocal tried
-        tried += 1
-        check(drawn)
-
-    try_one()
-    assert tried >= n_calls
-    record("bad calls", tried)
 
 
 # What a right result is

@@ -20,27 +20,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.generated import N_CALLS, run
 from tests.test_idx import header, idx_bytes, packed
 from tests.test_mnist import IMAGES, LABELS, NAMES, TEST_IMAGES, TEST_LABELS
 from tfsoftmax.datasets import load_mnist, read_idx
-
-CALLS = pytest.mark.parametrize(
-    "n_calls", [25, pytest.param(2000, marks=pytest.mark.slow)]
-)
-
-
-def generated(n_calls):
-    return settings(
-        max_examples=n_calls,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
-
 
 # Files that go wrong
 
@@ -144,18 +131,13 @@ def answer(contents):
         return None
 
 
-@CALLS
+@N_CALLS
 def test_a_bad_file_is_read_right_or_refused_by_name(
     n_calls, tmp_path, record_property
 ):
-    tried = 0
     path = tmp_path / "some-idx-ubyte"
 
-    @generated(n_calls)
-    @given(contents=wholes().flatmap(damaged))
     def read(contents):
-        nonlocal tried
-        tried += 1
         path.write_bytes(contents)
         expected = answer(contents)
         if expected is not None:
@@ -165,9 +147,7 @@ def test_a_bad_file_is_read_right_or_refused_by_name(
             read_idx(path)
         assert type(caught.value) is ValueError
 
-    read()
-    assert tried >= n_calls
-    record_property("bad calls", tried)
+    run(wholes().flatmap(damaged), read, n_calls, record_property)
 
 
 # Bombs
@@ -278,7 +258,7 @@ def assert_clear(error, argument, value):
     assert named, f"{error!r} does not name {argument}"
 
 
-@CALLS
+@N_CALLS
 @pytest.mark.parametrize(
     ("argument", "call"),
     [("path", read_idx), ("data_dir", lambda path: load_mnist(data_dir=path))],
@@ -286,24 +266,17 @@ def assert_clear(error, argument, value):
 def test_a_bad_path_is_refused_by_name(
     argument, call, n_calls, tmp_path, monkeypatch, record_property
 ):
-    tried = 0
     (tmp_path / "file").write_bytes(b"not an IDX file")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
 
-    @generated(n_calls)
-    @given(path=bad_paths())
     def refuse(path):
-        nonlocal tried
-        tried += 1
         assume(not (path is None and argument == "data_dir"))  # which is the default
         with pytest.raises(Exception) as caught:  # noqa: PT011
             call(path)
         assert_clear(caught.value, argument, path)
 
-    refuse()
-    assert tried >= n_calls
-    record_property("bad calls", tried)
+    run(bad_paths(), refuse, n_calls, record_property)
 
 
 # load_mnist
@@ -349,25 +322,16 @@ def written(folder, files):
             (folder / name).write_bytes(contents)
 
 
-@CALLS
+@N_CALLS
 def test_a_bad_folder_is_read_right_or_refused_by_name(
     n_calls, tmp_path, record_property
 ):
-    tried = 0
 
-    @generated(n_calls)
-    @given(
-        files=folders(),
-        subset=st.sampled_from(["train", "test", "all"]),
-        as_frame=st.booleans(),
-        one_hot=st.booleans(),
-    )
-    def load(files, subset, as_frame, one_hot):
-        nonlocal tried
+    def load(call):
+        files, subset, as_frame, one_hot = call
         held = {name: None if f is None else answer(f) for name, f in files.items()}
         # Pictures of millions of pixels have a test of their own, below.
         assume(not any(a is not None and max(a.shape) > 300 for a in held.values()))
-        tried += 1
         written(tmp_path, files)
         kinds = {"as_frame": as_frame, "one_hot": one_hot}
         names = [n for part in PARTS if subset in (part, "all") for n in PARTS[part]]
@@ -392,9 +356,9 @@ def test_a_bad_folder_is_read_right_or_refused_by_name(
         strict = flat.shape[1] > 0
         np.testing.assert_array_equal(np.asarray(digits.data), flat, strict=strict)
 
-    load()
-    assert tried >= n_calls
-    record_property("bad calls", tried)
+    subsets, flags = st.sampled_from(["train", "test", "all"]), st.booleans()
+    calls = st.tuples(folders(), subsets, flags, flags)
+    run(calls, load, n_calls, record_property)
 
 
 def test_a_tiny_file_of_no_pictures_does_not_fill_memory(tmp_path):
@@ -422,22 +386,14 @@ NEITHER = [
 ARGUMENTS = ["subset", "return_X_y", "as_frame", "one_hot"]
 
 
-@CALLS
+@N_CALLS
 def test_a_bad_argument_is_refused_by_name(n_calls, tmp_path, record_property):
-    tried = 0
     pictures, labels = np.ones((2, 2, 2), np.uint8), np.zeros(2, np.uint8)
     for name, array in zip(NAMES, (pictures, labels) * 2, strict=True):
         (tmp_path / name).write_bytes(idx_bytes(array))
 
-    @generated(n_calls)
-    @given(
-        argument=st.sampled_from(ARGUMENTS),
-        value=st.sampled_from(NEITHER)
-        | st.one_of(st.text(), st.integers(), st.floats(), st.binary(), st.booleans()),
-    )
-    def refuse(argument, value):
-        nonlocal tried
-        tried += 1
+    def refuse(call):
+        argument, value = call
         try:
             load_mnist(**{"data_dir": tmp_path, argument: value})
         except Exception as error:
@@ -446,6 +402,7 @@ def test_a_bad_argument_is_refused_by_name(n_calls, tmp_path, record_property):
             # As elsewhere in Python, what is not a bool is true or false.
             assert argument != "subset" or value in PARTS or value == "all"
 
-    refuse()
-    assert tried >= n_calls
-    record_property("bad calls", tried)
+    others = st.text(), st.integers(), st.floats(), st.binary(), st.booleans()
+    values = st.sampled_from(NEITHER) | st.one_of(*others)
+    calls = st.tuples(st.sampled_from(ARGUMENTS), values)
+    run(calls, refuse, n_calls, record_property)

@@ -15,6 +15,7 @@ from scipy.special import log_softmax
 from sklearn.exceptions import NotFittedError
 
 from tests import reference
+from tests.generated import N_CALLS, run
 from tests.odd_values import (
     BAD,
     CLASSES,
@@ -47,14 +48,12 @@ from tests.odd_values import (
     table,
 )
 from tests.oracle import (
-    N_CALLS,
     assert_same_model,
     assert_sound,
     outcome,
     plain_labels,
     plain_rows,
     plain_weights,
-    run,
     tolerance,
 )
 from tfsoftmax import TFSoftmaxClassifier

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
+from tests.generated import N_CALLS, run
 from tests.odd_values import (
     BAD,
     EITHER,
@@ -33,7 +34,7 @@ from tests.odd_values import (
     fitted,
     quietly,
 )
-from tests.oracle import N_CALLS, assert_same_model, assert_sound, outcome, run
+from tests.oracle import assert_same_model, assert_sound, outcome
 from tfsoftmax import TFSoftmaxClassifier, callbacks
 
 # The parameters

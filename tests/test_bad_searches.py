@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
+from tests.generated import N_CALLS, run
 from tests.odd_values import (
     BAD,
     EITHER,
@@ -36,14 +37,12 @@ from tests.odd_values import (
     sprinkled,
 )
 from tests.oracle import (
-    N_CALLS,
     assert_same_model,
     assert_sound,
     outcome,
     plain_labels,
     plain_rows,
     plain_weights,
-    run,
     tolerance,
 )
 from tfsoftmax import (

@@ -7,6 +7,7 @@ import itertools
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -219,7 +220,10 @@ def test_a_limit_sets_the_scale():
     assert display.plot(limit=2).colorbar_.extend == "neither"
     zero = WeightsDisplay([[[0.0, 0.0]]], ["a"]).plot().images_[0].get_clim()
     assert zero[0] == -zero[1] < 0
-    for limit in (0, -1, np.nan):
+    for limit in (np.uint8(1), np.float16(60_000), Fraction(1, 3)):
+        picture = display.plot(limit=limit).images_[0]
+        assert picture.get_clim() == (-float(limit), float(limit))
+    for limit in (0, -1, np.nan, 10**400):
         with pytest.raises(ValueError, match="limit must be a positive number"):
             display.plot(limit=limit)
 

@@ -12,7 +12,6 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.special import log_softmax
@@ -21,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from tests import reference
+from tests.generated import run
 from tfsoftmax import TFSoftmaxClassifier
 
 N_SAMPLES, N_FEATURES = 24, 3
@@ -336,15 +336,6 @@ def lbfgs_finds_the_optimum(case):
     assert_close(clf.predict_proba(X), other.predict_proba(X * r), 1e-5)
 
 
-def generated(n_cases):
-    return settings(
-        max_examples=n_cases,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
 N_CASES = 200
 
 
@@ -352,15 +343,4 @@ N_CASES = 200
 @pytest.mark.slow
 @pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
 def test_a_property_holds(holds, record_property):
-    tried = 0
-
-    @generated(N_CASES)
-    @given(case=cases(KINDS))
-    def check(case):
-        nonlocal tried
-        tried += 1
-        holds(case)
-
-    check()
-    assert tried >= N_CASES
-    record_property("properties checked", tried)
+    run(cases(KINDS), holds, N_CASES, record_property, "properties checked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from numbers import Integral, Real
 from typing import Any
 
@@ -117,10 +118,16 @@ def is_positive_integer(value: Any) -> bool:
     return _is_number(value) and isinstance(value, Integral) and int(value) > 0
 
 
-def is_positive_number(value: Any) -> bool:
-    """Tell whether a value can be the end of a scale."""
+def positive_number(value: Any) -> float | None:
+    """Give the end of a scale as a float; None for what can't be one."""
+    # Fractions, integers of 400 digits and NumPy's bytes and half floats are numbers,
+    # too: compared and negated as they are they would overflow.
+    try:
+        number = float(value) if _is_number(value) else math.nan
+    except OverflowError:
+        return None
     # A scale that begins at the negative of it must have a length, too.
-    return _is_number(value) and 0 < value <= np.finfo(float).max / 4
+    return number if 0 < number <= sys.float_info.max / 4 else None
 
 
 def _is_number(value: Any) -> bool:

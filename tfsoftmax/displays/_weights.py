@@ -14,8 +14,8 @@ from tfsoftmax.displays._figures import (
     check_lengths,
     check_matplotlib,
     finite_range,
-    is_positive_number,
     panels,
+    positive_number,
     without_ticks,
 )
 from tfsoftmax.displays._parts import map_back, take_apart
@@ -159,11 +159,12 @@ class WeightsDisplay:
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        if limit is not None and not is_positive_number(limit):
+        end = None if limit is None else positive_number(limit)
+        if limit is not None and end is None:
             raise ValueError(f"limit must be a positive number; got {limit!r}.")
         check_lengths(self, "weights", "class_names")
         largest = max(map(abs, finite_range(self.weights)))
-        limit = limit or largest or 1.0
+        end = end or largest or 1.0
         n_panels = len(self.weights)
         self.figure_, self.axes_ = panels(
             ax,
@@ -175,7 +176,7 @@ class WeightsDisplay:
         for i, (panel, weights) in enumerate(
             zip(self.axes_, self.weights, strict=True)
         ):
-            self.images_[i] = panel.imshow(weights, cmap=cmap, vmin=-limit, vmax=limit)
+            self.images_[i] = panel.imshow(weights, cmap=cmap, vmin=-end, vmax=end)
             panel.set_title(self.class_names[i], parse_math=False)
             without_ticks(panel)
         self.colorbar_ = None
@@ -184,7 +185,7 @@ class WeightsDisplay:
                 self.images_[0],
                 ax=list(self.axes_),
                 label="weight",
-                extend="both" if largest > limit else "neither",
+                extend="both" if largest > end else "neither",
             )
         return self
 

@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
 
-from tests.generated import run
+from tests.generated import N_CALLS, run
 from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, displays
 from tfsoftmax.displays import (
@@ -266,7 +266,7 @@ def assert_right(display):
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names")
-@pytest.mark.parametrize("n_calls", [15, pytest.param(250, marks=pytest.mark.slow)])
+@N_CALLS
 @pytest.mark.parametrize("name", METHODS)
 def test_a_bad_call_draws_or_is_refused_by_name(name, n_calls, record_property):
     call, good = calls()[name]

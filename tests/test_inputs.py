@@ -478,6 +478,14 @@ def test_a_logit_that_overflows_is_refused_and_one_of_minus_infinity_is_not():
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
+@pytest.mark.parametrize("name", ["coef_", "intercept_"])
+def test_weights_that_are_not_finite_are_told_from_large_rows(name):
+    clf = estimator().fit(X, Y)
+    getattr(clf, name)[0] = np.nan
+    with pytest.raises(ValueError, match="X has no logits: coef_ or intercept_ of"):
+        clf.predict(X)
+
+
 def test_an_error_of_the_callers_own_kind_stays_what_it_is():
     class NoRowsError(ValueError):
         pass

@@ -135,6 +135,11 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
             logits = _logits(X, coef, intercept)
         # A logit of −inf is a class with probability 0.
         if not (logits < np.inf).all():
+            if not (np.isfinite(coef).all() and (intercept < np.inf).all()):
+                raise ValueError(
+                    "X has no logits: coef_ or intercept_ of this estimator is not "
+                    "finite. Fit it again."
+                )
             raise ValueError(
                 "X has values too large for this model: a logit overflows."
             )

@@ -45,7 +45,7 @@ PROMISES = [
     Promise("What should not matter does not.", ("properties",), "properties checked"),
     Promise(
         "A search finds what scikit-learn's finds.",
-        ("search", "teams", "scoring", "side_by_side"),
+        ("search", "planning", "teams", "scoring", "side_by_side"),
     ),
     Promise("Callbacks hear of every epoch.", ("callbacks",)),
     Promise(

@@ -55,7 +55,7 @@ def naming(name: str, *others: type[Exception]) -> Iterator[None]:
     except NotFittedError:
         raise
     except kinds as error:
-        is_named = re.search(rf"\b{name}\b", str(error))
+        is_named = re.search(rf"\b{re.escape(name)}\b", str(error))
         is_own = type(error).__module__.partition(".")[0] not in _COMMON_ERRORS
         if is_own or (is_named and isinstance(error, (TypeError, ValueError))):
             raise

@@ -6,36 +6,32 @@ scikit-learn's. What replaces it is the evaluation of the candidates, in `folds.
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import clone, is_classifier
-from sklearn.model_selection import (
-    GridSearchCV,
-    ParameterGrid,
-    ParameterSampler,
-    RandomizedSearchCV,
-    check_cv,
-)
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.utils import indexable
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _num_samples
 
 from tfsoftmax.callbacks import SearchTask, with_callbacks
 from tfsoftmax.documentation import DocumentationLinkMixin
 from tfsoftmax.folds import Fold, Result, evaluate_fold
-from tfsoftmax.inputs import check_length, naming
-from tfsoftmax.teams import classifier_of, preprocessing_key
+from tfsoftmax.inputs import naming
+from tfsoftmax.planning import (
+    check_data,
+    check_fit_params,
+    check_space,
+    jobs_of,
+    named_candidates,
+    space_of,
+    splits_of,
+)
+from tfsoftmax.teams import classifier_of
 
 
 class _TrainsTogether(DocumentationLinkMixin):
@@ -297,14 +293,12 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     classifier_of(search.estimator)
     with naming("scoring"):
         scorers, refit_metric = search._get_scorers()
-    _check_space(search)
-    X, y = _check_data(X, y)
-    for name, value in params.items():
-        with naming(name):
-            params |= _check_method_params(X, params={name: value})
+    check_space(search)
+    X, y = check_data(X, y)
+    params = check_fit_params(X, params)
     routed = search._get_routed_params_for_fit(params)
     task = SearchTask(search, X, y, params.get("sample_weight"))
-    splits = _splits(search, X, y, routed.splitter.split)
+    splits = splits_of(search, X, y, routed.splitter.split)
     search.n_splits_ = len(splits)
     fold = Fold(
         estimator=clone(search.estimator),
@@ -323,7 +317,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     results: dict[str, Any] = {}
 
     def evaluate(params: Iterable[dict[str, Any]], callback_ctx: Any = None) -> Any:
-        named = _check_names(search, params)
+        named = named_candidates(search, params)
         if search.verbose > 0:
             print(
                 f"Fitting {len(splits)} folds for each of {len(named)} candidates, "
@@ -333,8 +327,8 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
         done = _evaluate(search, fold, named, splits, contexts)
         if not done:
             raise ValueError(
-                f"No fits were performed: {_space(search)} has no candidates, or cv no "
-                "folds."
+                f"No fits were performed: {space_of(search)} has no candidates, or cv "
+                "no folds."
             )
         _warn_or_raise_about_fit_failures(done, search.error_score)
         if callable(search.scoring):
@@ -366,7 +360,7 @@ def _evaluate(
     contexts: Sequence[Any],
 ) -> list[Result]:
     """Evaluate candidates on all folds: results by candidate, then by fold."""
-    jobs = list(_jobs(fold, candidates, splits, contexts))
+    jobs = list(jobs_of(fold, candidates, splits, contexts))
     parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
     done = parallel(delayed(evaluate_fold)(job) for job, _ in jobs)
     by_place = {
@@ -375,72 +369,6 @@ def _evaluate(
         for place, result in zip(places, results, strict=True)
     }
     return [by_place[place] for place in sorted(by_place)]
-
-
-def _check_data(X: Any, y: Any) -> tuple[Any, Any]:
-    """Check what all folds need of rows, whatever the steps before take."""
-    with naming("X"):
-        n_samples = _num_samples(X)
-    check_length(y, n_samples)
-    with naming("y"):
-        type_of_target(y)
-    return tuple(indexable(X, y))
-
-
-def _space(search: Any) -> str:
-    """Name the parameter that names the candidates."""
-    spaces = ("param_grid", "param_distributions")
-    return next((name for name in spaces if hasattr(search, name)), "The search")
-
-
-def _check_space(search: Any) -> None:
-    """Check what the candidates are drawn from, as their drawing will."""
-    name = _space(search)
-    own = (GridSearchCV._run_search, RandomizedSearchCV._run_search)
-    if type(search)._run_search not in own:
-        return  # which may draw them in its own way
-    with naming(name):
-        if name == "param_grid":
-            ParameterGrid(search.param_grid)
-        elif name == "param_distributions":
-            ParameterSampler(search.param_distributions, search.n_iter)
-
-
-def _check_names(search: Any, candidates: Iterable[Any]) -> list[dict[str, Any]]:
-    """List the candidates, whose parameters the estimator must have."""
-    with naming(_space(search), AttributeError):
-        named = list(candidates)
-        kinds = {tuple(params): params for params in named}
-        for params in kinds.values():
-            clone(search.estimator).set_params(**clone(params, safe=False))
-    return named
-
-
-def _splits(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]:
-    with naming("cv", IndexError):
-        cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-        n_splits = cv.get_n_splits(X, y, **params)
-        splits = [
-            (_places(train), _places(test)) for train, test in cv.split(X, y, **params)
-        ]
-        rows = np.arange(_num_samples(X))
-        if splits and not any(train.size for train, _ in splits):
-            raise ValueError("No fold has rows to train on.")
-        for places in itertools.chain.from_iterable(splits):
-            if np.ndim(rows[places]) != 1:
-                raise ValueError(f"A fold must be an array of rows; got {places!r}.")
-    if len(splits) != n_splits:
-        raise ValueError(
-            f"The splitter's get_n_splits promises {n_splits} folds, and its split "
-            f"gives {len(splits)}."
-        )
-    return splits
-
-
-def _places(rows: Any) -> NDArray[Any]:
-    """Make an array of the rows of a fold: their numbers, or a mask."""
-    places = np.asarray(rows)
-    return places if places.size else places.astype(np.intp)
 
 
 def _choose(search: Any, results: dict[str, Any], refit_metric: Any) -> None:
@@ -463,29 +391,3 @@ def _refit(search: Any, X: Any, y: Any, params: Any, task: SearchTask) -> None:
     search.best_estimator_ = best
     if hasattr(best, "feature_names_in_"):
         search.feature_names_in_ = best.feature_names_in_
-
-
-def _jobs(
-    fold: Fold,
-    candidates: Sequence[Mapping[str, Any]],
-    splits: Sequence[tuple[Any, Any]],
-    contexts: Sequence[Any],
-) -> Iterator[tuple[Fold, list[int]]]:
-    """Make a job of each fold and preprocessing, and say where its results belong."""
-    together: dict[Hashable, list[int]] = {}
-    for number, params in enumerate(candidates):
-        together.setdefault(preprocessing_key(fold.estimator, params), []).append(
-            number
-        )
-    for split, (train, test) in enumerate(splits):
-        for numbers in together.values():
-            places = [number * len(splits) + split for number in numbers]
-            job = replace(
-                fold,
-                name=f"fold {split + 1}/{len(splits)}",
-                train=train,
-                test=test,
-                candidates=[candidates[number] for number in numbers],
-                contexts=[contexts[place] for place in places],
-            )
-            yield job, places

@@ -1,0 +1,42 @@
+"""Tests of many generated cases: how many, how they are drawn, and how counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+# How many bad calls: some in the plain suite, and enough in the slow one.
+N_CALLS = pytest.mark.parametrize(
+    "n_calls", [25, pytest.param(2000, marks=pytest.mark.slow)]
+)
+
+
+def run(
+    cases: st.SearchStrategy[Any],
+    check: Callable[[Any], None],
+    n_cases: int,
+    record: Callable[[str, int], None],
+    counted: str = "bad calls",
+) -> None:
+    """Try at least as many cases, and put on record how many there were."""
+    tried = 0
+
+    @settings(
+        max_examples=n_cases,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases)
+    def try_one(case: Any) -> None:
+        nonlocal tried
+        check(case)
+        tried += 1
+
+    try_one()
+    assert tried >= n_cases
+    record(counted, tried)

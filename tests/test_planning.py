@@ -1,0 +1,105 @@
+"""What a search is to evaluate: what is refused is what GridSearchCV refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tests.test_search import OURS_AND_THEIRS, X, Y, classifier, pipeline
+from tfsoftmax import TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV
+
+
+class Inconsistent(KFold):
+    def get_n_splits(self, *args, **kwargs):
+        return 7
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
+def test_a_splitter_that_breaks_its_promise_is_refused(ours, theirs):
+    for kind in (ours, theirs):
+        with pytest.raises(ValueError, match="get_n_splits"):
+            kind(classifier(), {"alpha": [0.1] * 10}, cv=Inconsistent(3)).fit(X, Y)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
+def test_no_folds_are_refused(ours, theirs):
+    for kind in (ours, theirs):
+        with pytest.raises(ValueError, match="No fits were performed"):
+            kind(classifier(), {"alpha": [0.1] * 10}, cv=iter(())).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", [TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        make_pipeline(classifier(), StandardScaler()),
+        StandardScaler(),
+    ],
+)
+def test_other_estimators_are_sent_to_grid_search(kind, estimator):
+    with pytest.raises(TypeError, match="GridSearchCV"):
+        kind(estimator, {}).fit(X, Y)
+
+
+def test_a_candidate_that_is_another_estimator_is_sent_to_grid_search():
+    grid = {"clf": [classifier(), LogisticRegression()]}
+    with pytest.raises(TypeError, match="GridSearchCV"):
+        TFSoftmaxGridSearchCV(pipeline(StandardScaler()), grid).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid", "options"),
+    [
+        (classifier(), {"rate": [0.1]}, {}),
+        (classifier(), {"clf__alpha": [0.1]}, {}),
+        (pipeline(StandardScaler()), {"alpha": [0.1]}, {}),
+        (pipeline(StandardScaler()), {"clf__rate": [0.1]}, {}),
+        (pipeline(StandardScaler()), {"step0__centre": [True]}, {}),
+        (classifier(), {"alpha": 0.1}, {}),
+        (classifier(), {"alpha": []}, {}),
+        (classifier(), {"alpha": "abc"}, {}),
+        (classifier(), {"alpha": np.ones((2, 2))}, {}),
+        (classifier(), [{"alpha": [0]}, 7], {}),
+        (classifier(), {"alpha": [0]}, {"scoring": "beauty"}),
+        (classifier(), {"alpha": [0]}, {"scoring": []}),
+        (classifier(), {"alpha": [0]}, {"scoring": ["accuracy", "accuracy"]}),
+        (classifier(), {"alpha": [0]}, {"cv": 1}),
+        (classifier(), {"alpha": [0]}, {"cv": "three"}),
+        (classifier(), {"alpha": [0]}, {"cv": 1000}),
+        (classifier(), {"alpha": [0]}, {"error_score": "warn"}),
+        (classifier(), {"alpha": [0]}, {"verbose": -1}),
+        (classifier(), {"alpha": [0]}, {"n_jobs": "many"}),
+        (classifier(), {"alpha": [0]}, {"return_train_score": "yes"}),
+    ],
+)
+def test_what_grid_search_refuses_is_refused_with_its_error(estimator, grid, options):
+    errors = []
+    for kind in OURS_AND_THEIRS[0]:
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            kind(estimator, grid, **options).fit(X, Y)
+        errors.append(caught.value)
+    own, their = errors
+    assert type(own) is type(their)
+    # It may have the name of the argument before it.
+    own_words = str(own).replace("TFSoftmaxGridSearchCV", "GridSearchCV")
+    assert own_words.endswith(str(their))
+
+
+@pytest.mark.parametrize(
+    ("rows", "y"),
+    [(X, Y[:-1]), (X, None), (X, np.zeros(len(X))), (X[:0], Y[:0]), (X[:, 0], Y)],
+    ids=["too few labels", "no labels", "one class", "no rows", "one dimension"],
+)
+def test_data_that_grid_search_refuses_are_refused_with_its_error(rows, y):
+    kinds = []
+    for kind in OURS_AND_THEIRS[0]:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            kind(classifier(), {"alpha": [0, 0.1]}).fit(rows, y)
+        kinds.append(type(caught.value))
+    assert kinds[0] is kinds[1]

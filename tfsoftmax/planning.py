@@ -1,0 +1,132 @@
+"""What a search is to evaluate: candidates, on folds of rows, as passed, or an error.
+
+scikit-learn finds much of what is wrong only within a fold, in words that name no
+argument; here it is found before the first one is trained.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
+from sklearn.utils import indexable
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+from tfsoftmax.folds import Fold
+from tfsoftmax.inputs import check_length, naming
+from tfsoftmax.teams import preprocessing_key
+
+
+def check_data(X: Any, y: Any) -> tuple[Any, Any]:
+    """Check what all folds need of rows, whatever the steps before take."""
+    with naming("X"):
+        n_samples = _num_samples(X)
+    check_length(y, n_samples)
+    with naming("y"):
+        type_of_target(y)
+    return tuple(indexable(X, y))
+
+
+def check_fit_params(X: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what goes to `fit` beside X and y, and make it ready to be indexed."""
+    checked: dict[str, Any] = {}
+    for name, value in params.items():
+        with naming(name):
+            checked |= _check_method_params(X, params={name: value})
+    return checked
+
+
+def space_of(search: Any) -> str:
+    """Name the parameter that names the candidates."""
+    spaces = ("param_grid", "param_distributions")
+    return next((name for name in spaces if hasattr(search, name)), "The search")
+
+
+def check_space(search: Any) -> None:
+    """Check what the candidates are drawn from, as their drawing will."""
+    name = space_of(search)
+    own = (GridSearchCV._run_search, RandomizedSearchCV._run_search)
+    if type(search)._run_search not in own:
+        return  # which may draw them in its own way
+    with naming(name):
+        if name == "param_grid":
+            ParameterGrid(search.param_grid)
+        elif name == "param_distributions":
+            ParameterSampler(search.param_distributions, search.n_iter)
+
+
+def named_candidates(search: Any, candidates: Iterable[Any]) -> list[dict[str, Any]]:
+    """List the candidates, whose parameters the estimator must have."""
+    with naming(space_of(search), AttributeError):
+        named = list(candidates)
+        kinds = {tuple(params): params for params in named}
+        for params in kinds.values():
+            clone(search.estimator).set_params(**clone(params, safe=False))
+    return named
+
+
+def splits_of(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]:
+    """List the folds: the rows to train on, and those to test on."""
+    with naming("cv", IndexError):
+        cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+        n_splits = cv.get_n_splits(X, y, **params)
+        splits = [
+            (_places(train), _places(test)) for train, test in cv.split(X, y, **params)
+        ]
+        rows = np.arange(_num_samples(X))
+        if splits and not any(train.size for train, _ in splits):
+            raise ValueError("No fold has rows to train on.")
+        for places in itertools.chain.from_iterable(splits):
+            if np.ndim(rows[places]) != 1:
+                raise ValueError(f"A fold must be an array of rows; got {places!r}.")
+    if len(splits) != n_splits:
+        raise ValueError(
+            f"The splitter's get_n_splits promises {n_splits} folds, and its split "
+            f"gives {len(splits)}."
+        )
+    return splits
+
+
+def _places(rows: Any) -> NDArray[Any]:
+    """Make an array of the rows of a fold: their numbers, or a mask."""
+    places = np.asarray(rows)
+    return places if places.size else places.astype(np.intp)
+
+
+def jobs_of(
+    fold: Fold,
+    candidates: Sequence[Mapping[str, Any]],
+    splits: Sequence[tuple[Any, Any]],
+    contexts: Sequence[Any],
+) -> Iterator[tuple[Fold, list[int]]]:
+    """Make a job of each fold and preprocessing, and say where its results belong."""
+    together: dict[Hashable, list[int]] = {}
+    for number, params in enumerate(candidates):
+        together.setdefault(preprocessing_key(fold.estimator, params), []).append(
+            number
+        )
+    for split, (train, test) in enumerate(splits):
+        for numbers in together.values():
+            places = [number * len(splits) + split for number in numbers]
+            job = replace(
+                fold,
+                name=f"fold {split + 1}/{len(splits)}",
+                train=train,
+                test=test,
+                candidates=[candidates[number] for number in numbers],
+                contexts=[contexts[place] for place in places],
+            )
+            yield job, places

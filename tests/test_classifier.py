@@ -421,3 +421,17 @@ def test_predicting_validates_its_input(fitted, digits):
         TFSoftmaxClassifier().predict(X)
     with pytest.raises(AttributeError, match="not fitted yet"):
         TFSoftmaxClassifier().history_  # noqa: B018
+
+
+def test_what_a_user_does_to_the_loss_curve_changes_no_history():
+    clf = TFSoftmaxClassifier(epochs=3, random_state=0).fit(X, Y)
+    before = clf.history_
+    clf.loss_curve_.append(0.0)
+    pd.testing.assert_frame_equal(clf.history_, before)
+    assert clf.partial_fit(X, Y).n_iter_ == 4
+
+
+def test_without_an_intercept_it_is_a_positive_zero():
+    clf = TFSoftmaxClassifier(fit_intercept=False, random_state=0).fit(-X, Y)
+    assert (clf.coef_[:, 0] < 0).any()
+    assert not np.signbit(clf.intercept_).any()

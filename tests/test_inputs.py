@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import numpy as np
@@ -127,8 +128,8 @@ def test_a_class_can_weigh_nothing():
         ({0: -1.0}, ValueError, r"finite, non-negative weights; got \{0: -1\.0\}"),
         ({1: np.nan}, ValueError, "class_weight must hold finite"),
         ({1: np.inf}, ValueError, "class_weight must hold finite"),
-        ({7: 2.0}, ValueError, r"\[0, 1, 2\], are not in class_weight"),
-        ({"ham": 2.0}, ValueError, "are not in class_weight"),
+        ({7: 2.0}, ValueError, r"not among the classes \[0, 1, 2\]: \[7\]"),
+        ({"ham": 2.0}, ValueError, "class_weight has labels that are not among"),
         ({0: 0, 1: 0, 2: 0}, ValueError, "class_weight and .* every row with weight 0"),
     ],
 )
@@ -510,3 +511,83 @@ def test_sparse_rows_whose_indices_lie_outside_are_refused(kind):
     places[0] = before.coords[1][0] if kind is sparse.coo_array else before.indices[0]
     assert (rows != before).nnz == 0
     clf.predict(rows)
+
+
+# Class weights, and classes that are known before
+
+
+def test_class_weights_of_digits_in_strings_are_those_of_the_strings():
+    names, weights = np.array(["0", "1", "2"]), {"0": 5.0, "1": 1.0, "2": 0.5}
+    clf = estimator(class_weight=weights).fit(X, names[Y])
+    expected = estimator().fit(X, Y, sample_weight=np.array([5.0, 1.0, 0.5])[Y])
+    assert_same_model(clf, expected)
+    with pytest.raises(ValueError, match=r"not among the classes .*: \[0\]"):
+        estimator(class_weight={0: 5.0}).fit(X, names[Y])
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({0: 1, 9: 5}, r"not among the classes \[0, 1, 2\]: \[9\]"),
+        ({0: 10**400}, "class_weight can't be used: int too large"),
+        ({0: -1}, "class_weight must hold finite, non-negative weights"),
+    ],
+)
+def test_class_weights_that_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        estimator(class_weight=weights).fit(X, Y)
+
+
+def test_class_weights_of_absent_classes_do_no_harm():
+    weights = {0: 1, 1: 2, 2: 3, 9: 5}
+    expected = estimator(class_weight={1: 2, 2: 3}).fit(X, Y)
+    assert_same_model(estimator(class_weight=weights).fit(X, Y), expected)
+
+
+def test_many_classes_are_named_without_a_warning():
+    clf = estimator().partial_fit(X, Y, classes=np.arange(26))
+    assert len(clf.classes_) == 26
+
+
+NAMES = ["b", "c", "a"]  # of columns, which stay in their order
+
+
+def test_a_fit_on_named_columns_goes_on_with_labels_and_other_columns():
+    frame = pd.DataFrame(ONE_HOT, columns=NAMES)
+    labels = np.array(NAMES)[Y]
+    first = estimator().fit(X, frame)
+    goes_on = [
+        lambda clf: clf.partial_fit(X, labels, classes=clf.classes_),
+        lambda clf: clf.partial_fit(X, labels, classes=sorted(NAMES)),
+        lambda clf: clf.partial_fit(X, frame[sorted(NAMES)]),
+        lambda clf: clf.partial_fit(X, ONE_HOT, classes=clf.classes_),
+        lambda clf: clf.set_params(warm_start=True, epochs=1).fit(X, labels),
+    ]
+    expected = copy.deepcopy(first).partial_fit(X, frame)
+    for go_on in goes_on:
+        clf = go_on(copy.deepcopy(first))
+        assert clf.classes_.tolist() == NAMES
+        assert_same_model(clf, expected)
+
+
+def test_columns_without_names_need_classes_in_their_order():
+    clf = estimator()
+    with pytest.raises(ValueError, match="classes must be in the order of predict"):
+        clf.partial_fit(X, ONE_HOT, classes=NAMES)
+    clf.partial_fit(X, ONE_HOT, classes=sorted(NAMES))
+    assert_same_model(clf, estimator().partial_fit(X, Y, classes=[0, 1, 2]))
+    with pytest.raises(ValueError, match="y has other classes than the fit that"):
+        clf.set_params(warm_start=True).fit(X, ONE_HOT)
+    with pytest.raises(ValueError, match="classes has other classes than the fit"):
+        clf.partial_fit(X, np.array(NAMES)[Y], classes=["a", "b", "d"])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [[0, 1, "a"], pd.MultiIndex.from_product([["a"], [0, 1, 2]]), [0, 1, np.nan]],
+)
+def test_columns_that_name_no_classes_are_refused(columns):
+    frame = pd.DataFrame(ONE_HOT)
+    frame.columns = columns
+    with pytest.raises(TypeError, match="y must have columns named by labels of one"):
+        estimator().fit(X, frame)

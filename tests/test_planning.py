@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -103,3 +104,19 @@ def test_data_that_grid_search_refuses_are_refused_with_its_error(rows, y):
             kind(classifier(), {"alpha": [0, 0.1]}).fit(rows, y)
         kinds.append(type(caught.value))
     assert kinds[0] is kinds[1]
+
+
+@pytest.mark.parametrize("name", ["groups", "sample_weight"])
+def test_too_few_values_for_the_rows_are_refused_by_name(name):
+    search = TFSoftmaxGridSearchCV(classifier(), {"alpha": [0, 0.1]}, cv=GroupKFold(2))
+    params = {"groups": np.arange(len(X)), name: np.ones(len(X) - 1)}
+    with pytest.raises(ValueError, match=f"^{name} can't be used: .*inconsistent"):
+        search.fit(X, Y, **params)
+
+
+@pytest.mark.parametrize("steps", [[PCA(2), StandardScaler()], ["passthrough", None]])
+def test_a_parameter_that_only_some_steps_have_is_refused_by_name(steps):
+    grid = {"step0": [*steps, StandardScaler()], "step0__with_mean": [False]}
+    search = TFSoftmaxGridSearchCV(pipeline(StandardScaler()), grid, cv=2)
+    with pytest.raises(ValueError, match="param_grid"):
+        search.fit(X, Y)

@@ -636,6 +636,20 @@ def test_a_failed_fit_keeps_the_former_results():
     assert search.score(X, Y) > 0.5
 
 
+def test_nothing_of_a_former_search_is_left():
+    grid = {"learning_rate": RATES}
+    search = TFSoftmaxGridSearchCV(classifier(), grid, cv=2)
+    search.fit(pd.DataFrame(X).rename(columns=str), Y)
+    assert hasattr(search, "feature_names_in_")
+    search.set_params(refit=lambda results: 0).fit(X, Y)
+    assert search.best_index_ == 0
+    assert not hasattr(search, "best_score_")
+    assert not hasattr(search, "feature_names_in_")
+    search.set_params(refit=False).fit(X, Y)
+    assert not hasattr(search, "best_estimator_")
+    assert not hasattr(search, "refit_time_")
+
+
 def test_a_search_can_be_nested():
     scores = cross_val_score(search_of(), X, Y, cv=2)
     theirs = GridSearchCV(classifier(), {"learning_rate": RATES}, cv=2)

@@ -30,6 +30,7 @@ from tfsoftmax.inputs import (
     encode,
     is_soft,
     row_weights,
+    same_classes,
 )
 from tfsoftmax.parameters import check_parameters
 from tfsoftmax.prediction import SoftmaxPredictor
@@ -407,7 +408,8 @@ class TFSoftmaxClassifier(
             Their classes, among `classes`, or soft labels.
         classes : array-like of shape (n_classes,), default=None
             All classes that will ever occur. Required in the first call, unless y
-            has soft labels, and optional after it.
+            has soft labels, and optional after it. Where y has soft labels in columns
+            without names, they must be sorted, as the columns are.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; only their ratios within this call
             matter.
@@ -491,12 +493,14 @@ class TFSoftmaxClassifier(
         X = check_rows(self, X, reset=former is None)
         y = check_labels(y, X.shape[0])
         own = classes_of(y) if classes is None else classes
-        if former is not None and not np.array_equal(own, self.classes_):
+        if former is None:
+            self.classes_ = own
+        elif not same_classes(own, self.classes_, y):
+            name = "y" if classes is None else "classes"
             raise ValueError(
-                "The classes can't change between fits that go on from each other: "
+                f"{name} has other classes than the fit that this one goes on from: "
                 f"they were {self.classes_.tolist()} and are now {own.tolist()}."
             )
-        self.classes_ = own
         codes = encode(y, self.classes_)
         weights = row_weights(
             sample_weight,
@@ -542,7 +546,8 @@ class TFSoftmaxClassifier(
         self, classes: ArrayLike | None, y: Any, former: Record | None
     ) -> NDArray[Any]:
         if classes is not None:
-            return check_classes(classes)
+            known = None if former is None else self.classes_
+            return check_classes(classes, y, known)
         if former is not None:
             return self.classes_
         if is_soft(y):
@@ -576,13 +581,13 @@ class TFSoftmaxClassifier(
     def _fitted_attributes(self, record: Record) -> dict[str, Any]:
         """Derive the fitted attributes; coef_ is in the units of the X passed."""
         V, settings = record.V[0], record.settings
-        intercept = V[:, -1].copy() if settings.fit_intercept else V[:, 0] * 0
+        without = np.zeros(len(V), V.dtype)
         return {
             "_record": record,
             "coef_": V[:, : self.n_features_in_] * V.dtype.type(settings.rescale),
-            "intercept_": intercept,
+            "intercept_": V[:, -1].copy() if settings.fit_intercept else without,
             "n_iter_": record.n_epochs,
-            "loss_curve_": record.history["loss"],
+            "loss_curve_": list(record.history["loss"]),
         }
 
     def _snapshot(self, record: Record) -> dict[str, Any]:

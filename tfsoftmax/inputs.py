@@ -22,9 +22,8 @@ from sklearn.utils import (
     assert_all_finite,
     check_array,
     column_or_1d,
-    compute_class_weight,
 )
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _num_samples, validate_data
 
 # Labels that are encoded at a time: of many millions, the numbers on the way to the
@@ -145,14 +144,7 @@ def classes_of(y: Any, name: str = "y") -> NDArray[Any]:
     Those of soft labels are the columns' names, or 0 … n_classes − 1.
     """
     if is_soft(y):
-        names = _columns(y)
-        if names is None:
-            return np.asarray(range(np.shape(y)[1]))
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"{name} must not have two columns for one class: {names}."
-            )
-        return np.asarray(names)
+        return _classes_of_columns(y, name)
     with naming(name):
         try:
             check_classification_targets(y)
@@ -162,23 +154,49 @@ def classes_of(y: Any, name: str = "y") -> NDArray[Any]:
             raise ValueError(f"{name} must hold classes; got {got}. {error}") from error
         except TypeError as error:
             raise TypeError(f"{name} must hold labels of one kind. {error}") from error
+    _check_two(classes, name)
+    return np.asarray(classes)
+
+
+def _check_two(classes: NDArray[Any], name: str) -> None:
     if len(classes) < 2:
         raise ValueError(
             f"TFSoftmaxClassifier needs at least two classes; {name} has only one "
             f"class: {classes.tolist()[0]!r}."
         )
-    return np.asarray(classes)
 
 
-def check_classes(classes: Any) -> NDArray[Any]:
-    """Validate the classes that a user names."""
+def check_classes(
+    classes: Any, y: Any, known: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Validate the classes that a user names: sorted, or as they are known.
+
+    Columns of soft labels that have no names stand for them in this order.
+    """
     name = "classes"
     with naming(name):
-        classes = column_or_1d(classes)
-        assert_all_finite(classes, input_name=name)
-    if len(classes) == 0:
+        given = column_or_1d(classes)
+        assert_all_finite(given, input_name=name)
+        own = np.asarray(unique_labels(given)) if len(given) else given
+    if len(own) == 0:
         raise ValueError("classes must hold at least two classes; it is empty.")
-    return classes_of(classes, name)
+    _check_two(own, name)
+    if known is not None and same_classes(own, known):
+        own = known
+    if _is_nameless(y) and given.tolist() != own.tolist():
+        raise ValueError(
+            "classes must be in the order of predict_proba's columns, "
+            f"{own.tolist()}, where the columns of y have no names; got "
+            f"{given.tolist()}."
+        )
+    return own
+
+
+def same_classes(own: NDArray[Any], known: NDArray[Any], y: Any = None) -> bool:
+    """Tell whether these are the classes known: in any order, where y names them."""
+    if _is_nameless(y):
+        return np.array_equal(own, known)
+    return set(own.tolist()) == set(known.tolist())
 
 
 def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
@@ -258,6 +276,26 @@ def _columns(y: Any) -> list[Any] | None:
     return None if columns is None else list(columns)
 
 
+def _is_nameless(y: Any) -> bool:
+    """Tell whether y has soft labels, and nothing says of which classes."""
+    return y is not None and is_soft(y) and _columns(y) is None
+
+
+def _classes_of_columns(y: Any, name: str) -> NDArray[Any]:
+    names = _columns(y)
+    if names is None:
+        return np.arange(np.shape(y)[1])
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name} must not have two columns for one class: {names}.")
+    with naming(name):
+        classes = np.asarray(names)
+    if classes.ndim != 1 or classes.tolist() != names:
+        raise TypeError(
+            f"{name} must have columns named by labels of one kind; got {names}."
+        )
+    return classes
+
+
 def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]:
     names, known = _columns(y), classes.tolist()
     if names is not None:
@@ -327,9 +365,17 @@ def _class_weights(
     given = dict(class_weight)
     if not all(isinstance(weight, Real) for weight in given.values()):
         raise TypeError(f"class_weight must hold numbers; got {given!r}.")
-    by_class = compute_class_weight(given, classes=classes, y=classes)
+    labels = classes.tolist()
+    unknown = [label for label in given if label not in labels]
+    if unknown and not given.keys() >= set(labels):  # as scikit-learn has it
+        raise ValueError(
+            "class_weight has labels that are not among the classes "
+            f"{reprlib.repr(labels)}: {reprlib.repr(unknown)}."
+        )
+    with naming("class_weight"):
+        by_class = np.array([float(given.get(label, 1)) for label in labels])
     if not np.isfinite(by_class).all() or (by_class < 0).any():
         raise ValueError(
             f"class_weight must hold finite, non-negative weights; got {given!r}."
         )
-    return by_class  # type: ignore[no-any-return]
+    return by_class

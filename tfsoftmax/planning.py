@@ -21,13 +21,16 @@ from sklearn.model_selection import (
     RandomizedSearchCV,
     check_cv,
 )
-from sklearn.utils import indexable
+from sklearn.utils import check_consistent_length, indexable
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from tfsoftmax.folds import Fold
 from tfsoftmax.inputs import check_length, naming
 from tfsoftmax.teams import preprocessing_key
+
+# What has a value for each row, whoever asks for it; None or a number is for all.
+_PER_ROW = ("sample_weight", "groups")
 
 
 def check_data(X: Any, y: Any) -> tuple[Any, Any]:
@@ -45,12 +48,14 @@ def check_fit_params(X: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in params.items():
         with naming(name):
+            if name in _PER_ROW and np.ndim(value) > 0:
+                check_consistent_length(X, value)
             checked |= _check_method_params(X, params={name: value})
     return checked
 
 
 def space_of(search: Any) -> str:
-    """Name the parameter that names the candidates."""
+    """Give the name of the parameter that says what is searched."""
     spaces = ("param_grid", "param_distributions")
     return next((name for name in spaces if hasattr(search, name)), "The search")
 
@@ -72,10 +77,20 @@ def named_candidates(search: Any, candidates: Iterable[Any]) -> list[dict[str, A
     """List the candidates, whose parameters the estimator must have."""
     with naming(space_of(search), AttributeError):
         named = list(candidates)
-        kinds = {tuple(params): params for params in named}
+        # Which parameters there are depends on the steps, whatever the other values.
+        kinds = {(*params, *_steps_among(params)): params for params in named}
         for params in kinds.values():
             clone(search.estimator).set_params(**clone(params, safe=False))
     return named
+
+
+def _steps_among(params: Mapping[str, Any]) -> list[int]:
+    """Tell apart the steps that a candidate puts into a pipeline."""
+    return [
+        id(value)
+        for value in params.values()
+        if value is None or isinstance(value, str) or hasattr(value, "get_params")
+    ]
 
 
 def splits_of(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[Any]:

@@ -167,7 +167,7 @@ class TFSoftmaxGridSearchCV(_TrainsTogether, GridSearchCV):  # type: ignore[misc
     -----
     A candidate with ``optimizer="lbfgs"`` or ``verbose`` is fitted by itself. With
     ``random_state=None`` candidates of a group share one random order of rows. Those
-    that can't but be the same model are trained once, so that they tie.
+    that are bound to be the same model are trained once, so that they tie.
 
     Examples
     --------
@@ -287,8 +287,16 @@ class TFSoftmaxRandomizedSearchCV(_TrainsTogether, RandomizedSearchCV):  # type:
     """
 
 
+_CHOSEN = (
+    *("best_index_", "best_score_", "best_params_"),
+    *("best_estimator_", "refit_time_", "feature_names_in_"),
+)
+
+
 @with_callbacks  # type: ignore[untyped-decorator]
 def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
+    for name in _CHOSEN:  # which another search has chosen, and this one may not
+        search.__dict__.pop(name, None)
     search._validate_params()
     classifier_of(search.estimator)
     with naming("scoring"):

@@ -348,8 +348,8 @@ class Orders:
         if self._shuffle and self._drawn is None:
             self._copy.set_state(self._random_state.get_state())
             # Of half the memory that the permutation would take.
-            dtype = np.int32 if self._n_samples < 2**31 else np.int64
-            self._drawn = np.arange(self._n_samples, dtype=dtype)
+            fits = self._n_samples <= np.iinfo(np.int32).max
+            self._drawn = np.arange(self._n_samples, dtype="i4" if fits else "i8")
             self._copy.shuffle(self._drawn)
         return self._drawn
 
@@ -384,7 +384,8 @@ def check_held_out(entry: Entry) -> None:
     """Refuse held-out rows whose loss is not finite, though that in training is."""
     if not math.isfinite(entry.get("val_loss", 0)):
         raise ValueError(
-            "The loss on the held-out rows is not finite. Scale X_val as X is scaled."
+            "The loss on the held-out rows is not finite. Scale X_val as X is scaled; "
+            "where they are rows of X, scale X, for instance with rescale=1/255."
         )
 
 

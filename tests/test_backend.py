@@ -195,6 +195,7 @@ def test_whoever_asks_tensorflow_for_its_logs_gets_them():
     assert "XLA service" in result.stderr
 
 
+@pytest.mark.slow
 def test_fitting_changes_no_environment_variable():
     result = run(
         "import os; before = dict(os.environ)\n",
@@ -328,28 +329,21 @@ SHARE = """
 """
 
 
-def shares(*cases):
-    """Make parameters of calls and the threads expected; one case for newcomers."""
-    return [
-        pytest.param(call, expected, id=name, marks=[pytest.mark.slow] * (number > 0))
-        for number, (name, call, expected) in enumerate(cases)
-    ]
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "expected"),
-    shares(
-        ("one", "in_worker(1)", (1, 1)),
-        ("three", "in_worker(3)", (3, 3)),
-        ("no fit", "in_worker(1, fits=False)", (0, 0)),
-        ("imported before", "in_worker(1, 'import tensorflow')", (0, 0)),
+    [
+        ("in_worker(1)", (1, 1)),
+        ("in_worker(3)", (3, 3)),
+        ("in_worker(1, fits=False)", (0, 0)),
+        ("in_worker(1, 'import tensorflow')", (0, 0)),
         (
-            "set before",
             'in_worker(1, \'import os; os.environ["TF_NUM_INTRAOP_THREADS"] = "2"\')',
             (0, 0),
         ),
-        ("no worker", 'fit(\'os.environ["OMP_NUM_THREADS"] = "1"\', True)', (0, 0)),
-    ),
+        ('fit(\'os.environ["OMP_NUM_THREADS"] = "1"\', True)', (0, 0)),
+    ],
+    ids=["one", "three", "no fit", "imported before", "set before", "no worker"],
 )
 def test_a_joblib_worker_takes_its_share_of_the_cores(call, expected):
     done = run(SHARE, f"\n    print({call})\n")

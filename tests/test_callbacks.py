@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tfsoftmax
-from tests.problems import problem
+from tests.problems import mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier, callbacks, chunks
 
 callback = pytest.importorskip("sklearn.callback")
@@ -285,7 +285,7 @@ def test_a_stopped_fit_can_go_on():
     np.testing.assert_array_equal(clf.coef_, estimator(epochs=10).fit(X, Y).coef_)
 
 
-@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_jobs", mostly_slow([1], (2,)))
 def test_a_stop_request_is_honoured_inside_a_grid_search(n_jobs):
     clf = estimator(epochs=10).set_callbacks(Silent(stop_after=2))
     search = GridSearchCV(clf, {"learning_rate": [0.01, 0.1]}, cv=2, n_jobs=n_jobs)
@@ -318,7 +318,7 @@ def test_the_scoring_monitor_scores_each_epoch():
     assert epochs.neg_log_loss.is_monotonic_increasing
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", mostly_slow([1], (2,)))
 def test_the_scoring_monitor_scores_each_epoch_of_a_search(n_jobs):
     monitor = callback.ScoringMonitor(scoring="accuracy")
     clf = estimator(epochs=3).set_callbacks(monitor)
@@ -365,7 +365,7 @@ def test_the_progress_bar_reaches_into_a_search(capsys):
 # Errors
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("optimizer", mostly_slow(["sgd"], ("lbfgs",)))
 @pytest.mark.parametrize(
     "fail_at",
     [

@@ -118,6 +118,7 @@ pickle.dump(begun, open(sys.argv[1], "wb"))
 """
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_to_the_bit_in_another_process(tmp_path):
     begun = {}
     for optimizer in BY_EPOCHS:

@@ -19,6 +19,7 @@ import tfsoftmax.datasets._mnist
 import tfsoftmax.displays
 import tfsoftmax.search
 import tfsoftmax.travel
+from tests.problems import mostly_slow
 from tfsoftmax.datasets import load_mnist
 from tfsoftmax.training import Settings
 
@@ -70,10 +71,10 @@ def test_the_example_ends_with_the_accuracy():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [
-        (["--epochs", "0"], "mnist.py: epochs must be a positive integer; got 0."),
+    mostly_slow(
+        [(["--epochs", "0"], "mnist.py: epochs must be a positive integer; got 0.")],
         (["--data-dir", "nowhere"], "mnist.py: There is neither train-images-idx3"),
-    ],
+    ),
 )
 def test_the_example_says_what_is_wrong_with_an_option(arguments, message):
     result = example(*arguments)

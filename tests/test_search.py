@@ -33,7 +33,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.fixes import parse_version
 
-from tests.problems import problem
+from tests.problems import mostly_slow, problem
 from tfsoftmax import (
     TFSoftmaxClassifier,
     TFSoftmaxGridSearchCV,
@@ -230,7 +230,13 @@ GRIDS = {
 }
 
 
-@pytest.mark.parametrize("case", GRIDS)
+QUICK = ["rates and penalties", "batch sizes", "numbers of epochs", "lbfgs"]
+QUICK += ["class weights", "early stopping", "warm starts", "a list of grids"]
+
+
+@pytest.mark.parametrize(
+    "case", mostly_slow(QUICK, *((case,) for case in GRIDS if case not in QUICK))
+)
 def test_results_equal_grid_search(case):
     parameters, grid = GRIDS[case]
     both(classifier(**parameters), grid, return_train_score=True)
@@ -351,6 +357,7 @@ PIPELINE_GRIDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PIPELINE_GRIDS)
 def test_pipelines_equal_grid_search(case):
     pipe = pipeline(StandardScaler(), PCA(random_state=0))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from tests.problems import mostly_slow
 from tfsoftmax import TFSoftmaxClassifier, chunks
 
 FORMATS = ["csr", "csc", "coo"]
@@ -257,7 +258,7 @@ def test_every_optimizer_takes_sparse_rows(optimizer):
     assert_same_bits(clf, estimator(**parameters).fit(X, soft, s))
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("optimizer", mostly_slow(["lbfgs"], ("sgd",)))
 def test_no_more_than_a_chunk_is_ever_made_dense(optimizer, monkeypatch):
     monkeypatch.setattr(chunks, "MAX_TILE", 50)
     monkeypatch.setattr(chunks, "MAX_CHUNK_ROWS", 100)

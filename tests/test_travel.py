@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from tests.data.save_model import NAMES
+from tests.problems import mostly_slow
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.datasets import load_mnist
 
@@ -29,7 +30,13 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=SETTINGS)
+@pytest.fixture(
+    scope="module",
+    params=mostly_slow(
+        ["string labels", "two classes"],
+        *(("MNIST",), ("two strings, float64",), ("no intercept",)),
+    ),
+)
 def traveller(request):
     """A fitted classifier, its training rows and classes, and rows to predict."""
     X, y = load_mnist("train", return_X_y=True)

@@ -124,7 +124,7 @@ class TFSoftmaxClassifier(
         ``"cosine"`` falls along half a cosine from `learning_rate` to almost 0 in
         `epochs` epochs. ``"invscaling"`` divides by ``(t + 1) ** power_t``, where t
         counts the rows trained on. ``"adaptive"`` divides by 5 whenever progress has
-        stalled, and stops at 1e-6.
+        stalled; once it would fall to 1e-6, training stops.
 
     power_t : float, default=0.5
         The exponent of ``"invscaling"``.
@@ -178,7 +178,7 @@ class TFSoftmaxClassifier(
         gradient's largest component at which to stop; None stands for 1e-9.
 
     n_iter_no_change : int, default=10
-        Epochs in a row without an improvement by `tol` that are borne.
+        Epochs in a row without an improvement by `tol` before training stops.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the former fit, with the optimizer's memory, the
@@ -458,6 +458,11 @@ class TFSoftmaxClassifier(
         rows are held out, are measured after the epoch; `learning_rate`, but for
         ``"lbfgs"``, is the rate used, and `seconds` the time the epoch took,
         measurement included.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
         """
         check_is_fitted(self)
         import pandas as pd

@@ -31,7 +31,7 @@ from sklearn.utils.validation import _num_samples, validate_data
 _LABELS_PER_BLOCK = 1 << 16
 # How far from 1 the probabilities of a soft label may add up to: float32 rounding.
 _SUM_TOLERANCE = 1e-4
-# Whose errors may need the name of an argument.
+# Packages whose errors may lack the name of the argument.
 _COMMON_ERRORS = (
     *("builtins", "numpy", "scipy", "sklearn"),
     *("pandas", "narwhals", "polars", "pyarrow"),
@@ -42,9 +42,9 @@ _COMMON_ERRORS = (
 def naming(name: str, *others: type[Exception]) -> Iterator[None]:
     """Have an error name the argument it is about, as NumPy's and others' often don't.
 
-    Nor do they all raise what a caller expects: too large an int is an OverflowError.
-    Such errors, and the `others`, become a ValueError. An error of the caller's own
-    kind stays what it is.
+    Some are of the wrong kind: an int that is too large raises OverflowError. Such
+    errors, and the `others`, become a ValueError. An error of the caller's own kind
+    stays what it is.
     """
     kinds: tuple[type[Exception], ...]
     kinds = (TypeError, ValueError, OverflowError, *others)
@@ -250,7 +250,7 @@ def row_weights(
 
     Returns
     -------
-    weights : ndarray of shape (n_samples,), or None where all are equal
+    weights : ndarray of shape (n_samples,), or None where none are given
     """
     weights = None
     if sample_weight is not None:

@@ -43,7 +43,15 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         -------
         logits : ndarray of shape (n_samples, n_classes) or (n_samples,)
             With two classes, the logit of ``classes_[1]``, that of ``classes_[0]``
-            being 0.
+            being 0. Of `coef_`'s dtype, or float64 for float64 X.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If X is not such rows of finite real numbers, or so large that a logit
+            overflows.
         """
         check_is_fitted(self)
         logits = self._products(X, self.coef_, self.intercept_)
@@ -60,7 +68,15 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            Their classes.
+            Their classes, of the dtype of `classes_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If X is not such rows of finite real numbers, or so large that a logit
+            overflows.
         """
         highest = self._all_logits(X).argmax(axis=1)
         return self.classes_[highest]  # type: ignore[no-any-return]
@@ -76,7 +92,16 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            softmax of the logits, classes in the order of `classes_`.
+            softmax of the logits, classes in the order of `classes_`; of the dtype
+            of the logits.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If X is not such rows of finite real numbers, or so large that a logit
+            overflows.
         """
         return softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
@@ -91,7 +116,16 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
-            Finite also where the probability itself underflows to 0.
+            Finite also where the probability itself underflows to 0; of the dtype of
+            the logits.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If X is not such rows of finite real numbers, or so large that a logit
+            overflows.
         """
         return log_softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
@@ -113,6 +147,8 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         TypeError, ValueError
             If an argument is not as described.
         """

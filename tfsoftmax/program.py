@@ -114,10 +114,6 @@ class Program:
             return State(_zeros(_weights(self.shape)), slots, gradient)
         return State(tf.constant(V), tuple(map(tf.constant, slots)), gradient)
 
-    def finish(self, state: State) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
-        """Bring weights and slots back, as arrays of their own."""
-        return np.array(state.V), tuple(np.array(slot) for slot in state.slots)
-
     def numbers(self, values: Any) -> Tensor:
         """Bring numbers to TensorFlow, in the precision of computing.
 

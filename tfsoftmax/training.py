@@ -59,7 +59,7 @@ class Settings:
     n_iter_no_change: int
 
     def effective(self) -> Settings:
-        """Give settings that are equal wherever training is."""
+        """Give settings that are equal where they train the same model."""
         schedule = self.learning_rate_schedule
         watches = self.early_stopping or self.tol is not None or schedule == "adaptive"
         return replace(
@@ -392,8 +392,8 @@ def check_held_out(entry: Entry) -> None:
 def warn_of_interruption(epoch: int) -> None:
     """Tell which weights an interrupted fit keeps."""
     warn(
-        f"Training was interrupted in epoch {epoch}; the weights kept are of the "
-        f"{epoch - 1} finished before it."
+        f"Training was interrupted in epoch {epoch}; the weights kept are those after "
+        f"epoch {epoch - 1}."
     )
 
 

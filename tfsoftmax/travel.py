@@ -35,8 +35,8 @@ class TravellerMixin:
         Returns
         -------
         model : LogisticRegression
-            A fitted :class:`~sklearn.linear_model.LogisticRegression` with arrays of
-            its own.
+            A fitted :class:`~sklearn.linear_model.LogisticRegression` with weights and
+            classes of its own.
 
         Raises
         ------

@@ -5,7 +5,8 @@
     python docs/count_promises.py tests.xml slow.xml floors.xml coverage.json
 
 `floors.xml` is the report of the same tests with the oldest versions allowed. With
-`--check`, nothing is written: it fails where the page promises more than was counted.
+`--check`, nothing is written: it fails where the page promises more than was counted,
+or so much less that it is out of date.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ BEGIN, END = "<!-- counts, by count_promises.py -->", "<!-- end of counts -->"
 
 
 class Promise(NamedTuple):
-    """What is promised, the modules that test it, and what they count."""
+    """What is promised, the modules that test it, and what they count.
+
+    Each test that passes counts once; other units are counted by the tests.
+    """
 
     words: str
     modules: tuple[str, ...]
@@ -58,7 +62,7 @@ PROMISES = [
         ("inputs", "parameters", "warn", "idx", "mnist"),
     ),
     Promise("Whatever breaks, nothing is lost.", ("faults",), "faults"),
-    Promise("Models travel.", ("travel",), "journeys"),
+    Promise("Models travel.", ("travel",)),
     Promise("TensorFlow comes late and quietly.", ("backend",)),
     Promise("Displays show what is there.", ("displays",)),
     Promise(
@@ -66,8 +70,6 @@ PROMISES = [
         ("documentation", "examples", "project"),
     ),
 ]
-# What tests count by themselves; of all else, each test that passes counts once.
-COUNTED_BY_TESTS = ("bad calls", "properties checked")
 
 
 def counts(report: Path) -> Iterator[tuple[str, str, int]]:
@@ -100,8 +102,7 @@ def rows(tests: Path, slow: Path, floors: Path, coverage: Path) -> list[list[str
         raise SystemExit(f"No promise names these tests: {sorted(untold)}.")
     table = []
     for words, modules, unit in PROMISES:
-        counts_as = unit if unit in COUNTED_BY_TESTS else "tests"
-        number = sum(counted[module, counts_as] for module in modules)
+        number = sum(counted[module, unit] for module in modules)
         if number == 0:
             raise SystemExit(f"No {unit} were counted in {_listed(modules)}.")
         table.append([words, _listed(modules), f"{number:,} {unit}"])
@@ -154,12 +155,12 @@ def main(arguments: list[str]) -> None:
     if was.keys() != now.keys():
         raise SystemExit(f"The page promises {list(was)}, not {list(now)}.")
     broken = [
-        f"{words} {was[words]} > {now[words]}"
+        f"{words} {was[words]:,g}, and now {now[words]:,g}"
         for words in now
-        if was[words] > now[words]
+        if not 0.95 * now[words] <= was[words] <= now[words]
     ]
     if broken:
-        raise SystemExit(f"The page promises more than was counted: {broken}.")
+        raise SystemExit(f"The page does not promise what was counted: {broken}.")
 
 
 if __name__ == "__main__":

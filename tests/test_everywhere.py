@@ -898,8 +898,9 @@ EVERYWHERE: dict[str, Callable[[], None]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERYWHERE)
-def test_it_works_inside(name):
+def test_it_works_inside(name, record_property):
     EVERYWHERE[name]()
+    record_property("compositions", 1)
 
 
 def table():

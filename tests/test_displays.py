@@ -393,11 +393,15 @@ def test_coloured_pictures_share_one_scale(highest, dtype):
         ({"kind": "wurst"}, "kind must be 'worst', 'best' or 'random'; got 'wurst'"),
         ({"n_pictures": 0}, "n_pictures must be a positive integer; got 0"),
         ({"n_cols": 0}, "n_cols must be a positive integer; got 0"),
-        ({"y_true": [0, 5]}, r"classes that .* don't have: \['5'\]"),
-        ({"y_true": [0]}, "inconsistent numbers of samples"),
-        ({"y_true": [[0, 1], [1, 0]]}, "y must have one class a row"),
-        ({"y_proba": [0.5, 0.5]}, r"y_proba must be of shape \(2, 2\)"),
-        ({"classes": [0, 1, 2]}, r"y_proba must be of shape \(2, 3\)"),
+        ({"y_true": [0, 5]}, r"y_true has classes that .* don't have: \['5'\]"),
+        ({"y_true": [0]}, "y_true must have a label for each of the 2 rows of X"),
+        ({"y_true": [[0, 1], [1, 0]]}, "y_true must have one class a row"),
+        ({"y_proba": [0.5, 0.5]}, r"y_proba .* column for each .* shape is \(2,\)"),
+        ({"y_proba": np.eye(2)[:1]}, r"y_proba .* each of the 2 rows of X"),
+        ({"y_proba": 3 * np.eye(2)}, "y_proba .* probabilities.*; got .* 0 to 3"),
+        ({"y_proba": -np.eye(2)}, "y_proba .* probabilities.*; got .* -1 to"),
+        ({"classes": [0, 1, 2]}, "y_proba .* each of the 3 classes; it has 2"),
+        ({"classes": [0, 0]}, r"classes must not .* twice; got \[0, 0\]"),
         ({"X": np.ones((2, 3))}, "image_shape must be passed"),
         ({"X": np.ones((2, 4, 1))}, "X must "),
         ({"X": np.ones(2)}, "X must "),
@@ -408,6 +412,25 @@ def test_predictions_say_what_is_wrong(changes, message):
     given = {"X": np.eye(2, 4), "y_true": [0, 1], "y_proba": np.eye(2)}
     with pytest.raises(ValueError, match=message):
         PredictionsDisplay.from_predictions(**given | {"classes": [0, 1]} | changes)
+
+
+def test_columns_without_a_class_in_y_true_ask_for_classes():
+    X, y, proba = np.eye(2, 4), [0, 2], np.full((2, 3), 1 / 3)
+    words = r"3 columns, and y_true has 2 classes: \[0, 2\]. Pass classes"
+    with pytest.raises(ValueError, match=words):
+        PredictionsDisplay.from_predictions(X, y, proba)
+    display = PredictionsDisplay.from_predictions(X, y, proba, classes=range(3))
+    assert display.y_true.tolist() == y
+
+
+@pytest.mark.parametrize("y", [[0, 5], [0], [[0, 1], [1, 0]], None])
+def test_labels_are_called_as_the_caller_calls_them(y):
+    X, proba = np.eye(2, 4), np.eye(2)
+    model = LogisticRegression().fit(X, [0, 1])
+    with pytest.raises(ValueError, match=r"^y (has|must)"):
+        PredictionsDisplay.from_estimator(model, X, y)
+    with pytest.raises(ValueError, match=r"^y_true (has|must)"):
+        PredictionsDisplay.from_predictions(X, y, proba, classes=[0, 1])
 
 
 # Searches
@@ -527,6 +550,27 @@ def test_values_that_are_no_numbers_stay_in_their_order(searched):
     assert labels == ["{'one': 2.0}", "None", "balanced"]
 
 
+def test_every_number_is_written_as_one():
+    values = [0.5, np.float16(0.25), Fraction(1, 8), np.uint8(7), 10**400, -(10**5000)]
+    others = [True, np.timedelta64(3, "s"), (1,), (1, 2), None]
+    scores = np.zeros((len(others), len(values)))
+    ax = SearchDisplay(scores, values, others, x="x", y="y").plot().ax_
+    shown = [text.get_text() for text in ax.get_xticklabels()]
+    assert shown == ["0.5", "0.25", "0.125", "7", "1e+400", "-1e+5000"]
+    shown = [text.get_text() for text in ax.get_yticklabels()]
+    assert shown == ["True", "3 seconds", "(1,)", "(1, 2)", "None"]
+
+
+def test_fractions_are_sorted_among_the_numbers(searched):
+    values = [0.5, Fraction(1, 8), 2]
+    search = searched({"C": [1.0], "tol": [0.1]}, of_model)
+    params = [{"C": 1.0, "tol": value} for value in values]
+    results = {"mean_test_score": [1, 2, 3], "params": params}
+    search.cv_results_ = results | dict.fromkeys(("param_C", "param_tol"))
+    display = SearchDisplay.from_estimator(search, x="C", y="tol")
+    assert display.y_values == sorted(values)
+
+
 def test_equal_scores_do_not_hide_the_best_candidate(searched):
     search = searched({"C": [2.0, 0.1], "tol": [0.1]}, lambda *_: 1.0)
     assert search.best_params_ == {"C": 2.0, "tol": 0.1}
@@ -626,6 +670,8 @@ def test_it_draws_on_axes_of_ones_own(name, made):
     assert list(display.plot(ax=own[1]).axes_) == list(own[1])
     with pytest.raises(ValueError, match=r"ax must be .* got "):
         display.plot(ax=own)
+    with pytest.raises(ValueError, match=r"ax must .* one is repeated"):
+        display.plot(ax=[left] * len(display.axes_))
     with pytest.raises(ValueError, match="ax can't be divided"):
         display.plot(ax=figure.add_axes((0, 0, 1, 1)))
 

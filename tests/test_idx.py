@@ -60,6 +60,11 @@ def test_a_file_written_by_hand_is_read(path):
     assert read_idx(str(path)).tolist() == array.tolist()
 
 
+def test_a_folder_is_an_os_error_that_names_it(tmp_path):
+    with pytest.raises(OSError, match=tmp_path.name):
+        read_idx(tmp_path)
+
+
 @settings(deadline=None)
 @given(array=ARRAYS, gzipped=st.booleans())
 @example(array=np.zeros(0, np.uint8), gzipped=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.test_idx import idx_bytes
-from tfsoftmax.datasets import load_mnist
+from tfsoftmax.datasets import _mnist, load_mnist, read_idx
 
 # Of each raw file, as published.
 SHA256 = {
@@ -142,6 +142,38 @@ def test_as_frame_and_return_X_y_go_together(tmp_path):  # noqa: N802
     X, y = load_mnist(data_dir=folder, as_frame=True, return_X_y=True)
     pd.testing.assert_frame_equal(X, bunch.data)
     pd.testing.assert_series_equal(y, bunch.target)
+
+
+def test_no_frame_is_made_that_is_not_returned(tmp_path, monkeypatch):
+    pd = pytest.importorskip("pandas")
+    folder = write(tmp_path, drop_in())
+    monkeypatch.delattr(pd, "concat")
+    X, _ = load_mnist(data_dir=folder, as_frame=True, return_X_y=True)
+    assert X.shape == (7, 12)
+
+
+@pytest.mark.parametrize(
+    ("subset", "options", "expected"),
+    [
+        ("train", {}, [IMAGES, LABELS, TEST_LABELS]),
+        ("test", {}, [TEST_IMAGES, TEST_LABELS, LABELS]),
+        ("all", {}, NAMES),
+        ("train", {"return_X_y": True}, [IMAGES, LABELS]),
+        ("test", {"return_X_y": True}, [TEST_IMAGES, TEST_LABELS]),
+        ("test", {"return_X_y": True, "one_hot": True}, [*NAMES[1:]]),
+        ("all", {"return_X_y": True, "one_hot": True}, NAMES),
+    ],
+)
+def test_no_file_is_read_in_vain(tmp_path, monkeypatch, subset, options, expected):
+    read = []
+
+    def note(path):
+        read.append(path.name)
+        return read_idx(path)
+
+    monkeypatch.setattr(_mnist, "read_idx", note)
+    load_mnist(subset, data_dir=write(tmp_path, drop_in()), **options)
+    assert sorted(read) == sorted(expected)
 
 
 def test_one_hot_has_a_one_at_the_class(bunches):

@@ -44,14 +44,16 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If the file can't be read: a FileNotFoundError where there is none, another
+        where it is a folder.
     TypeError
-        If ``path`` is no path.
+        If ``path`` is neither a str nor a path-like of one.
     ValueError
-        If the file is not a whole, well-formed IDX file of unsigned bytes. The
-        message names the file and says what is wrong with it. No more is read
-        than the header announces, so a small file can't unpack without bound.
+        If ``path`` has characters that the file system can't encode, or the file is
+        not a whole, well-formed IDX file of unsigned bytes. The message names the
+        file and says what is wrong with it. No more is read than the header
+        announces, so a small file can't unpack without bound.
 
     References
     ----------

@@ -33,6 +33,8 @@ def load_mnist(
 ) -> Any:
     """Load the MNIST handwritten digits (classification); nothing is downloaded.
 
+    Of the digits that are part of this package, there are
+
     ==============   =============================
     Classes                                     10
     Samples          60,000 train and 10,000 test
@@ -53,8 +55,9 @@ def load_mnist(
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
-        Give ``data`` as a pandas DataFrame and ``target`` as a Series (with
-        ``one_hot``, a DataFrame).
+        Give ``data`` as a pandas DataFrame and ``target`` as a Series named
+        ``target`` (with ``one_hot``, a DataFrame with the columns ``target0``,
+        ``target1`` and so on).
     one_hot : bool, default=False
         Give ``target`` as one-hot rows of float32, shape
         ``(n_samples, n_classes)``, instead of class numbers.
@@ -62,20 +65,22 @@ def load_mnist(
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        With the attributes
+        With the attributes below; of another data set, sizes and classes are its
+        own.
 
         data : {ndarray, DataFrame} of shape (n_samples, 784), dtype uint8
             The flattened images: 0 is background, 255 full ink.
         target : {ndarray, Series} of shape (n_samples,), dtype int64
-            The digits, or their one-hot rows.
+            The digits; with ``one_hot`` of shape (n_samples, n_classes), dtype float32.
         images : ndarray of shape (n_samples, 28, 28), dtype uint8
             The same bytes as ``data``, as pictures.
         feature_names : list of str
             ``pixel1`` to ``pixel784``, row by row.
-        target_names : ndarray of shape (n_classes,)
-            The classes.
-        frame : DataFrame of shape (n_samples, 785)
-            ``data`` and ``target`` together; None without ``as_frame``.
+        target_names : ndarray of shape (n_classes,), dtype int64
+            The classes: 0 to the largest label in the label files of both subsets.
+        frame : DataFrame of shape (n_samples, 785), or None
+            ``data`` and ``target`` together, with ``one_hot`` of shape
+            (n_samples, 794); None without ``as_frame``.
         DESCR : str
             A description of the data set.
 
@@ -83,13 +88,16 @@ def load_mnist(
 
     Raises
     ------
-    FileNotFoundError
-        If one of the files is not in ``data_dir``.
+    OSError
+        If a file can't be read: a FileNotFoundError where one that ``subset`` needs
+        is not in ``data_dir``.
     TypeError
-        If an argument is of another type than described.
+        If ``data_dir`` is neither a str nor a path-like of one, or one of the others
+        but ``subset`` is neither True nor False.
     ValueError
-        If ``subset`` is none of the three, or a file is truncated, damaged, or
-        does not match its companion; the message names the file.
+        If ``subset`` is none of the three, ``data_dir`` has characters that the file
+        system can't encode, or a file is truncated, damaged, or does not match its
+        companion; the message names the file.
 
     References
     ----------
@@ -112,19 +120,19 @@ def load_mnist(
     folder = _packaged_folder()
     if data_dir is not None:
         folder = Path(path_name(data_dir, "data_dir"))
-    parts = [_read_part(folder, part) for part in _FILES if subset in (part, "all")]
-    images, labels = _join(parts, folder)
+    parts = {p: _read_part(folder, p) for p in _FILES if subset in (p, "all")}
+    images, labels = _join(list(parts.values()), folder)
 
     n_samples, height, width = images.shape
     data: Any = images.reshape(n_samples, height * width)
     target: Any = labels.astype(np.int64)
     feature_names = [f"pixel{i}" for i in range(1, data.shape[1] + 1)]
-    target_names = np.arange(_n_classes(folder))
+    needs_classes = one_hot or not return_X_y
+    n_classes = _n_classes(folder, parts) if needs_classes else 0
     if one_hot:
-        target = np.eye(len(target_names), dtype=np.float32)[target]
-    frame = None
+        target = np.eye(n_classes, dtype=np.float32)[target]
     if as_frame:
-        data, target, frame = _as_frame(data, target, feature_names)
+        data, target = _as_frames(data, target, feature_names)
     if return_X_y:
         return data, target
     return Bunch(
@@ -132,8 +140,8 @@ def load_mnist(
         target=target,
         images=images,
         feature_names=feature_names,
-        target_names=target_names,
-        frame=frame,
+        target_names=np.arange(n_classes),
+        frame=_together(data, target) if as_frame else None,
         DESCR=_description(data_dir),
     )
 
@@ -180,12 +188,15 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.u
     return images, labels
 
 
-def _n_classes(folder: Path) -> int:
+def _n_classes(
+    folder: Path, parts: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+) -> int:
     """Count the classes by all label files there, so that subsets agree on them."""
     largest = 0
-    for _, name in _FILES.values():
+    for part, (_, name) in _FILES.items():
         with contextlib.suppress(OSError, ValueError):
-            largest = max(largest, int(read_idx(_find(folder, name)).max(initial=0)))
+            labels = parts[part][1] if part in parts else read_idx(_find(folder, name))
+            largest = max(largest, int(labels.max(initial=0)))
     return largest + 1
 
 
@@ -206,9 +217,9 @@ def _join(
     )
 
 
-def _as_frame(
+def _as_frames(
     data: NDArray[Any], target: NDArray[Any], feature_names: list[str]
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, Any]:
     import pandas as pd
 
     data_frame = pd.DataFrame(data, columns=feature_names, copy=False)
@@ -217,7 +228,13 @@ def _as_frame(
         target_frame = pd.DataFrame(target, columns=columns)
     else:
         target_frame = pd.Series(target, name="target")
-    return data_frame, target_frame, pd.concat([data_frame, target_frame], axis=1)
+    return data_frame, target_frame
+
+
+def _together(data: Any, target: Any) -> Any:
+    import pandas as pd
+
+    return pd.concat([data, target], axis=1)
 
 
 def _description(data_dir: str | os.PathLike[str] | None) -> str:

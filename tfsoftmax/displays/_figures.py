@@ -1,4 +1,4 @@
-"""What the displays share: axes to draw on, and the shape of a picture."""
+"""What the displays share: axes to draw on, checks, and the shape of a picture."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tfsoftmax.inputs import naming
 
 # M. Okabe and K. Ito's colours, which colour-blind people can tell apart, less the
 # yellow, which is too pale for a line, from "Color Universal Design", 2008.
@@ -47,6 +49,14 @@ def panels(
     -------
     figure : matplotlib Figure
     axes : ndarray of shape (n_panels,)
+
+    Raises
+    ------
+    TypeError
+        If `ax` holds something else than Axes.
+    ValueError
+        If `ax` has another number of Axes, one twice, or one that can't be divided,
+        or `n_cols` is not a positive integer.
     """
     import matplotlib.pyplot as plt
 
@@ -73,14 +83,44 @@ def panels(
         figure, grid = ax.figure, place.subgridspec(n_rows, n_cols)
     else:
         given = np.asarray(ax, dtype=object).ravel()
+        for one in given:
+            check_axes(one)
         if len(given) != n_panels:
             raise ValueError(
                 f"ax must be one Axes, or one for each of the {n_panels} panels; got "
                 f"{len(given)}."
             )
+        if len(set(given)) < n_panels:
+            raise ValueError("ax must hold other Axes for each panel; one is repeated.")
         return given[0].figure, given
     cells = [divmod(i, n_cols) for i in range(n_panels)]
     return figure, np.array([figure.add_subplot(grid[i, j]) for i, j in cells])
+
+
+def check_axes(ax: Any) -> None:
+    """Check that something is to be drawn on."""
+    import matplotlib.pyplot as plt
+
+    if not isinstance(ax, plt.Axes):
+        raise TypeError(f"ax must be matplotlib Axes; got {ax!r}.")
+
+
+def color_map(cmap: Any) -> Any:
+    """Find a colour map by its name; None is matplotlib's default."""
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import Colormap
+
+    if not (cmap is None or isinstance(cmap, str | Colormap)):
+        raise TypeError(f"cmap must be a str, a Colormap or None; got {cmap!r}.")
+    with naming("cmap"):
+        return plt.get_cmap(cmap)
+
+
+def check_flag(value: Any, name: str, *, may_be_none: bool = False) -> None:
+    """Check that an argument is a bool, and not only taken for one."""
+    if not (isinstance(value, bool | np.bool_) or (may_be_none and value is None)):
+        allowed = "True, False or None" if may_be_none else "True or False"
+        raise TypeError(f"{name} must be {allowed}; got {value!r}.")
 
 
 def check_image_shape(
@@ -115,7 +155,7 @@ def check_image_shape(
 
 def is_positive_integer(value: Any) -> bool:
     """Tell whether a value can count something."""
-    return _is_number(value) and isinstance(value, Integral) and int(value) > 0
+    return is_number(value) and isinstance(value, Integral) and int(value) > 0
 
 
 def positive_number(value: Any) -> float | None:
@@ -123,26 +163,40 @@ def positive_number(value: Any) -> float | None:
     # Fractions, integers of 400 digits and NumPy's bytes and half floats are numbers,
     # too: compared and negated as they are they would overflow.
     try:
-        number = float(value) if _is_number(value) else math.nan
+        number = float(value) if is_number(value) else math.nan
     except OverflowError:
         return None
     # A scale that begins at the negative of it must have a length, too.
     return number if 0 < number <= sys.float_info.max / 4 else None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number, which neither bools nor durations are."""
     return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
 
 
+def check_real_array(display: Any, name: str, shape: str, *n_dimensions: int) -> None:
+    """Check that what a display shows is an array of real numbers, of such a shape."""
+    values = getattr(display, name)
+    if values.ndim not in n_dimensions or values.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must be real numbers of shape {shape}; got dtype {values.dtype}, "
+            f"shape {values.shape}."
+        )
+    if 0 in values.shape:
+        raise ValueError(f"{name} must hold something to show; got none.")
+
+
 def check_lengths(display: Any, first: str, *others: str) -> None:
-    """Check that what a display shows has a panel at least, and as many of each."""
-    n_panels = np.shape(getattr(display, first))[:1]
-    if n_panels in ((), (0,)):
-        raise ValueError(f"{first} must hold something to show; got none.")
+    """Check that what a display shows has as many of each."""
+    n_panels = len(getattr(display, first))
     for name in others:
-        if np.shape(getattr(display, name))[:1] != n_panels:
+        values = getattr(display, name)
+        # What a list holds, np.shape might fail to make an array of.
+        has_length = isinstance(values, list) or values.ndim > 0
+        if not has_length or len(values) != n_panels:
             raise ValueError(
-                f"{name} must have an entry for each of the {n_panels[0]} {first}."
+                f"{name} must have an entry for each of the {n_panels} {first}."
             )
 
 

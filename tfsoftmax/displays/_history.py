@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsoftmax.displays._figures import COLORS, check_matplotlib, panels
 from tfsoftmax.displays._parts import take_apart
+from tfsoftmax.inputs import naming
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,8 @@ class HistoryDisplay:
     ----------
     histories : dict of str -> DataFrame
         For each name `history_` of a :class:`~tfsoftmax.TFSoftmaxClassifier`: a row
-        for each epoch, with the columns `loss`, `accuracy` and `learning_rate`, and
-        `val_loss` and `val_accuracy` where rows were held out.
+        for each epoch, with the columns `loss` and `accuracy`; `learning_rate` but for
+        L-BFGS; and `val_loss` and `val_accuracy` where rows were held out.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class HistoryDisplay:
     axes_ : ndarray of shape (2,) or (3,) of matplotlib Axes
         Loss, accuracy and, where it changes, learning rate.
     lines_ : dict of str -> dict of str -> matplotlib Line2D
-        For each name the lines by column.
+        For each name the lines by column, of those columns that were drawn.
 
     Examples
     --------
@@ -59,7 +60,8 @@ class HistoryDisplay:
     """
 
     def __init__(self, histories: Mapping[str, pd.DataFrame]) -> None:
-        self.histories = {name: history.copy() for name, history in histories.items()}
+        with naming("histories", AttributeError):
+            self.histories = {name: one.copy() for name, one in histories.items()}
 
     @classmethod
     def from_estimator(
@@ -75,7 +77,7 @@ class HistoryDisplay:
             keys of a dict; those in a list by the parameters in which they differ.
         name : str, default=None
             The name of a single estimator; None is that of its class.
-        ax : array-like of matplotlib Axes, default=None
+        ax : matplotlib Axes or array-like of Axes, default=None
             As in :meth:`plot`.
 
         Returns
@@ -87,9 +89,11 @@ class HistoryDisplay:
         NotFittedError
             If an estimator is not fitted.
         TypeError
-            If an estimator has no `history_`.
+            If an estimator is none or has no `history_`, `name` is not a str, or `ax`
+            holds something else than Axes.
         ValueError
-            If there is none to show, or `name` is given for several.
+            If there is none to show, a search has kept no estimator, `name` is given
+            for several, or `ax` is as :meth:`plot` refuses it.
         ImportError
             If matplotlib is missing.
         """
@@ -127,10 +131,21 @@ class HistoryDisplay:
         -------
         display : HistoryDisplay
             The display itself.
+
+        Raises
+        ------
+        TypeError
+            If `histories` holds something else than DataFrames, or `ax` something else
+            than Axes.
+        ValueError
+            If there is no history, one has no column `loss` or `accuracy`, or `ax` has
+            another number of axes than there are panels, or one that is not part of a
+            grid.
+        ImportError
+            If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        if not self.histories:
-            raise ValueError("histories must hold something to show; got none.")
+        _check_histories(self.histories)
         columns = list(_LABELS)
         given = 1 if ax is None else np.size(np.asarray(ax, dtype=object))
         if given == 2 or (given == 1 and not self._rate_changes()):
@@ -180,6 +195,25 @@ class HistoryDisplay:
         panel.spines[["top", "right"]].set_visible(False)
         if column == "learning_rate":
             panel.set_yscale("log")
+
+
+def _check_histories(histories: Mapping[str, Any]) -> None:
+    import pandas as pd
+
+    if not histories:
+        raise ValueError("histories must hold something to show; got none.")
+    for name, history in histories.items():
+        if not isinstance(history, pd.DataFrame):
+            raise TypeError(
+                f"histories must hold DataFrames; that of {name!r} is a "
+                f"{type(history).__name__}."
+            )
+        missing = [column for column in ("loss", "accuracy") if column not in history]
+        if missing:
+            raise ValueError(
+                "histories must have the columns loss and accuracy; that of "
+                f"{name!r} has no {' and no '.join(missing)}."
+            )
 
 
 def _trained(estimator: Any) -> Any:

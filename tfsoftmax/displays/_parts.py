@@ -25,6 +25,8 @@ from sklearn.preprocessing import (
 from sklearn.random_projection import BaseRandomProjection
 from sklearn.utils.validation import check_is_fitted
 
+from tfsoftmax.inputs import naming
+
 
 def take_apart(estimator: Any) -> tuple[list[Any], Any]:
     """Give the fitted steps before the classifier, and the classifier itself.
@@ -35,10 +37,13 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
     ------
     NotFittedError
         If the estimator is not fitted.
+    TypeError
+        If it is no estimator.
     ValueError
         If a search has kept no best estimator.
     """
-    check_is_fitted(estimator)
+    with naming("estimator"):
+        check_is_fitted(estimator)
     if isinstance(estimator, BaseSearchCV):
         if not hasattr(estimator, "best_estimator_"):
             raise ValueError(

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from sklearn.utils import (
-    _safe_indexing,
-    check_consistent_length,
-    check_random_state,
-    column_or_1d,
-)
 
+from tfsoftmax.displays._choice import checked, chosen
 from tfsoftmax.displays._figures import (
     WRONG,
-    check_image_shape,
     check_lengths,
     check_matplotlib,
+    check_real_array,
+    color_map,
     finite_range,
-    is_positive_integer,
     panels,
     without_ticks,
 )
 from tfsoftmax.displays._parts import take_apart
-from tfsoftmax.inputs import check_numbers, check_real, naming
+from tfsoftmax.inputs import naming
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
 
 
 class PredictionsDisplay:
@@ -40,15 +37,15 @@ class PredictionsDisplay:
 
     Parameters
     ----------
-    images : ndarray of shape (n_pictures, height, width) or (..., 3)
+    images : array-like of shape (n_pictures, height, width) or (..., 3)
         The pictures.
-    y_true : ndarray of shape (n_pictures,)
+    y_true : array-like of shape (n_pictures,)
         Their classes.
-    y_pred : ndarray of shape (n_pictures,)
+    y_pred : array-like of shape (n_pictures,)
         The most probable classes.
-    probability : ndarray of shape (n_pictures,)
+    probability : array-like of shape (n_pictures,)
         The probability of each predicted class.
-    index : ndarray of shape (n_pictures,)
+    index : array-like of shape (n_pictures,)
         The pictures' rows in the X that was passed.
 
     Attributes
@@ -100,7 +97,7 @@ class PredictionsDisplay:
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,
         n_cols: int | None = None,
-        cmap: str = "gray_r",
+        cmap: str | Colormap | None = "gray_r",
     ) -> PredictionsDisplay:
         """Show what a fitted classifier reads in some rows.
 
@@ -132,10 +129,14 @@ class PredictionsDisplay:
         NotFittedError
             If `estimator` is not fitted.
         TypeError
-            If it has no `predict_proba`.
+            If `estimator` is none, has no `predict_proba` or predicts several classes a
+            row, or another argument is of a kind that can't be used.
         ValueError
-            If `image_shape` doesn't fit the number of features, `kind` is none of the
-            three, or y has a class that the classifier doesn't know.
+            If `X` or `y` can't be used, they have other numbers of rows, or `y` has a
+            class that the classifier doesn't know; if `image_shape` doesn't fit the
+            number of features, `kind` is none of the three, or `n_pictures` is not a
+            positive integer; if a search has kept no estimator; and if `ax`, `n_cols`
+            or `cmap` is as :meth:`plot` refuses it.
         ImportError
             If matplotlib is missing.
         """
@@ -146,24 +147,20 @@ class PredictionsDisplay:
                 "PredictionsDisplay needs a classifier with predict_proba; "
                 f"{type(estimator).__name__} has none."
             )
-        probabilities = estimator.predict_proba(X)
-        if isinstance(probabilities, list):
+        with naming("X"):
+            y_proba = estimator.predict_proba(X)
+        if isinstance(y_proba, list):
             raise TypeError(
                 "The estimator must predict one class a row; it predicts several."
             )
-        return cls.from_predictions(
-            X,
-            y,
-            probabilities,
-            classes=estimator.classes_,
+        shown = chosen(
+            *checked(X, y, y_proba, estimator.classes_, "y"),
             image_shape=image_shape,
             kind=kind,
             n_pictures=n_pictures,
             random_state=random_state,
-            ax=ax,
-            n_cols=n_cols,
-            cmap=cmap,
         )
+        return cls(**shown).plot(ax=ax, n_cols=n_cols, cmap=cmap)
 
     @classmethod
     def from_predictions(
@@ -179,7 +176,7 @@ class PredictionsDisplay:
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,
         n_cols: int | None = None,
-        cmap: str = "gray_r",
+        cmap: str | Colormap | None = "gray_r",
     ) -> PredictionsDisplay:
         """Show given predictions, of `cross_val_predict` for one.
 
@@ -205,52 +202,31 @@ class PredictionsDisplay:
 
         Raises
         ------
+        TypeError
+            If an argument is of a kind that can't be used.
         ValueError
-            As in :meth:`from_estimator`, and if the lengths differ.
+            As in :meth:`from_estimator`, and if `y_proba` has not a row for each of
+            `X` and a column for each of `classes`, or holds no probabilities, or
+            `classes` has one twice.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        if sparse.issparse(X):
-            X = X.tocsr()
-        elif not hasattr(X, "shape"):
-            with naming("X"):
-                X = np.array(X)
-        if len(X.shape) != 2 or 0 in X.shape:
-            raise ValueError(
-                "X must have a row for each picture, and at least one; its shape is "
-                f"{X.shape}."
-            )
-        with naming("y"):
-            y_true = np.asarray(y_true)
-        y_proba = check_numbers(y_proba, "y_proba", ensure_2d=False)
-        if y_true.ndim != 1:
-            raise ValueError(
-                f"y must have one class a row; its shape is {y_true.shape}."
-            )
-        check_consistent_length(X, y_true, y_proba)
-        with naming("y" if classes is None else "classes"):
-            classes = np.unique(y_true) if classes is None else column_or_1d(classes)
-        if y_proba.shape != (len(y_true), len(classes)):
-            raise ValueError(
-                f"y_proba must be of shape {(len(y_true), len(classes))}, a column for "
-                f"each class; got {y_proba.shape}."
-            )
-        shape = check_image_shape(image_shape, X.shape[1], may_have_colors=True)
-        of_true = y_proba[np.arange(len(y_true)), _columns_of(y_true, classes)]
-        index = _chosen(of_true, kind, n_pictures, random_state)
-        pictures = _numbers(_safe_indexing(X, index))
-        display = cls(
-            images=pictures.reshape(-1, *shape),
-            y_true=y_true[index],
-            y_pred=classes[y_proba[index].argmax(axis=1)],
-            probability=y_proba[index].max(axis=1),
-            index=index,
+        shown = chosen(
+            *checked(X, y_true, y_proba, classes, "y_true"),
+            image_shape=image_shape,
+            kind=kind,
+            n_pictures=n_pictures,
+            random_state=random_state,
         )
-        return display.plot(ax=ax, n_cols=n_cols, cmap=cmap)
+        return cls(**shown).plot(ax=ax, n_cols=n_cols, cmap=cmap)
 
     def plot(
-        self, *, ax: Any = None, n_cols: int | None = None, cmap: str = "gray_r"
+        self,
+        *,
+        ax: Any = None,
+        n_cols: int | None = None,
+        cmap: str | Colormap | None = "gray_r",
     ) -> PredictionsDisplay:
         """Draw the pictures.
 
@@ -263,13 +239,32 @@ class PredictionsDisplay:
             Pictures in a row; None is at most 5.
         cmap : str or Colormap, default="gray_r"
             Colours of pictures that have none of their own: by default ink is black.
+            None is matplotlib's default.
 
         Returns
         -------
         display : PredictionsDisplay
             The display itself.
+
+        Raises
+        ------
+        TypeError
+            If `ax` holds something else than Axes, or `cmap` is neither a name nor a
+            Colormap.
+        ValueError
+            If `n_cols` is not a positive integer, `ax` has another number of axes than
+            there are pictures, or one that is not part of a grid, no colour map is
+            named `cmap`, or the display's data don't fit each other.
+        ImportError
+            If matplotlib is missing.
         """
         check_matplotlib(type(self))
+        cmap = color_map(cmap)
+        shape = "(n_pictures, height, width) or (..., 3)"
+        check_real_array(self, "images", shape, 3, 4)
+        if self.images.ndim == 4 and self.images.shape[3] != 3:
+            raise ValueError(f"images must be {shape}; got {self.images.shape}.")
+        check_real_array(self, "probability", "(n_pictures,)", 1)
         check_lengths(self, "images", "y_true", "y_pred", "probability")
         self.figure_, self.axes_ = panels(
             ax, len(self.images), n_cols, panel_size=(1.5, 1.9)
@@ -288,47 +283,6 @@ class PredictionsDisplay:
             if self.y_true[i] != self.y_pred[i]:
                 title.set_color(WRONG)
         return self
-
-
-def _columns_of(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
-    """Find the column of each row's class."""
-    with naming("classes"):
-        columns = {label: column for column, label in enumerate(classes.tolist())}
-    with naming("y"):
-        unknown = sorted({str(label) for label in y.tolist() if label not in columns})
-    if unknown:
-        raise ValueError(
-            f"y has classes that the predictions don't have: {unknown}; they have "
-            f"{list(columns)}."
-        )
-    return np.array([columns[label] for label in y.tolist()], dtype=np.intp)
-
-
-def _chosen(
-    of_true: NDArray[Any], kind: str, n_pictures: Any, random_state: Any
-) -> NDArray[Any]:
-    """Choose rows by the probability of their true class."""
-    if not is_positive_integer(n_pictures):
-        raise ValueError(f"n_pictures must be a positive integer; got {n_pictures!r}.")
-    if not isinstance(kind, str) or kind not in ("worst", "best", "random"):
-        raise ValueError(f"kind must be 'worst', 'best' or 'random'; got {kind!r}.")
-    if kind == "worst":
-        order = np.argsort(of_true, kind="stable")
-    elif kind == "best":
-        order = np.argsort(-of_true, kind="stable")
-    else:
-        with naming("random_state"):
-            order = check_random_state(random_state).permutation(len(of_true))
-    return order[:n_pictures]
-
-
-def _numbers(rows: Any) -> NDArray[Any]:
-    """Make an array of numbers of rows, whatever they came in."""
-    values: NDArray[Any] = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
-    with naming("X"):
-        values = values.astype(float) if values.dtype == object else values
-        check_real(values)
-    return values
 
 
 def _drawable(images: NDArray[Any]) -> NDArray[Any]:

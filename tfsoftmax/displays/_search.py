@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.displays._figures import WRONG, check_matplotlib
+from tfsoftmax.displays._figures import (
+    WRONG,
+    check_axes,
+    check_flag,
+    check_matplotlib,
+    check_real_array,
+    color_map,
+    is_number,
+)
+from tfsoftmax.inputs import naming
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
 
 
 class SearchDisplay:
@@ -22,7 +35,7 @@ class SearchDisplay:
 
     Parameters
     ----------
-    scores : ndarray of shape (n_y, n_x)
+    scores : array-like of shape (n_y, n_x)
         The mean score at each pair of values; NaN where there is none.
     x_values, y_values : array-like of shape (n_x,) and (n_y,)
         The parameters' values.
@@ -67,7 +80,10 @@ class SearchDisplay:
         score_name: str = "score",
     ) -> None:
         self.scores = np.array(scores)
-        self.x_values, self.y_values = list(x_values), list(y_values)  # type: ignore[arg-type]
+        with naming("x_values"):
+            self.x_values = list(x_values)  # type: ignore[arg-type]
+        with naming("y_values"):
+            self.y_values = list(y_values)  # type: ignore[arg-type]
         self.x, self.y = x, y
         self.score_name = score_name
 
@@ -80,7 +96,7 @@ class SearchDisplay:
         y: str = "alpha",
         metric: str | None = None,
         ax: Any = None,
-        cmap: str = "viridis",
+        cmap: str | Colormap | None = "viridis",
         colorbar: bool = True,
         annotate: bool | None = None,
     ) -> SearchDisplay:
@@ -88,13 +104,16 @@ class SearchDisplay:
 
         Parameters
         ----------
-        search : fitted TFSoftmaxGridSearchCV, GridSearchCV or the like
+        search : fitted search, as TFSoftmaxGridSearchCV or GridSearchCV
             Anything with `cv_results_`.
-        x, y : str, default="learning_rate" and "alpha"
-            The parameters across and upward. Of a pipeline's parameter the last part
-            of the name is enough, where only one ends in it.
+        x : str, default="learning_rate"
+            The parameter across. Of a pipeline's parameter the last part of the name is
+            enough, where only one ends in it.
+        y : str, default="alpha"
+            The parameter upward, named likewise.
         metric : str, default=None
-            Which score to show, of several; None is the one that `refit` names.
+            Which score to show; None is the only one, or of several the one that
+            `refit` names.
         ax, cmap, colorbar, annotate
             As in :meth:`plot`.
 
@@ -107,14 +126,17 @@ class SearchDisplay:
         NotFittedError
             If `search` is not fitted.
         TypeError
-            If it has no `cv_results_`.
+            If it is no estimator or has no `cv_results_`, `ax` is no Axes, or
+            `colorbar` or `annotate` is neither True nor False.
         ValueError
-            If `x` or `y` was not searched, or `metric` is none of the scores.
+            If `x` or `y` was not searched, both are the same, `metric` is none of the
+            scores, or `cmap` is no colour map.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        check_is_fitted(search)
+        with naming("search"):
+            check_is_fitted(search)
         results = getattr(search, "cv_results_", None)
         if results is None:
             raise TypeError(
@@ -146,7 +168,7 @@ class SearchDisplay:
         self,
         *,
         ax: Any = None,
-        cmap: str = "viridis",
+        cmap: str | Colormap | None = "viridis",
         colorbar: bool = True,
         annotate: bool | None = None,
     ) -> SearchDisplay:
@@ -157,7 +179,7 @@ class SearchDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
         cmap : str or Colormap, default="viridis"
-            The colour map.
+            The colour map; None is matplotlib's default.
         colorbar : bool, default=True
             Whether to show the scale.
         annotate : bool, default=None
@@ -167,14 +189,31 @@ class SearchDisplay:
         -------
         display : SearchDisplay
             The display itself.
+
+        Raises
+        ------
+        TypeError
+            If `ax` is no Axes, `colorbar` or `annotate` is neither True nor False, or
+            `cmap` is neither a name nor a Colormap.
+        ValueError
+            If `scores` is not an array of real numbers with a row for each of
+            `y_values` and a column for each of `x_values`, or no colour map is named
+            `cmap`.
+        ImportError
+            If matplotlib is missing.
         """
         check_matplotlib(type(self))
         import matplotlib.pyplot as plt
 
+        self._check()
+        check_flag(colorbar, "colorbar")
+        check_flag(annotate, "annotate", may_be_none=True)
+        cmap = color_map(cmap)
         n_y, n_x = self.scores.shape
         if ax is None:
             size = (2.2 + 0.75 * min(n_x, 16), 1.4 + 0.5 * min(n_y, 16))
             _, ax = plt.subplots(figsize=size, layout="constrained")
+        check_axes(ax)
         self.ax_, self.figure_ = ax, ax.figure
         self.image_ = ax.imshow(self.scores, cmap=cmap, origin="lower", aspect="auto")
         ax.set_xticks(
@@ -196,6 +235,16 @@ class SearchDisplay:
             label = f"mean {self.score_name}, cross-validated"
             self.colorbar_ = self.figure_.colorbar(self.image_, ax=ax, label=label)
         return self
+
+    def _check(self) -> None:
+        check_real_array(self, "scores", "(n_y, n_x)", 2)
+        n_y, n_x = self.scores.shape
+        for name, n, of in (("y_values", n_y, "rows"), ("x_values", n_x, "columns")):
+            if len(getattr(self, name)) != n:
+                raise ValueError(
+                    f"{name} must have an entry for each of the {n} {of} of scores; "
+                    f"got {len(getattr(self, name))}."
+                )
 
     def _annotate(self) -> NDArray[Any]:
         """Write each score in its cell, in a colour that stands out from the cell's."""
@@ -246,9 +295,9 @@ def _levels(results: Any, name: str) -> tuple[list[Any], list[int | None]]:
     parameter has no place.
     """
     own = [params.get(name, _ABSENT) for params in results["params"]]
-    keys = [value if _is_number(value) else repr(value) for value in own]
+    keys = [value if is_number(value) else repr(value) for value in own]
     values = {k: v for k, v in zip(keys, own, strict=True) if v is not _ABSENT}
-    if all(_is_number(value) for value in values.values()):
+    if all(is_number(value) for value in values.values()):
         values = dict(sorted(values.items()))
     places = {key: place for place, key in enumerate(values)}
     return list(values.values()), [places.get(key) for key in keys]
@@ -257,10 +306,11 @@ def _levels(results: Any, name: str) -> tuple[list[Any], list[int | None]]:
 _ABSENT = object()
 
 
-def _is_number(value: Any) -> bool:
-    is_real = isinstance(value, int | float | np.integer | np.floating)
-    return is_real and not isinstance(value, bool)
-
-
 def _text(value: Any) -> str:
-    return f"{value:g}" if _is_number(value) else str(value)
+    if not is_number(value):
+        return str(value)
+    try:
+        return f"{float(value):g}"
+    except OverflowError:
+        # A Decimal may be larger than any float.
+        return f"{Decimal(int(value)).normalize():.6g}"

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from tfsoftmax.displays._figures import (
+    check_flag,
     check_image_shape,
     check_lengths,
     check_matplotlib,
+    check_real_array,
+    color_map,
     finite_range,
     panels,
     positive_number,
     without_ticks,
 )
 from tfsoftmax.displays._parts import map_back, take_apart
+from tfsoftmax.inputs import naming
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
 
 
 class WeightsDisplay:
@@ -32,7 +39,7 @@ class WeightsDisplay:
 
     Parameters
     ----------
-    weights : ndarray of shape (n_panels, height, width)
+    weights : array-like of shape (n_panels, height, width)
         The weights. Two classes have one panel.
     class_names : sequence of str of length n_panels
         The panels' titles.
@@ -63,7 +70,8 @@ class WeightsDisplay:
 
     def __init__(self, weights: ArrayLike, class_names: Sequence[str]) -> None:
         self.weights = np.array(weights)
-        self.class_names = list(class_names)
+        with naming("class_names"):
+            self.class_names = list(class_names)
 
     @classmethod
     def from_estimator(
@@ -73,7 +81,7 @@ class WeightsDisplay:
         image_shape: Sequence[int] | None = None,
         ax: Any = None,
         n_cols: int | None = None,
-        cmap: str = "RdBu_r",
+        cmap: str | Colormap | None = "RdBu_r",
         limit: float | None = None,
         colorbar: bool = True,
     ) -> WeightsDisplay:
@@ -99,11 +107,13 @@ class WeightsDisplay:
         ------
         NotFittedError
             If `estimator` is not fitted.
-        ValueError
-            If `image_shape` doesn't fit the number of features, or a pipeline has a
-            step that is not known to be linear.
         TypeError
-            If the classifier has no `coef_` with a row for each class.
+            If `estimator` is none, the classifier has no `coef_` with a row for each
+            class, or `ax`, `cmap` or `colorbar` is as :meth:`plot` refuses it.
+        ValueError
+            If `image_shape` doesn't fit the number of features, a pipeline has a step
+            that is not known to be linear, a search has kept no estimator, or another
+            argument is as :meth:`plot` refuses it.
         ImportError
             If matplotlib is missing.
         """
@@ -124,7 +134,7 @@ class WeightsDisplay:
         *,
         ax: Any = None,
         n_cols: int | None = None,
-        cmap: str = "RdBu_r",
+        cmap: str | Colormap | None = "RdBu_r",
         limit: float | None = None,
         colorbar: bool = True,
     ) -> WeightsDisplay:
@@ -138,7 +148,7 @@ class WeightsDisplay:
         n_cols : int, default=None
             Panels in a row; None is at most 5.
         cmap : str or Colormap, default="RdBu_r"
-            A diverging colour map.
+            A diverging colour map; None is matplotlib's default.
         limit : float, default=None
             The colour scale goes from −`limit` to `limit`; weights beyond have its
             end's colour. None is the largest absolute weight.
@@ -152,9 +162,14 @@ class WeightsDisplay:
 
         Raises
         ------
+        TypeError
+            If `ax` holds something else than Axes, `cmap` is neither a name nor a
+            Colormap, or `colorbar` is neither True nor False.
         ValueError
-            If `limit` is not positive, `ax` has another number of axes than panels, or
-            there are not as many `class_names`.
+            If `limit` is not a positive number or `n_cols` not a positive integer, `ax`
+            has another number of axes than there are panels, or one that is not part
+            of a grid, no colour map is named `cmap`, or `weights` and `class_names`
+            don't fit each other.
         ImportError
             If matplotlib is missing.
         """
@@ -162,6 +177,9 @@ class WeightsDisplay:
         end = None if limit is None else positive_number(limit)
         if limit is not None and end is None:
             raise ValueError(f"limit must be a positive number; got {limit!r}.")
+        check_flag(colorbar, "colorbar")
+        cmap = color_map(cmap)
+        check_real_array(self, "weights", "(n_panels, height, width)", 3)
         check_lengths(self, "weights", "class_names")
         largest = max(map(abs, finite_range(self.weights)))
         end = end or largest or 1.0

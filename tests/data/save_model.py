@@ -1,6 +1,6 @@
-"""Save a model by the version at hand, for later versions to load.
+"""Save models by the version at hand, for later versions to load.
 
-Run it when a version is released, and keep the three files:
+Run it when a version is released, and keep the files:
 
     python tests/data/save_model.py
 """
@@ -12,7 +12,7 @@ import numpy as np
 import skops.io
 from sklearn.datasets import load_digits
 
-import tfsoftmax
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, __version__
 
 X, y = load_digits(return_X_y=True)
 NAMES = np.array(
@@ -20,18 +20,33 @@ NAMES = np.array(
 )
 
 
-def main() -> None:
-    """Save a fitted model and what it predicts."""
-    clf = tfsoftmax.TFSoftmaxClassifier(
+def fitted():
+    """Fit a model of each kind; X and the labels that it goes on with."""
+    clf = TFSoftmaxClassifier(
         rescale=1 / 16, optimizer="adam", epochs=5, random_state=0
     )
     clf.fit(X[:1000], NAMES[y[:1000]], X_val=X[1000:], y_val=NAMES[y[1000:]])
-    stem = Path(__file__).parent / f"tfsoftmax-{tfsoftmax.__version__}"
-    Path(f"{stem}.pickle").write_bytes(pickle.dumps(clf, protocol=4))
-    skops.io.dump(clf, f"{stem}.skops")
-    expected = clf.predict_proba(X)
-    gone_on = clf.partial_fit(X, NAMES[y]).coef_
-    np.savez(f"{stem}.npz", predict_proba=expected, gone_on=gone_on)
+    yield "", clf, NAMES[y]
+    clf = TFSoftmaxClassifier(optimizer="nesterov", fit_intercept=False, random_state=0)
+    yield "-two-classes", clf.set_params(rescale=1 / 16).fit(X, y < 5), y < 5
+    grid = {"learning_rate": [0.01, 0.1], "alpha": [0.0, 0.01]}
+    clf = TFSoftmaxClassifier(rescale=1 / 16, epochs=3, random_state=0)
+    yield "-search", TFSoftmaxGridSearchCV(clf, grid, cv=2).fit(X, y), y
+
+
+def main() -> None:
+    """Save fitted models and what they predict."""
+    for kind, model, labels in fitted():
+        stem = Path(__file__).parent / f"tfsoftmax-{__version__}{kind}"
+        Path(f"{stem}.pickle").write_bytes(pickle.dumps(model, protocol=4))
+        if isinstance(model, TFSoftmaxClassifier):
+            skops.io.dump(model, f"{stem}.skops")
+        clf = getattr(model, "best_estimator_", model)
+        expected = clf.predict_proba(X)
+        gone_on = clf.partial_fit(X, labels).coef_
+        np.savez_compressed(
+            f"{stem}.npz", predict_proba=expected, labels=labels, gone_on=gone_on
+        )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,11 @@ def run(
     record: Callable[[str, int], None],
     counted: str = "bad calls",
 ) -> None:
-    """Try at least as many cases, and put on record how many there were."""
+    """Try at least as many cases, and put the number on record.
+
+    Each counts, so `cases` is to draw none, or to reject with `assume`, in which there
+    is nothing that is to be tried.
+    """
     tried = 0
 
     @settings(
@@ -39,4 +43,4 @@ def run(
 
     try_one()
     assert tried >= n_cases
-    record(counted, tried)
+    record(counted, n_cases)

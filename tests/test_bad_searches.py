@@ -22,6 +22,7 @@ from tests.odd_values import (
     GOOD,
     LABELS,
     ODD_ROWS,
+    PLAIN,
     PROBLEMS,
     UNEXPECTED,
     WEIGHTS,
@@ -58,8 +59,9 @@ def judge_search_weights(s: Any) -> str:
 
 
 GRIDS = {
-    "good": [{}, {"alpha": [0.0, 0.1]}, [{"epochs": [1]}, {}], {"alpha": (0,)}],
-    "bad": [
+    PLAIN: [{"alpha": [0.0, 0.1]}],
+    GOOD: [{}, [{"epochs": [1]}, {}], {"alpha": (0,)}],
+    BAD: [
         *[None, 5, "alpha", b"", 1.5, len, TFSoftmaxClassifier, [], [None], [5]],
         *[{"alpha": 1}, {"alpha": []}, {"alpha": "abc"}, {"alpha": None}, {1: [2]}],
         *[{"alpha": np.ones((2, 2))}, {"alpha": {"a": 1}}, {"alpha": {0.1, 0.2}}],
@@ -72,37 +74,39 @@ GRIDS = {
 }
 SEARCH_ARGUMENTS: dict[str, dict[str, list[Any]]] = {
     "estimator": {
-        "good": [estimator(), estimator(verbose=True)],
-        "bad": [
+        PLAIN: [estimator()],
+        GOOD: [estimator(verbose=True)],
+        BAD: [
             *[None, 5, "clf", TFSoftmaxClassifier, LogisticRegression(), {}, object()],
             *[[estimator()], make_pipeline(LogisticRegression()), len],
         ],
     },
     "cv": {
-        "good": [
-            *[2, 3, KFold(2), [(range(6), range(6, 12))]],
+        PLAIN: [2, 3, KFold(2)],
+        GOOD: [
+            [(range(6), range(6, 12))],
             [([0, 1, 2, 3], [4, 5]), ([7, 6, 5], [0])],
         ],
-        "either": [None],
-        "bad": [
+        EITHER: [None],
+        BAD: [
             *[0, 1, -3, 1.5, "2", object, [], [0], [([], [])], 100, 10**30, math.nan],
             *[[([0, 1, 2], [99])], [([0, -99, 2], [1])], [(["a"], ["b"])], [(0, 1)]],
             *[[([0.5, 1.5, 2.5], [1])], iter([]), [([0, 1, 2],)], {"a": 1}],
         ],
     },
     "scoring": {
-        "good": ["accuracy", "neg_log_loss", None],
-        "bad": [5, "accurate", b"accuracy", [], {}, ["accuracy", 5], {"a": 1}, (1,)],
+        PLAIN: ["accuracy", "neg_log_loss", None],
+        BAD: [5, "accurate", b"accuracy", [], {}, ["accuracy", 5], {"a": 1}, (1,)],
     },
     "refit": {
-        "good": [True],
-        "either": ["accurate"],  # with one score any name will do
-        "bad": [5, 1.5, None, [], b"accuracy"],
+        PLAIN: [True],
+        EITHER: ["accurate"],  # with one score any name will do
+        BAD: [5, 1.5, None, [], b"accuracy"],
     },
-    "error_score": {"good": [], "bad": [None, "ignore", [], b"raise", 1j]},
-    "n_jobs": {"good": [1, None], "bad": ["two", 1.5, [], 0, math.nan]},
-    "verbose": {"good": [0, 1], "bad": [-1, "much", None, 1.5]},
-    "return_train_score": {"good": [True], "bad": ["yes", None, 5]},
+    "error_score": {BAD: [None, "ignore", [], b"raise", 1j]},
+    "n_jobs": {PLAIN: [1, None], BAD: ["two", 1.5, [], 0, math.nan]},
+    "verbose": {PLAIN: [0, 1], BAD: [-1, "much", None, 1.5]},
+    "return_train_score": {PLAIN: [True], BAD: ["yes", None, 5]},
 }
 SEARCHES = {
     "grid": (TFSoftmaxGridSearchCV, "param_grid", {}),
@@ -110,8 +114,8 @@ SEARCHES = {
         TFSoftmaxRandomizedSearchCV,
         "param_distributions",
         {
-            "n_iter": {"good": [2, 100], "bad": [0, -1, 1.5, None, "2", 1j]},
-            "random_state": {"good": [0], "bad": [-1, "seed", 1.5, 2**32, object()]},
+            "n_iter": {PLAIN: [2], GOOD: [100], BAD: [0, -1, 1.5, None, "2", 1j]},
+            "random_state": {PLAIN: [0], BAD: [-1, "seed", 1.5, 2**32, object()]},
         },
     ),
 }

@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import pickle
@@ -24,6 +25,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -126,36 +128,62 @@ def eventually(condition):
     return condition()
 
 
+@pytest.fixture
+def n_faults():
+    """How many faults a test survives: one, unless it says how many."""
+    return [1]
+
+
+@pytest.fixture(autouse=True)
+def faults_are_counted(n_faults, record_property):
+    """Put on record how many, for the page on what is promised."""
+    yield
+    record_property("faults", sum(n_faults))
+
+
 # Ctrl-C
 
 
-def interrupted_after(delay, call):
-    """Call, and send this process a SIGINT meanwhile; True if it was raised."""
-    ended = threading.Event()
+def struck_after(delay, call):
+    """Call, and send this process a SIGINT meanwhile; True if the call was struck.
+
+    A signal that comes when the call has ended does nothing, and doesn't count.
+    """
+    ended, struck = threading.Event(), False
 
     def strike():
         if not ended.wait(delay):
             os.kill(os.getpid(), signal.SIGINT)
 
+    def interrupt(number, frame):
+        nonlocal struck
+        if not ended.is_set():
+            struck = True
+            signal.default_int_handler(number, frame)
+
     striker = threading.Thread(target=strike)
+    former = signal.signal(signal.SIGINT, interrupt)
     try:
         striker.start()
-        try:
-            call()
-        finally:
-            ended.set()
-            striker.join()
-            time.sleep(0.01)  # the signal may arrive after it was sent
+        call()
+        ended.set()  # in here, so that a signal just before it is caught
     except KeyboardInterrupt:
-        return True
-    return False
+        assert struck
+    finally:
+        ended.set()
+        striker.join()
+        time.sleep(0.01)  # the signal may arrive after it was sent
+        signal.signal(signal.SIGINT, former)
+    return struck
 
 
 class OfFit:
     """What to interrupt, how to tell where it stands, and how it goes on."""
 
+    epochs = 60  # so many that most moments lie between two of them
+
     def make(self):
-        return estimator()
+        return estimator(epochs=self.epochs)
 
     def call(self, model):
         model.fit(X, Y)
@@ -166,20 +194,23 @@ class OfFit:
         return model.n_iter_
 
     def go_on(self, model):
-        assert_same_bits(model.fit(X, Y), fitted_for(EPOCHS))
+        assert_same_bits(model.fit(X, Y), fitted_for(self.epochs))
 
 
 class OfWarmFit(OfFit):
     def make(self):
-        return estimator(epochs=2, warm_start=True).fit(X, Y).set_params(epochs=4)
+        begun = estimator(epochs=2, warm_start=True).fit(X, Y)
+        return begun.set_params(epochs=self.epochs - 2)
 
     def go_on(self, model):
-        while model.n_iter_ < EPOCHS:
-            model.set_params(epochs=EPOCHS - model.n_iter_).fit(X, Y)
-        assert_same_bits(model, fitted_for(EPOCHS))
+        while model.n_iter_ < self.epochs:
+            model.set_params(epochs=self.epochs - model.n_iter_).fit(X, Y)
+        assert_same_bits(model, fitted_for(self.epochs))
 
 
 class OfPartialFit(OfFit):
+    epochs = 3
+
     def make(self):
         return estimator(epochs=1).fit(X, Y)
 
@@ -187,9 +218,9 @@ class OfPartialFit(OfFit):
         model.partial_fit(X, Y)
 
     def go_on(self, model):
-        while model.n_iter_ < EPOCHS:
+        while model.n_iter_ < self.epochs:
             model.partial_fit(X, Y)
-        assert_same_bits(model, fitted_for(EPOCHS))
+        assert_same_bits(model, fitted_for(self.epochs))
 
 
 class OfFirstPartialFit(OfPartialFit):
@@ -222,6 +253,11 @@ class OfSearch(OfFit):
         assert_same_bits(model.best_estimator_, expected.best_estimator_)
 
 
+class OfFittedSearch(OfSearch):
+    def make(self):
+        return search(cv=3).fit(X, Y).set_params(cv=2)
+
+
 @cache
 def complete_search():
     return search().fit(X, Y)
@@ -233,15 +269,18 @@ KINDS = {
     "partial_fit": OfPartialFit,
     "first partial_fit": OfFirstPartialFit,
     "search": OfSearch,
+    "fitted search": OfFittedSearch,
 }
 
 
-def check_after_interruption(kind, model, former):
+def check_after_interruption(kind, model, former, complete):
     """Check that the model is as it was or at an epoch's end; say which."""
     is_as_before = pickle.dumps(model) == former
-    where = "as before" if is_as_before else kind.check(model)
+    n_epochs = None if is_as_before else kind.check(model)
     assert eventually(lambda: not own_threads())
-    return where
+    if is_as_before:
+        return "as before"
+    return "complete" if n_epochs == complete else "partial"
 
 
 def interrupt_each_kind(n_moments, seed):
@@ -255,31 +294,40 @@ def interrupt_each_kind(n_moments, seed):
 
 
 def interrupt_at_random_moments(kind, n_moments, rng):
-    durations = []
+    """Strike while the call is under way, at moments spread over all that it takes."""
+    duration = math.inf
     for _ in range(4):
         model = kind.make()
         began = time.perf_counter()
         kind.call(model)
-        durations.append(time.perf_counter() - began)
+        duration = min(duration, time.perf_counter() - began)
         complete = kind.check(model)
     outcomes = collections.Counter()
-    for i in range(n_moments):
+    for _ in range(10 * n_moments):
         model = kind.make()
         former = pickle.dumps(model)
-        moment = (i + rng.random()) / n_moments * min(durations)
+        moment = (outcomes.total() + rng.random()) / n_moments * duration
         with DiesOfHanging():
-            interrupted_after(moment, lambda model=model: kind.call(model))
-            where = check_after_interruption(kind, model, former)
+            if struck_after(moment, lambda model=model: kind.call(model)):
+                where = check_after_interruption(kind, model, former, complete)
+                outcomes[where] += 1
+            else:
+                duration = min(duration, moment)  # it was faster this time
             kind.go_on(model)
-        outcomes["complete" if where == complete else where] += 1
+        if outcomes.total() == n_moments:
+            break
     return outcomes
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_any_moment_leaves_a_whole_estimator():
-    for name, outcomes in in_child(interrupt_each_kind, 10, 0).items():
-        assert sum(outcomes.values()) == 10
-        assert outcomes.get("complete", 0) < 10, (name, outcomes)
+def test_ctrl_c_at_any_moment_leaves_a_whole_estimator(n_faults):
+    outcomes_of = in_child(interrupt_each_kind, 10, 0)
+    n_faults[:] = [10 * len(outcomes_of)]
+    for name, outcomes in outcomes_of.items():
+        assert sum(outcomes.values()) == 10, (name, outcomes)
+        # An epoch and a search are kept as a whole, and of many epochs those finished.
+        expected = "partial" if name in ("fit", "warm fit") else "as before"
+        assert outcomes.get(expected, 0) > 0, (name, outcomes)
 
 
 class InterruptsAt:
@@ -336,8 +384,9 @@ def interrupt_after_every_call(step):
 
 
 @pytest.mark.slow
-def test_ctrl_c_between_threads_that_hand_over_never_hangs():
-    assert in_child(interrupt_after_every_call, 1) > 100
+def test_ctrl_c_between_threads_that_hand_over_never_hangs(n_faults):
+    n_faults[:] = [100]  # more, by the turns that threads take
+    assert in_child(interrupt_after_every_call, 1) >= 100
 
 
 def interrupt_the_first_import(delay):
@@ -550,10 +599,14 @@ def resident_megabytes():
 
 
 def fit_three_hundred_times():
-    """Fit on five folds with sixty candidates; memory and programs after 50 and 300."""
+    """Fit on five folds with sixty candidates; the megabytes after 50 fits and 300.
+
+    Each fit writes to more than 2 MB of buffers, so that it shows if they are kept.
+    """
     from tfsoftmax import program
 
     X, y = (array[:500] for array in load_digits(return_X_y=True))
+    X = np.tile(X, 8)
     grid = ParameterGrid(
         {
             "learning_rate": [0.01, 0.02, 0.05, 0.1, 0.2],
@@ -563,26 +616,26 @@ def fit_three_hundred_times():
         }
     )
     warnings.simplefilter("ignore")
+    program.xla_works()  # which compiles something to find out
     seen, n_fits = [], 0
-    for params in grid:
-        for train, test in KFold(5).split(X):
-            model = TFSoftmaxClassifier(epochs=2, rescale=1 / 16, **params)
-            model.fit(X[train], y[train], X_val=X[test], y_val=y[test]).predict(X)
-            n_fits += 1
-            if n_fits in (50, 300):
-                programs = program._compile.cache_info().misses
-                seen.append([resident_megabytes(), programs])
+    with mock.patch.object(program.tf, "function", wraps=program.tf.function) as made:
+        for params in grid:
+            for train, test in KFold(5).split(X):
+                model = TFSoftmaxClassifier(epochs=2, rescale=1 / 16, **params)
+                model.fit(X[train], y[train], X_val=X[test], y_val=y[test]).predict(X)
+                # One takes steps, and one measures.
+                assert made.call_count == 2, "programs were compiled anew"
+                n_fits += 1
+                if n_fits in (50, 300):
+                    seen.append(resident_megabytes())
     return seen
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_memory_and_programs_stay_as_they_are_through_three_hundred_fits():
-    (early, first_programs), (late, programs) = in_child(
-        fit_three_hundred_times, limits={}
-    )
+    early, late = in_child(fit_three_hundred_times, limits={})
     assert abs(late - early) < 10
-    assert programs == first_programs == 2  # one takes steps, and one measures
 
 
 # Parts that fail
@@ -882,7 +935,8 @@ def interrupt(monkeypatch, number):
 N_CHUNKS = 9
 
 
-def test_the_rows_fill_so_many_chunks(several_chunks):
+def test_the_rows_fill_so_many_chunks(several_chunks, n_faults):
+    n_faults.clear()  # only what the tests above rest upon
     layout = chunks.Layout.of(50, len(X), X.itemsize * X.shape[1])
     n_tiles = len(layout.tiles(len(X)))
     assert (n_tiles, layout.tiles_per_chunk) == (N_CHUNKS, 1)

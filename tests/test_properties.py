@@ -28,8 +28,7 @@ ALL_ROWS = {"batch_size": 10_000}  # at least as many as there ever are
 # Adam's steps have a gradient's size divided out: they make more of its rounding.
 RTOL = {"float64": 1e-10, "float32": 2e-3, "uint8": 2e-3}
 
-# (dtype of X, n_classes, fit_intercept, optimizer): few, for each is compiled for; the
-# plain suite does with the first four.
+# (dtype of X, n_classes, fit_intercept, optimizer): few, for each is compiled for.
 KINDS = [
     ("float64", 3, True, "adam"),
     ("float64", 2, True, "momentum"),
@@ -241,6 +240,20 @@ def a_column_of_zeros_changes_nothing(case):
     wider.coef_ = np.delete(wider.coef_, place, axis=1)
     # Not to the bit: four products are added up in another order than three.
     assert_same(wider, one, case.rtol)
+
+
+@holds_always
+def a_column_of_ones_is_an_intercept(case):
+    """Where nothing is penalised; ones are 1/rescale in the units of X."""
+    rescale = case.parameters.get("rescale", 1.0)
+    plain = {"optimizer": "sgd", "alpha": 0.0}
+    one = case.fitted(**plain, fit_intercept=True)
+    X = np.insert(case.X, N_FEATURES, 1 / rescale, axis=1)
+    other = case.model(**plain, fit_intercept=False).fit(X, case.y, case.weights)
+    assert (other.intercept_ == 0).all()
+    other.intercept_ = other.coef_[:, N_FEATURES] / rescale
+    other.coef_ = other.coef_[:, :N_FEATURES]
+    assert_same(other, one, case.rtol)
 
 
 @holds_always

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -504,7 +505,8 @@ class TFSoftmaxClassifier(
             name = "y" if classes is None else "classes"
             raise ValueError(
                 f"{name} has other classes than the fit that this one goes on from: "
-                f"they were {self.classes_.tolist()} and are now {own.tolist()}."
+                f"they were {reprlib.repr(self.classes_.tolist())} and are now "
+                f"{reprlib.repr(own.tolist())}."
             )
         codes = encode(y, self.classes_)
         weights = row_weights(

@@ -114,7 +114,7 @@ def check_labels(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> An
 
 
 def check_length(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> None:
-    """Check that y has as many rows as X."""
+    """Check that y has a label for each row of X."""
     if y is None:
         raise ValueError(
             "TFSoftmaxClassifier requires y to be passed, but the target "
@@ -127,6 +127,8 @@ def check_length(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> No
             f"{name} must have a label for each of the {n_samples} rows of {rows}; it "
             f"has {n_labels}."
         )
+    if np.ma.is_masked(y):
+        raise ValueError(f"{name} must have a label for each row; some are masked.")
 
 
 def is_soft(y: Any) -> bool:
@@ -186,8 +188,8 @@ def check_classes(
     if _is_nameless(y) and given.tolist() != own.tolist():
         raise ValueError(
             "classes must be in the order of predict_proba's columns, "
-            f"{own.tolist()}, where the columns of y have no names; got "
-            f"{given.tolist()}."
+            f"{reprlib.repr(own.tolist())}, where the columns of y have no names; got "
+            f"{reprlib.repr(given.tolist())}."
         )
     return own
 
@@ -286,12 +288,15 @@ def _classes_of_columns(y: Any, name: str) -> NDArray[Any]:
     if names is None:
         return np.arange(np.shape(y)[1])
     if len(set(names)) < len(names):
-        raise ValueError(f"{name} must not have two columns for one class: {names}.")
+        raise ValueError(
+            f"{name} must not have two columns for one class: {reprlib.repr(names)}."
+        )
     with naming(name):
         classes = np.asarray(names)
     if classes.ndim != 1 or classes.tolist() != names:
         raise TypeError(
-            f"{name} must have columns named by labels of one kind; got {names}."
+            f"{name} must have columns named by labels of one kind; got "
+            f"{reprlib.repr(names)}."
         )
     return classes
 

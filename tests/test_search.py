@@ -759,6 +759,7 @@ def test_a_list_is_drawn_from_without_replacement():
 # Spread over workers
 
 
+@pytest.mark.slow
 def test_threads_and_processes_change_nothing():
     grid = {"learning_rate": RATES, "batch_size": [20, 50]}
     options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"}

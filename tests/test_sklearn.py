@@ -22,10 +22,10 @@ from tfsoftmax import TFSoftmaxClassifier
 
 VARIANTS = [
     TFSoftmaxClassifier(),
-    TFSoftmaxClassifier(epochs=3, fit_intercept=False),
     TFSoftmaxClassifier(batch_size=7, epochs=3, fit_intercept=False),
 ]
 MORE_VARIANTS = [
+    TFSoftmaxClassifier(epochs=3, fit_intercept=False),
     TFSoftmaxClassifier(optimizer="momentum"),
     TFSoftmaxClassifier(optimizer="nesterov"),
     TFSoftmaxClassifier(optimizer="adam"),

@@ -293,7 +293,7 @@ def test_a_generator_for_the_seed_is_left_as_it_is():
 
 def test_without_a_seed_each_search_draws_its_own_order():
     clf = classifier(random_state=None)
-    grid = {"learning_rate": [0.5], "batch_size": [10]}
+    grid = {"learning_rate": [0.05], "batch_size": [10]}
     first, second = (
         TFSoftmaxGridSearchCV(clf, grid, scoring="neg_log_loss", cv=2).fit(X, Y)
         for _ in range(2)

@@ -179,7 +179,8 @@ def check_classes(
     with naming(name):
         given = column_or_1d(classes)
         assert_all_finite(given, input_name=name)
-        own = np.asarray(unique_labels(given)) if len(given) else given
+        # Twice, for many that come once are a regression to older scikit-learns.
+        own = np.asarray(unique_labels(np.repeat(given, 2))) if len(given) else given
     if len(own) == 0:
         raise ValueError("classes must hold at least two classes; it is empty.")
     _check_two(own, name)

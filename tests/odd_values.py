@@ -171,6 +171,13 @@ def corrupt(**changes: tuple[int, int]) -> Callable[[Any], Any]:
     return make
 
 
+def spoiled_lists(good: Any) -> Any:
+    """Make a sparse matrix of lists, one of which lacks a value."""
+    spoiled = sparse.lil_array(good + 1)
+    spoiled.data[0] = spoiled.data[0][1:]
+    return spoiled
+
+
 def unsorted_with_duplicates(good: Any) -> Any:
     half = sparse.csr_array(good / 2)
     parts = [np.concatenate([a, a[::-1]]) for a in half.tocoo().coords]
@@ -228,7 +235,6 @@ ROWS = table(
     either={
         "near the largest float": lambda X: X * 1e300,
         "near the largest float32": lambda X: (X * 4e37).astype("f4"),
-        "a masked array": lambda X: np.ma.masked_array(X, X > 3),
         "fractions": lambda X: np.vectorize(Fraction, otypes="O")(X.astype(int)),
         "text that looks like numbers": lambda X: X.astype(str).astype(object),
         "a frame with one name for all": lambda X: pd.DataFrame(X).rename(
@@ -261,6 +267,8 @@ ROWS = table(
         "infinity in float32": with_cell(-np.inf, "f4"),
         "sparse NaN": lambda X: sparse.csc_array(with_cell(np.nan, "f8")(X)),
         "sparse infinity": lambda X: sparse.coo_array(with_cell(np.inf, "f8")(X)),
+        "a masked array": lambda X: np.ma.masked_array(X, X > 3),
+        "a row of lists without a value": spoiled_lists,
         "a sparse index past the last": corrupt(indices=(0, 9)),
         "a negative sparse index": corrupt(indices=(6, -1)),
         "sparse rows that overlap": corrupt(indptr=(3, 5), indices=(0, 0)),
@@ -393,6 +401,9 @@ LABELS = table(
         "dates for probabilities": soft(cast("M8[s]")),
         "sparse probabilities": soft(sparse.csr_array),
         "a sparse column": lambda y: sparse.csr_array(y[:, None]),
+        "columns named by halves": lambda y: pd.DataFrame(
+            np.eye(2)[y % 2], columns=[0.5, 1.5]
+        ),
         "two columns of one name": lambda y: pd.DataFrame(
             np.eye(2)[y % 2], columns=["a", "a"]
         ),
@@ -455,9 +466,9 @@ WEIGHTS = table(
         "a word that is a number": always("1"),
         "weights as objects": cast(object),
         "weights as text": cast(str),
-        "a masked array": lambda s: np.ma.masked_array(s, s > 2),
     },
     bad={
+        "a masked array": lambda s: np.ma.masked_array(s, s > 2),
         **{
             name: make
             for name, make in NOTHING_LIKE_AN_ARRAY.items()
@@ -509,10 +520,10 @@ CLASSES = table(
         "days": cast("M8[D]"),
         "times": cast("m8[D]"),
         "as bytes": cast("S"),
-        "a masked array": lambda classes: np.ma.masked_array(classes, classes == 1),
     },
     bad={name: make for name, make in NOTHING_LIKE_AN_ARRAY.items() if name != "None"}
     | {
+        "a masked array": lambda classes: np.ma.masked_array(classes, classes == 1),
         "no classes": lambda classes: classes[:0],
         "one class": lambda classes: classes[:1],
         "ten thousand other classes": lambda classes: np.arange(3, 10_003),

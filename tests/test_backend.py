@@ -184,6 +184,131 @@ def test_a_fit_that_lacks_tensorflow_leaves_the_estimator_as_it_was(fitted):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
+def test_a_search_that_lacks_tensorflow_says_so_at_once():
+    result = run(
+        NO_TENSORFLOW,
+        """
+        import numpy as np
+        from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
+        for grid in ({"alpha": [0.0, 0.1]}, {"batch_size": [1, 2]}):
+            try:
+                TFSoftmaxGridSearchCV(TFSoftmaxClassifier(), grid, cv=2).fit(
+                    np.eye(4), [0, 1, 0, 1]
+                )
+            except ImportError as error:
+                print(error)
+        """,
+    )
+    messages = result.stdout.strip().splitlines()
+    assert [message[:37] for message in messages] == [
+        "TFSoftmaxClassifier needs TensorFlow "
+    ] * 2
+
+
+@pytest.mark.slow
+def test_without_pandas_only_what_is_pandas_own_is_missing(fitted):
+    result = run(
+        missing("pandas"),
+        FITTED,
+        """
+        from tfsoftmax.datasets import load_mnist
+        from tfsoftmax.displays import HistoryDisplay
+        assert (clf.predict_proba(X) == expected).all()
+        assert "TFSoftmaxClassifier" in clf._repr_html_()
+        assert not hasattr(clf, "history_")
+        for call in (
+            lambda: clf.history_,
+            lambda: load_mnist("test", as_frame=True),
+            lambda: HistoryDisplay.from_estimator(clf),
+        ):
+            try:
+                call()
+            except (AttributeError, ImportError) as error:
+                assert "needs pandas" in str(error), error
+            else:
+                raise AssertionError
+        """,
+        args=[fitted],
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "import sys; sys.stderr.close()",
+        "import tempfile; tempfile.TemporaryFile = lambda: open('/proc/none/file')",
+    ],
+    ids=["standard error is closed", "no place for a file"],
+)
+@pytest.mark.slow
+def test_where_nothing_can_be_held_back_a_fit_works_all_the_same(trouble):
+    result = run(f"{trouble}\n", FIT, 'print("fitted")')
+    assert result.stdout == "fitted\n"
+
+
+@pytest.mark.slow
+def test_a_fork_during_another_threads_first_fit_is_refused_and_does_not_hang():
+    result = run(
+        """
+        import os, signal, sys, threading, time
+        import numpy as np
+        from tfsoftmax import TFSoftmaxClassifier
+
+        def fit():
+            TFSoftmaxClassifier(learning_rate=1).fit(np.eye(4), [0, 1, 0, 1])
+
+        first = threading.Thread(target=fit)
+        first.start()
+        while "tensorflow" not in sys.modules:
+            time.sleep(0.01)
+        assert "tfsoftmax.program" not in sys.modules or first.is_alive()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            try:
+                fit()
+            except RuntimeError as error:
+                os._exit(7 if "in a fork" in str(error) else 1)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        first.join()
+        """
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+def test_in_a_graph_a_fit_is_refused_and_after_it_works():
+    result = run(
+        "import tensorflow as tf\n",
+        FIT,
+        """
+        clf = TFSoftmaxClassifier(learning_rate=1)
+
+        @tf.function(autograph=False)
+        def traced(z):
+            clf.fit(X, y)
+            return z
+
+        def within():
+            with tf.Graph().as_default():
+                clf.fit(X, y)
+
+        for call in (lambda: traced(tf.constant(1.0)), within):
+            try:
+                call()
+            except RuntimeError as error:
+                assert "eager execution" in str(error), error
+            else:
+                raise AssertionError
+        clf.fit(X, y)
+        """,
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_fitting_writes_nothing_to_the_terminal():
     result = run(FIT)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

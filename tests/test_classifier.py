@@ -435,3 +435,51 @@ def test_without_an_intercept_it_is_a_positive_zero():
     clf = TFSoftmaxClassifier(fit_intercept=False, random_state=0).fit(-X, Y)
     assert (clf.coef_[:, 0] < 0).any()
     assert not np.signbit(clf.intercept_).any()
+
+
+class Narrow(TFSoftmaxClassifier):
+    """Takes fewer parameters than its base class has."""
+
+    def __init__(self, random_state=0):
+        super().__init__(learning_rate=0.5, epochs=3, random_state=random_state)
+
+
+def test_a_subclass_may_take_fewer_parameters(digits, fitted):
+    np.testing.assert_array_equal(Narrow().fit(*digits).coef_, fitted.coef_)
+    clf = Narrow().partial_fit(*digits, classes=range(10))
+    np.testing.assert_array_equal(
+        clf.coef_, fast().partial_fit(*digits, classes=range(10)).coef_
+    )
+
+
+def test_epochs_of_a_small_integer_type_add_up():
+    X, y = np.eye(4), [0, 1, 0, 1]
+    clf = TFSoftmaxClassifier(learning_rate=1, epochs=np.int8(100), warm_start=True)
+    assert clf.fit(X, y).fit(X, y).fit(X, y).n_iter_ == 300
+
+
+def test_a_batch_size_too_long_to_write_is_all_rows(digits):
+    whole = fast(batch_size=10**5000).fit(*digits)
+    np.testing.assert_array_equal(whole.coef_, fast(batch_size=1797).fit(*digits).coef_)
+    with pytest.raises(ValueError, match=r"\blearning_rate\b"):
+        fast(learning_rate=10**5000).fit(*digits)
+
+
+def test_weights_beyond_the_largest_float_are_refused():
+    X, y = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 3
+    X[np.arange(40), y] += 2
+    clf = TFSoftmaxClassifier(rescale=1e308, learning_rate=10, epochs=50)
+    with pytest.raises(ValueError, match=r"rescale=1e\+308 makes coef_ too large"):
+        clf.fit(X * 1e-308, y)
+    assert not hasattr(clf, "coef_")
+
+
+def test_a_penalty_too_strong_for_the_rate_is_named(digits):
+    with pytest.raises(ValueError, match=r"or alpha \(now 1e\+300\)"):
+        fast(alpha=1e300).fit(*digits)
+
+
+def test_an_optimizer_of_many_names_is_refused_by_partial_fit(digits):
+    clf = fast(optimizer=np.array(["sgd", "adam"]))
+    with pytest.raises(TypeError, match="optimizer must be one of"):
+        clf.partial_fit(*digits, classes=range(10))

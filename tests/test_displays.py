@@ -736,3 +736,48 @@ def test_a_dollar_in_a_name_starts_no_mathematics(zeros_and_ones, clf):
     texts = [panel.title for panel in (*weights.axes_, *predictions.axes_)]
     for text in texts + history.axes_[0].get_legend().get_texts():
         assert not (text.get_parse_math() and is_math_text(text.get_text()))
+
+
+@pytest.mark.parametrize(
+    ("display", "names"),
+    [
+        (WeightsDisplay, ["weights", "class_names"]),
+        (PredictionsDisplay, ["images", "y_true", "y_pred", "probability", "index"]),
+        (SearchDisplay, ["scores", "x_values", "y_values", "x", "y"]),
+    ],
+)
+def test_what_makes_no_array_is_refused_by_name(display, names):
+    arrays = {"weights", "images", "y_true", "y_pred", "probability", "index", "scores"}
+    for name in arrays & set(names):
+        with pytest.raises(ValueError, match=f"^{name} can't be used: .*inhomogeneous"):
+            display(**{key: [0] for key in names} | {name: [[1], [1, 2]]})
+
+
+@pytest.mark.parametrize("display", [HistoryDisplay, WeightsDisplay])
+@pytest.mark.parametrize("steps", [[], [("a",)]])
+def test_a_malformed_pipeline_is_refused_by_name(display, steps):
+    with pytest.raises((TypeError, ValueError), match=r"\bestimator\b"):
+        display.from_estimator(Pipeline(steps))
+
+
+def test_two_estimators_need_two_names(clf):
+    with pytest.raises(ValueError, match=r"estimator must .* alike; got \['1', '1'\]"):
+        HistoryDisplay.from_estimator({1: clf, "1": clf})
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.coo_array])
+def test_sparse_pictures_whose_indices_lie_outside_are_refused(kind, scaled):
+    X, y = kind(scaled[0]), scaled[1]
+    clf = LogisticRegression().fit(X, y)
+    places = X.coords[1] if kind is sparse.coo_array else X.indices
+    places[0] = X.shape[1]
+    proba = np.full((len(y), len(clf.classes_)), 1 / len(clf.classes_))
+    with pytest.raises(ValueError, match=r"^X can.t be used: .*ind(ex|ices)"):
+        PredictionsDisplay.from_predictions(X, y, proba)
+    with pytest.raises(ValueError, match=r"^X can.t be used: .*ind(ex|ices)"):
+        PredictionsDisplay.from_estimator(clf, X, y)
+
+
+def test_numbers_too_long_to_write_are_refused_by_name(clf):
+    with pytest.raises(ValueError, match=r"\bimage_shape\b"):
+        WeightsDisplay.from_estimator(clf, image_shape=(10**5000, 2))

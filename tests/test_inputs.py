@@ -513,6 +513,45 @@ def test_sparse_rows_whose_indices_lie_outside_are_refused(kind):
     clf.predict(rows)
 
 
+@pytest.mark.parametrize("value", [-1, X.shape[1], 10**7])
+def test_sparse_lists_whose_indices_lie_outside_are_refused(value):
+    rows, clf = sparse.lil_array(X), estimator().fit(X, Y)
+    rows.rows[0][-1] = value
+    for method in (clf.predict, lambda rows: clf.fit(rows, Y)):
+        with pytest.raises(ValueError, match=r"X can.t be used: .*ind(ex|ices)"):
+            method(rows)
+
+
+def test_sparse_lists_without_a_value_are_refused():
+    rows = sparse.lil_array(X)
+    rows.data[3] = rows.data[3][:-1]
+    with pytest.raises(ValueError, match="X can't be used: A row has another number"):
+        estimator().fit(rows, Y)
+
+
+def test_masked_values_are_refused_by_name():
+    rows, weights = np.ma.masked_greater(X, 1), np.ma.masked_greater(S, 1)
+    clf = estimator()
+    for masked in [(rows, Y), (X, np.ma.masked_equal(Y, 1)), (X, Y, weights)]:
+        with pytest.raises(ValueError, match="must have all its values; some are mas"):
+            clf.fit(*masked)
+    unmasked = np.ma.masked_array(X), Y, np.ma.masked_array(S)
+    assert_same_model(clf.fit(*unmasked), estimator().fit(X, Y, S))
+
+
+@pytest.mark.parametrize("dtype", ["u8", "i8"])
+def test_integers_of_two_kinds_are_the_same_labels(dtype):
+    large = Y + 2**53
+    clf = estimator().partial_fit(X, large.astype(dtype), classes=np.unique(large))
+    assert_same_model(clf, estimator().partial_fit(X, Y, classes=[0, 1, 2]))
+    assert clf.score(X, large.astype("u8")) == clf.score(X, large)
+
+
+def test_a_weight_that_is_a_duration_is_refused():
+    with pytest.raises(TypeError, match="class_weight must hold numbers"):
+        estimator(class_weight={0: np.timedelta64(3)}).fit(X, Y)
+
+
 # Class weights, and classes that are known before
 
 
@@ -586,8 +625,18 @@ def test_columns_without_names_need_classes_in_their_order():
     "columns",
     [[0, 1, "a"], pd.MultiIndex.from_product([["a"], [0, 1, 2]]), [0, 1, np.nan]],
 )
-def test_columns_that_name_no_classes_are_refused(columns):
+def test_columns_of_several_kinds_are_refused(columns):
     frame = pd.DataFrame(ONE_HOT)
     frame.columns = columns
     with pytest.raises(TypeError, match="y must have columns named by labels of one"):
         estimator().fit(X, frame)
+
+
+@pytest.mark.parametrize(
+    "names", [[0.5, 1.5, 2.5], [0, 1, np.inf], [1j, 2j, 3j], [b"a", b"b", b"c"]]
+)
+def test_columns_whose_names_are_no_labels_are_refused(names):
+    with pytest.raises((TypeError, ValueError), match=r"\by\b") as of_columns:
+        estimator().fit(X, pd.DataFrame(SOFT, columns=names))
+    with pytest.raises(type(of_columns.value)):
+        estimator().fit(X, np.array(names)[Y])

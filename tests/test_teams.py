@@ -26,6 +26,7 @@ from tests.test_search import (
     pipeline,
 )
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, passes, program, teams
+from tfsoftmax.classifier import EstimatorWatch
 from tfsoftmax.parameters import RULES
 
 
@@ -304,6 +305,14 @@ def fit_as_a_team(classifiers, *arguments, **fit_params):
         return teams.train_team(classifiers, *arguments, fit_params)
 
 
+def fit_in_teams(classifiers, *arguments):
+    errors = {}
+    for team in teams.teams(classifiers):
+        own = fit_as_a_team([classifiers[place] for place in team], *arguments)
+        errors |= zip(team, own, strict=True)
+    return [errors[place] for place in range(len(classifiers))]
+
+
 def assert_as_alone(clf, *arguments, rtol=1e-10, **fit_params):
     """Compare a model of a team with a separate fit."""
     with warnings.catch_warnings():
@@ -354,7 +363,7 @@ def test_class_weights_of_soft_labels_are_each_models_own():
 def test_a_class_weight_that_is_wrong_fails_its_model_alone():
     wrong = [{9: 1.0}, {0: -1.0}, {0: "much"}, "heavy", {0: 0, 1: 0, 2: 0}]
     team = [classifier(class_weight=w) for w in [*wrong, None, "balanced"]]
-    errors = fit_as_a_team(team, X, Y)
+    errors = fit_in_teams(team, X, Y)
     for clf, error in zip(team[:5], errors, strict=False):
         with pytest.raises(type(error)) as alone:
             clone(clf).fit(X, Y)
@@ -367,7 +376,7 @@ def test_a_class_weight_that_is_wrong_fails_its_model_alone():
 def test_a_parameter_that_is_wrong_fails_its_model_alone():
     wrong = [{"learning_rate": 0}, {"alpha": "x"}, {"epochs": 1.5}, {"l1_ratio": 2}]
     team = [classifier(**one) for one in [*wrong, {}, {"alpha": 0.1}]]
-    errors = fit_as_a_team(team, X, Y)
+    errors = fit_in_teams(team, X, Y)
     for clf, error in zip(team[:4], errors, strict=False):
         with pytest.raises(type(error)) as alone:
             clone(clf).fit(X, Y)
@@ -440,3 +449,27 @@ def test_the_warnings_are_those_of_separate_fits():
         messages.append([str(one.message) for one in caught])
     assert len(messages[0]) == 2
     assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize(
+    "alone", [{"verbose": 1}, {"optimizer": "lbfgs", "tol": 1e-9, "learning_rate": 1}]
+)
+def test_ctrl_c_ends_a_search_also_where_a_candidate_trains_alone(alone, monkeypatch):
+    after_epoch, n_epochs = EstimatorWatch.after_epoch, 0
+
+    def interrupting(self, epoch, entry, record):
+        nonlocal n_epochs
+        n_epochs += 1
+        if n_epochs == 3:
+            raise KeyboardInterrupt
+        return after_epoch(self, epoch, entry, record)
+
+    monkeypatch.setattr(EstimatorWatch, "after_epoch", interrupting)
+    search = TFSoftmaxGridSearchCV(classifier(**alone), {"alpha": [0.1, 0.2]}, cv=2)
+    with (
+        pytest.warns(UserWarning, match="interrupted"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        search.fit(X, Y)
+    assert n_epochs == 3
+    assert not hasattr(search, "cv_results_")

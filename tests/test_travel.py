@@ -1,7 +1,9 @@
+import copy
 import io
 import pickle
 import pickletools
 import sys
+import warnings
 from pathlib import Path
 
 import cloudpickle
@@ -11,11 +13,11 @@ import onnxruntime
 import pytest
 import skops.io
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from tests.data.save_model import NAMES
-from tests.problems import mostly_slow
+from tests.problems import mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.datasets import load_mnist
 
@@ -221,4 +223,46 @@ def test_a_classifier_that_is_not_fitted_does_not_travel(method):
 def test_a_missing_keras_is_told_of(traveller, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ImportError, match=r"to_keras needs Keras.*pip install"):
+        traveller[0].to_keras()
+
+
+def test_the_keras_model_rescales_as_the_fit_did(traveller):
+    clf, _, _, X_test = traveller
+    changed = copy.deepcopy(clf).set_params(rescale=float("nan"))
+    model = changed.to_keras()
+    expected = clf.to_keras().predict(X_test[:50], verbose=0)
+    np.testing.assert_array_equal(model.predict(X_test[:50], verbose=0), expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_the_keras_model_is_of_float32_whatever_the_policy(policy, traveller):
+    import keras
+
+    clf, _, _, X_test = traveller
+    former = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        proba = clf.to_keras().predict(X_test[:50], verbose=0)
+    finally:
+        keras.mixed_precision.set_dtype_policy(former)
+    assert proba.dtype == np.float32
+    assert np.allclose(proba, clf.predict_proba(X_test[:50]), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("scale", "rate"), [(1e50, 1.0), (1e-50, 1.0), (None, 1e100)])
+def test_what_float32_does_not_hold_makes_no_keras_model(scale, rate):
+    X, y, _ = problem()
+    clf = TFSoftmaxClassifier(rescale=scale, learning_rate=rate, epochs=2)
+    factor = 1e50 if scale is None else scale
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf.fit(X / factor, y)
+    with pytest.raises(ValueError, match="float32, which can't hold rescale="):
+        clf.to_keras()
+
+
+def test_a_keras_without_its_backend_says_which_that_is(traveller, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(ImportError, match="Install what KERAS_BACKEND='torch' needs"):
         traveller[0].to_keras()

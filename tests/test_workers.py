@@ -1,4 +1,5 @@
 import gc
+import signal
 import threading
 import time
 
@@ -47,6 +48,17 @@ def test_what_is_not_begun_is_dropped_by_closing():
     workers.close()
     assert first.result() is None
     assert go_on == []
+    assert own_threads() == []
+
+
+def test_closing_waits_for_the_threads_though_ctrl_c_comes_meanwhile():
+    workers, begun = Workers(1, "test-workers"), threading.Event()
+    workers.submit(lambda: begun.set() or time.sleep(1))
+    begun.wait()
+    main = threading.main_thread().ident
+    threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        workers.close()
     assert own_threads() == []
 
 

@@ -34,8 +34,8 @@ _START_UP_CHATTER = re.compile(
 # one's file. Imports that load nothing take the lock in no time.
 _loading = threading.Lock()
 
-# The process in which TensorFlow was started: its forks have its memory, but not its
-# threads, for which they would wait for ever.
+# The process in which TensorFlow was started, or is being started: its forks have its
+# memory, but neither its threads nor the keys to their locks, and would wait for ever.
 _trained_in: int | None = None
 
 
@@ -47,7 +47,8 @@ def load_program() -> ModuleType:
     ImportError
         If TensorFlow is not installed or does not import; it says what to do.
     RuntimeError
-        In a fork of a process that has trained, where TensorFlow would hang.
+        In a fork of a process that has trained, where TensorFlow would hang, and where
+        TensorFlow builds a graph.
     """
     if _trained_in not in (None, os.getpid()):
         raise RuntimeError(
@@ -58,13 +59,19 @@ def load_program() -> ModuleType:
     with _loading:
         try:
             with _first_import():
-                return _start()
+                program = _start()
         except Exception as error:  # a broken TensorFlow may raise anything
             raise ImportError(
                 "TFSoftmaxClassifier needs TensorFlow to fit, and it could not be "
                 f"imported: {error}. Install it with 'pip install tensorflow', and "
                 "start Python anew. A fitted classifier predicts without it."
             ) from error
+    if not program.is_eager():
+        raise RuntimeError(
+            "TFSoftmaxClassifier trains by TensorFlow's eager execution, which is off "
+            "here: fit outside of tf.function, tf.Graph and TensorFlow 1's mode."
+        )
+    return program
 
 
 def load_keras() -> ModuleType:
@@ -80,21 +87,51 @@ def load_keras() -> ModuleType:
             with _first_import():
                 return importlib.import_module("keras")
         except Exception as error:
+            backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+            cure = "Install it with 'pip install tensorflow'"
+            if backend != "tensorflow":
+                cure = f"Install what KERAS_BACKEND={backend!r} needs, or unset it"
             raise ImportError(
-                f"to_keras needs Keras, and it could not be imported: {error}. Install "
-                "it with 'pip install tensorflow', and start Python anew."
+                f"to_keras needs Keras, and it could not be imported: {error}. {cure}, "
+                "and start Python anew."
             ) from error
+
+
+def load_pandas(what: str) -> ModuleType:
+    """Import pandas, which only `what` needs.
+
+    Raises
+    ------
+    ImportError
+        If pandas is not installed or does not import; it says what to do.
+    """
+    try:
+        return importlib.import_module("pandas")
+    except ImportError as error:
+        raise ImportError(
+            f"{what} needs pandas, which could not be imported: {error}. Install it "
+            "with 'pip install pandas'."
+        ) from error
 
 
 def _start() -> ModuleType:
     global _trained_in
+    former, _trained_in = _trained_in, os.getpid()
+    try:
+        return _import_program()
+    except BaseException:
+        _trained_in = former
+        raise
+
+
+def _import_program() -> ModuleType:
     is_first = "tensorflow" not in sys.modules
     from tfsoftmax import program
 
     if is_first and (share := _share_of_worker()) is not None:
         program.limit_threads(share)
-    program.xla_works()  # so that XLA's start-up falls in the quiet time, too
-    _trained_in = os.getpid()
+    if program.is_eager():
+        program.xla_works()  # so that XLA's start-up falls in the quiet time, too
     return program
 
 
@@ -123,21 +160,29 @@ def _user_sees_logs() -> bool:
 
 @contextlib.contextmanager
 def _stderr_without_chatter() -> Iterator[None]:
-    try:
-        stderr = os.dup(2)
-    except OSError:  # a program without a standard error
-        yield
-        return
-    with tempfile.TemporaryFile() as held_back:
-        sys.stderr and sys.stderr.flush()
+    with contextlib.ExitStack() as closing:
+        try:
+            stderr = os.dup(2)
+            closing.callback(os.close, stderr)
+            held_back = closing.enter_context(tempfile.TemporaryFile())
+        except OSError:  # no standard error, or no place for a file: then aloud
+            held_back = None
+        if held_back is None:
+            yield
+            return
+        _flush_stderr()
         os.dup2(held_back.fileno(), 2)
         try:
             yield
         finally:
-            sys.stderr and sys.stderr.flush()
+            _flush_stderr()
             os.dup2(stderr, 2)
-            os.close(stderr)
             held_back.seek(0)
             for line in held_back:
                 if not _START_UP_CHATTER.match(line):
                     os.write(2, line)
+
+
+def _flush_stderr() -> None:
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
+        sys.stderr.flush()

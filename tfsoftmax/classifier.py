@@ -20,6 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax import lbfgs, training
+from tfsoftmax.backend import load_pandas
 from tfsoftmax.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from tfsoftmax.chunks import Rows
 from tfsoftmax.documentation import DocumentationLinkMixin
@@ -33,7 +34,7 @@ from tfsoftmax.inputs import (
     row_weights,
     same_classes,
 )
-from tfsoftmax.parameters import check_parameters
+from tfsoftmax.parameters import RULES, check_parameters
 from tfsoftmax.prediction import SoftmaxPredictor
 from tfsoftmax.splitting import hold_out
 from tfsoftmax.training import Entry, Record, Settings
@@ -66,7 +67,7 @@ def _unchanged_on_error(method: Method) -> Method:
 
 
 def _trains_by_epochs(self: TFSoftmaxClassifier) -> bool:
-    if self.optimizer == "lbfgs":
+    if isinstance(self.optimizer, str) and self.optimizer == "lbfgs":
         raise AttributeError(
             "partial_fit trains for an epoch, and optimizer='lbfgs' has none."
         )
@@ -359,7 +360,7 @@ class TFSoftmaxClassifier(
         UserWarning
             If training was interrupted (Ctrl-C): the finished epochs are kept.
         """
-        check_parameters(self.get_params())
+        self._check_parameters()
         former = getattr(self, "_record", None) if self.warm_start else None
         rows = self._validate_rows(X, y, sample_weight, former=former)
         held_out = self._validate_held_out(X_val, y_val, sample_weight_val)
@@ -368,7 +369,7 @@ class TFSoftmaxClassifier(
             self._random_state = own_generator(self.random_state if draws else 0)
         if self.early_stopping and held_out is None:
             rows, held_out = self._hold_out(rows, sample_weight, former)
-        n_epochs = self.epochs + (former.n_epochs if former else 0)
+        n_epochs = int(self.epochs) + (former.n_epochs if former else 0)
         watch = EstimatorWatch(
             self, n_epochs, FitTask(self, self.epochs, X, y, sample_weight)
         )
@@ -430,7 +431,7 @@ class TFSoftmaxClassifier(
         RuntimeError
             In a fork of a process that has trained, where TensorFlow would hang.
         """
-        check_parameters(self.get_params())
+        self._check_parameters()
         former = getattr(self, "_record", None)
         expected = self._classes_to_expect(classes, y, former)
         rows = self._validate_rows(X, y, sample_weight, former=former, classes=expected)
@@ -464,10 +465,14 @@ class TFSoftmaxClassifier(
         ------
         NotFittedError
             Before `fit`.
+        AttributeError
+            If pandas can't be imported.
         """
         check_is_fitted(self)
-        import pandas as pd
-
+        try:
+            pd = load_pandas("history_")
+        except ImportError as error:
+            raise AttributeError(str(error)) from error  # for hasattr, and HTML views
         columns = self._record.history
         index = pd.RangeIndex(1, self._record.n_epochs + 1, name="epoch")
         return pd.DataFrame(columns, index=index)
@@ -485,6 +490,10 @@ class TFSoftmaxClassifier(
             values = table.to_numpy()
             history |= {"shape": table.shape, "dtype": values.dtype, "value": values}
         return shown
+
+    def _check_parameters(self) -> None:
+        # Of a subclass, get_params may not name all of them.
+        check_parameters({name: getattr(self, name) for name in RULES})
 
     def _validate_rows(
         self,
@@ -589,9 +598,16 @@ class TFSoftmaxClassifier(
         """Derive the fitted attributes; coef_ is in the units of the X passed."""
         V, settings = record.V[0], record.settings
         without = np.zeros(len(V), V.dtype)
+        with np.errstate(over="ignore"):
+            coef = V[:, : self.n_features_in_] * V.dtype.type(settings.rescale)
+        if not np.isfinite(coef).all():
+            raise ValueError(
+                f"rescale={settings.rescale:.6g} makes coef_ too large for {V.dtype}: "
+                "X is too small. Scale its features before the fit."
+            )
         return {
             "_record": record,
-            "coef_": V[:, : self.n_features_in_] * V.dtype.type(settings.rescale),
+            "coef_": coef,
             "intercept_": V[:, -1].copy() if settings.fit_intercept else without,
             "n_iter_": record.n_epochs,
             "loss_curve_": list(record.history["loss"]),

@@ -93,7 +93,7 @@ def evaluate_fold(fold: Fold) -> list[Result]:
 
 
 def _print(fold: Fold, team: list[int], seconds: float) -> None:
-    what = f"{dict(fold.candidates[team[0]])}{', …' if len(team) > 1 else ''}"
+    what = f"{dict(fold.candidates[team[0]])}{', ...' if len(team) > 1 else ''}"
     print(f"[{fold.name}] {len(team)} candidates, {seconds:.1f} s: {what}")
 
 

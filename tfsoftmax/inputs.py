@@ -75,8 +75,7 @@ def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
         Not a copy, where X is of such a kind.
     """
     with naming(name):
-        if sparse.issparse(X):
-            _check_structure(X)
+        X = check_structure(X, name)
         X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
         check_real(X, name)
     return X
@@ -92,14 +91,39 @@ def check_real(X: Any, name: str = "X") -> None:
             raise ValueError(f"{name} has values that are too large for float64.")
 
 
-def _check_structure(X: Any) -> None:
-    """Check that a sparse matrix's indices lie in it; SciPy would read anywhere."""
-    if X.format in ("csr", "csc", "bsr"):
-        # Of one with the same arrays, since the check may trim them.
-        same = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
-        same.check_format(full_check=True)
-    elif X.format == "coo":
-        type(X)((X.data, X.coords), shape=X.shape)
+def check_structure(X: Any, name: str = "X") -> Any:
+    """Check that all of X is there, before anything reads it.
+
+    SciPy reads anywhere in memory where a sparse matrix's indices say so.
+
+    Returns
+    -------
+    X : object
+        What was passed; of the sparse formats that are lists or dicts, a CSR copy.
+    """
+    with naming(name):
+        refuse_masked(X, name)
+        if not sparse.issparse(X):
+            return X
+        if X.ndim != 2:
+            raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.")
+        if X.format == "lil" and list(map(len, X.rows)) != list(map(len, X.data)):
+            raise ValueError("A row has another number of values than of indices.")
+        if X.format in ("lil", "dok", "dia"):
+            X = X.tocsr()
+        if X.format == "coo":
+            type(X)((X.data, X.coords), shape=X.shape)
+        else:
+            # Of one with the same arrays, since the check may trim them.
+            same = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+            same.check_format(full_check=True)
+    return X
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Refuse an array with masked values; scikit-learn takes what is under the mask."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must have all its values; some are masked.")
 
 
 def check_labels(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> Any:
@@ -127,8 +151,7 @@ def check_length(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> No
             f"{name} must have a label for each of the {n_samples} rows of {rows}; it "
             f"has {n_labels}."
         )
-    if np.ma.is_masked(y):
-        raise ValueError(f"{name} must have a label for each row; some are masked.")
+    refuse_masked(y, name)
 
 
 def is_soft(y: Any) -> bool:
@@ -137,7 +160,7 @@ def is_soft(y: Any) -> bool:
         shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     except ValueError:  # ragged, which the validation to come refuses
         return False
-    return len(shape) == 2 and shape[1] > 1
+    return len(shape) == 2 and shape[1] is not None and shape[1] > 1
 
 
 def classes_of(y: Any, name: str = "y") -> NDArray[Any]:
@@ -147,6 +170,12 @@ def classes_of(y: Any, name: str = "y") -> NDArray[Any]:
     """
     if is_soft(y):
         return _classes_of_columns(y, name)
+    classes = _sorted_classes(y, name)
+    _check_two(classes, name)
+    return classes
+
+
+def _sorted_classes(y: Any, name: str) -> NDArray[Any]:
     with naming(name):
         try:
             check_classification_targets(y)
@@ -156,7 +185,6 @@ def classes_of(y: Any, name: str = "y") -> NDArray[Any]:
             raise ValueError(f"{name} must hold classes; got {got}. {error}") from error
         except TypeError as error:
             raise TypeError(f"{name} must hold labels of one kind. {error}") from error
-    _check_two(classes, name)
     return np.asarray(classes)
 
 
@@ -177,6 +205,7 @@ def check_classes(
     """
     name = "classes"
     with naming(name):
+        refuse_masked(classes, name)
         given = column_or_1d(classes)
         assert_all_finite(given, input_name=name)
         # Twice, for many that come once are a regression to older scikit-learns.
@@ -218,7 +247,10 @@ def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
         by_value = np.argsort(classes)
         for start in range(0, len(y), _LABELS_PER_BLOCK):
             block = slice(start, start + _LABELS_PER_BLOCK)
-            places = np.searchsorted(classes, y[block], sorter=by_value)
+            # Integers of two kinds would both become floats, and some the same one.
+            are_integers = classes.dtype.kind in "iu" and y.dtype.kind in "iu"
+            keys = y[block].astype(classes.dtype) if are_integers else y[block]
+            places = np.searchsorted(classes, keys, sorter=by_value)
             codes[block] = by_value[places.clip(max=len(classes) - 1)]
             unseen += y[block][classes[codes[block]] != y[block]].tolist()
     except TypeError:  # labels that don't compare with the classes
@@ -261,7 +293,8 @@ def row_weights(
         weights = weights / weights.max()  # so that huge ones don't overflow below
     if class_weight is not None and y is not None and classes is not None:
         own = np.ones(n_samples) if weights is None else weights
-        by_class = _class_weights(class_weight, classes, y, own)
+        with naming("class_weight"):
+            by_class = _class_weights(class_weight, classes, y, own)
         weights = own * (by_class[y] if y.ndim == 1 else y @ by_class)
         if not weights.any():
             raise ValueError(
@@ -299,6 +332,7 @@ def _classes_of_columns(y: Any, name: str) -> NDArray[Any]:
             f"{name} must have columns named by labels of one kind; got "
             f"{reprlib.repr(names)}."
         )
+    _sorted_classes(np.repeat(classes, 2), name)  # which refuses what are no labels
     return classes
 
 
@@ -351,6 +385,7 @@ def check_weights(
 def check_numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:
     """Validate finite real numbers, as `check_array` with options, and as float64."""
     with naming(name):
+        refuse_masked(values, name)
         array = check_array(values, input_name=name, **options)
         check_real(array, name)
         return array.astype(np.float64, copy=False)  # type: ignore[no-any-return]
@@ -369,8 +404,11 @@ def _class_weights(
         inverse = np.divide(1, counts, out=np.zeros(len(classes)), where=counts > 0)
         return counts.sum() * inverse / len(classes)  # type: ignore[no-any-return]
     given = dict(class_weight)
-    if not all(isinstance(weight, Real) for weight in given.values()):
-        raise TypeError(f"class_weight must hold numbers; got {given!r}.")
+    if not all(
+        isinstance(weight, Real) and not isinstance(weight, np.timedelta64)
+        for weight in given.values()
+    ):
+        raise TypeError(f"class_weight must hold numbers; got {reprlib.repr(given)}.")
     labels = classes.tolist()
     unknown = [label for label in given if label not in labels]
     if unknown and not given.keys() >= set(labels):  # as scikit-learn has it
@@ -378,10 +416,10 @@ def _class_weights(
             "class_weight has labels that are not among the classes "
             f"{reprlib.repr(labels)}: {reprlib.repr(unknown)}."
         )
-    with naming("class_weight"):
-        by_class = np.array([float(given.get(label, 1)) for label in labels])
+    by_class = np.array([float(given.get(label, 1)) for label in labels])
     if not np.isfinite(by_class).all() or (by_class < 0).any():
         raise ValueError(
-            f"class_weight must hold finite, non-negative weights; got {given!r}."
+            "class_weight must hold finite, non-negative weights; got "
+            f"{reprlib.repr(given)}."
         )
     return by_class

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfsoftmax.inputs import naming
+
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "lbfgs")
 SCHEDULES = ("constant", "cosine", "invscaling", "adaptive")
 
@@ -109,20 +111,22 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         If it is of the right type and out of range. Both messages name the
         parameter, its value and what is allowed.
     """
-    for name, rule in RULES.items():
-        value = parameters[name]
-        message = f"{name} must be {rule.words}; got {value!r}."
-        # bool and timedelta64 are Integrals to Python, but not numbers as meant here.
-        is_flag = isinstance(value, (bool, np.bool_))
-        is_other = isinstance(value, np.timedelta64) or (
-            is_flag and bool not in rule.types
-        )
-        if not isinstance(value, rule.types) or is_other:
-            raise TypeError(message)
-        if not rule.allows(value):
-            raise ValueError(message)
+    for name in RULES:
+        _check_parameter(name, parameters[name])
     if parameters["optimizer"] == "lbfgs":
         _check_lbfgs(parameters)
+
+
+def _check_parameter(name: str, value: Any) -> None:
+    rule = RULES[name]
+    # bool and timedelta64 are Integrals to Python, but not numbers as meant here.
+    is_flag = isinstance(value, (bool, np.bool_))
+    is_other = isinstance(value, np.timedelta64) or (is_flag and bool not in rule.types)
+    kind = TypeError if is_other or not isinstance(value, rule.types) else ValueError
+    if kind is TypeError or not rule.allows(value):
+        with naming(name):  # an integer may be too long to be written
+            got = repr(value)
+        raise kind(f"{name} must be {rule.words}; got {got}.")
 
 
 def _check_lbfgs(parameters: Mapping[str, Any]) -> None:

@@ -21,13 +21,13 @@ from sklearn.model_selection import (
     RandomizedSearchCV,
     check_cv,
 )
-from sklearn.utils import check_consistent_length, indexable
+from sklearn.utils import _safe_indexing, check_consistent_length, indexable
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from tfsoftmax.folds import Fold
-from tfsoftmax.inputs import check_length, naming
-from tfsoftmax.teams import preprocessing_key
+from tfsoftmax.inputs import check_length, check_structure, naming, refuse_masked
+from tfsoftmax.teams import classifier_of, preprocessing_key
 
 # What has a value for each row, whoever asks for it; None or a number is for all.
 _PER_ROW = ("sample_weight", "groups")
@@ -35,12 +35,22 @@ _PER_ROW = ("sample_weight", "groups")
 
 def check_data(X: Any, y: Any) -> tuple[Any, Any]:
     """Check what all folds need of rows, whatever the steps before take."""
+    X = check_structure(X)
     with naming("X"):
         n_samples = _num_samples(X)
+        X = _rows_of(X)
     check_length(y, n_samples)
     with naming("y"):
         type_of_target(y)
-    return tuple(indexable(X, y))
+        y = _rows_of(y)
+    return X, y
+
+
+def _rows_of(values: Any) -> Any:
+    """Make something of which rows can be taken."""
+    (values,) = indexable(values)
+    _safe_indexing(values, np.arange(_num_samples(values))[:1])
+    return values
 
 
 def check_fit_params(X: Any, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +60,8 @@ def check_fit_params(X: Any, params: Mapping[str, Any]) -> dict[str, Any]:
         with naming(name):
             if name in _PER_ROW and np.ndim(value) > 0:
                 check_consistent_length(X, value)
+                refuse_masked(value, name)
+                value = _rows_of(value)
             checked |= _check_method_params(X, params={name: value})
     return checked
 
@@ -80,7 +92,8 @@ def named_candidates(search: Any, candidates: Iterable[Any]) -> list[dict[str, A
         # Which parameters there are depends on the steps, whatever the other values.
         kinds = {(*params, *_steps_among(params)): params for params in named}
         for params in kinds.values():
-            clone(search.estimator).set_params(**clone(params, safe=False))
+            model = clone(search.estimator).set_params(**clone(params, safe=False))
+            classifier_of(model)
     return named
 
 
@@ -107,11 +120,11 @@ def splits_of(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> list[An
         for places in itertools.chain.from_iterable(splits):
             if np.ndim(rows[places]) != 1:
                 raise ValueError(f"A fold must be an array of rows; got {places!r}.")
-    if len(splits) != n_splits:
-        raise ValueError(
-            f"The splitter's get_n_splits promises {n_splits} folds, and its split "
-            f"gives {len(splits)}."
-        )
+        if len(splits) != n_splits:
+            raise ValueError(
+                f"The splitter's get_n_splits promises {n_splits} folds, and its split "
+                f"gives {len(splits)}."
+            )
     return splits
 
 

@@ -216,6 +216,11 @@ def n_threads() -> int:
     return int(tf.config.threading.get_intra_op_parallelism_threads() or cpu_count())
 
 
+def is_eager() -> bool:
+    """Tell whether operations run at once, rather than become parts of a graph."""
+    return bool(tf.executing_eagerly())
+
+
 @cache
 def xla_works() -> bool:
     """Tell whether XLA can compile on this machine; some platforms lack it."""

@@ -343,7 +343,8 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
             _insert_error_scores(done, search.error_score)
         candidates.extend(named)
         out.extend(done)
-        results.update(search._format_results(candidates, len(splits), out))
+        with naming("scoring", KeyError):
+            results.update(search._format_results(candidates, len(splits), out))
         return results
 
     task.run(evaluate)
@@ -382,7 +383,8 @@ def _evaluate(
 def _choose(search: Any, results: dict[str, Any], refit_metric: Any) -> None:
     if not search.refit and search.multimetric_:
         return
-    best = search._select_best_index(search.refit, refit_metric, results)
+    with naming("refit", IndexError):
+        best = search._select_best_index(search.refit, refit_metric, results)
     search.best_index_ = best
     if not callable(search.refit):
         search.best_score_ = results[f"mean_test_{refit_metric}"][best]

@@ -160,7 +160,7 @@ class _Model:
         """Count an epoch, and settle the outcome if it was the last."""
         epoch = len(self.entries) + 1
         try:
-            check_finite(epoch, weights[0], entry)
+            check_finite(epoch, weights[0], entry, self.settings)
         except ValueError as error:
             self.outcome = error
             return

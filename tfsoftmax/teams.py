@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
@@ -21,7 +22,7 @@ from tfsoftmax.classifier import (
     TFSoftmaxClassifier,
     own_generator,
 )
-from tfsoftmax.inputs import row_weights
+from tfsoftmax.inputs import naming, row_weights
 from tfsoftmax.parameters import RULES, check_parameters
 from tfsoftmax.passes import evenly
 from tfsoftmax.side_by_side import train_side_by_side
@@ -36,7 +37,10 @@ Errors = list[Exception | None]
 
 def classifier_of(model: Any) -> TFSoftmaxClassifier:
     """Give the classifier that a pipeline ends in, or that the model is."""
-    final = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    final = model
+    if isinstance(model, Pipeline):
+        with naming("estimator", IndexError, KeyError):
+            final = model.steps[-1][1]
     if type(final) is not TFSoftmaxClassifier:  # a subclass may do anything
         raise TypeError(
             "The estimator of this search must be a TFSoftmaxClassifier, or a pipeline "
@@ -61,10 +65,15 @@ def teams(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
     for place, clf in enumerate(classifiers):
         params = clf.get_params()
         shared = {name: v for name, v in params.items() if not RULES[name].per_model}
-        trains_alone = clf.optimizer == "lbfgs" or clf.verbose
-        key = place if trains_alone else _key(shared)
+        key = place if _trains_alone(params) else _key(shared)
         together.setdefault(key, []).append(place)
     return list(together.values())
+
+
+def _trains_alone(params: Mapping[str, Any]) -> bool:
+    """Tell whether a fit shares nothing: it prints, has no epochs, or is refused."""
+    is_refused = _error_of(lambda: check_parameters(params)) is not None
+    return bool(is_refused or params["optimizer"] == "lbfgs" or params["verbose"])
 
 
 def _key(params: Mapping[str, Any]) -> Hashable:
@@ -74,7 +83,7 @@ def _key(params: Mapping[str, Any]) -> Hashable:
 def _identity(value: Any) -> Hashable:
     """Make a key of a value: equal for equal ones, where that can be told."""
     if isinstance(value, np.random.RandomState):
-        return value.get_state()[1].tobytes(), value.get_state()[2]  # type: ignore[index]
+        return str(joblib.hash(value.get_state(legacy=False)))
     try:
         hash(value)
     except TypeError:
@@ -87,26 +96,23 @@ def train_team(
 ) -> Errors:
     """Fit the classifiers of a team; those that fail are told by their errors."""
     if len(team) == 1:
-        return [_error_of(lambda: team[0].fit(X, y, **params))]
-    errors = [
-        _error_of(lambda clf=clf: check_parameters(clf.get_params()))  # type: ignore[misc]
-        for clf in team
-    ]
-    sound = [place for place, error in enumerate(errors) if error is None]
-    if sound:
-        members = [team[place] for place in sound]
-        try:
-            outcomes = _fit_together(members, X, y, **params)
-        except Exception as error:  # of what they share
-            outcomes = [error] * len(sound)
-        for place, outcome in zip(sound, outcomes, strict=True):
-            errors[place] = outcome
-    return errors
+        error = _error_of(lambda: team[0].fit(X, y, **params))
+        if error is None and team[0]._record.ended == "interrupted":
+            raise KeyboardInterrupt  # a model cut short is not to be compared
+        return [error]
+    try:
+        return _fit_together(team, X, y, **params)
+    except ImportError:
+        raise
+    except Exception as error:  # of what they share
+        return [error] * len(team)
 
 
 def _error_of(call: Callable[[], Any]) -> Exception | None:
     try:
         call()
+    except ImportError:  # no candidate has a chance, and it says what to install
+        raise
     except Exception as error:
         return error
     return None

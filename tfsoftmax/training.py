@@ -194,7 +194,7 @@ def train(
                     [run.progress],
                     following=orders.draw if epoch < last else None,
                 )
-                check_finite(epoch, states[0].V, entry)
+                check_finite(epoch, states[0].V, entry, settings)
                 entries.append(entry)
                 # One assignment, so that an interruption finds all of it or nothing.
                 run, generator_state = (
@@ -362,7 +362,7 @@ class Orders:
         return order
 
 
-def check_finite(epoch: int, V: Any, entry: Entry) -> None:
+def check_finite(epoch: int, V: Any, entry: Entry, settings: Settings) -> None:
     """Refuse an epoch with a loss that is not finite, or weights that lead there.
 
     Weights beyond the square root of the largest number have come from features as
@@ -372,10 +372,11 @@ def check_finite(epoch: int, V: Any, entry: Entry) -> None:
     has_loss = math.isfinite(entry["loss"])
     if not has_loss or not (abs(V) < math.sqrt(np.finfo(V.dtype).max)).all():
         what = "weights became too large" if has_loss else "loss became non-finite"
+        alpha = f" or alpha (now {settings.alpha:.6g})" if settings.alpha else ""
         raise ValueError(
             f"The {what} in epoch {epoch}. Lower learning_rate (now "
-            f"{entry['learning_rate']:.6g}) or scale the features of X, for instance "
-            "with rescale=1/255."
+            f"{entry['learning_rate']:.6g}){alpha} or scale the features of X, for "
+            "instance with rescale=1/255."
         )
     check_held_out(entry)
 

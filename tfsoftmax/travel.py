@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,7 +23,7 @@ class TravellerMixin:
     coef_: Any
     intercept_: Any
     classes_: Any
-    rescale: float | None
+    _record: Record
     fit_intercept: bool
 
     def to_sklearn(self) -> LogisticRegression:
@@ -66,7 +67,7 @@ class TravellerMixin:
     def to_keras(self) -> keras.Sequential:
         """Give a built Keras model that predicts the same, up to float32's rounding.
 
-        A `Rescaling` layer, where `rescale` is not None, and a `Dense` layer with the
+        A `Rescaling` layer, where the fit rescaled X, and a `Dense` layer with the
         softmax. Its output has a column for each of `classes_`, in that order. Ready
         for ``model.export`` (a SavedModel, for TensorFlow Serving), LiteRT, and
         fine-tuning after ``model.compile``.
@@ -81,6 +82,8 @@ class TravellerMixin:
         ------
         NotFittedError
             If this classifier is not fitted.
+        ValueError
+            If float32 can't hold `rescale` or the weights.
         ImportError
             If Keras can't be imported.
 
@@ -95,16 +98,21 @@ class TravellerMixin:
         """
         check_is_fitted(self)
         keras = load_keras()
-        scale = 1.0 if self.rescale is None else float(self.rescale)
-        kernel = self.coef_.T.astype(np.float64) / scale
+        scale = self._record.settings.rescale  # which `set_params` may have changed
+        with np.errstate(over="ignore"):
+            kernel = self.coef_.T.astype(np.float64) / scale
         bias = self.intercept_
+        _check_float32(scale, kernel, bias)
         if len(self.classes_) == 2:  # the first class is the reference: its logit is 0
             kernel = np.column_stack([np.zeros_like(kernel), kernel])
             bias = np.concatenate([np.zeros_like(bias), bias])
-        dense = keras.layers.Dense(len(self.classes_), activation="softmax")
+        # Of float32, whatever policy is set for other models.
+        dense = keras.layers.Dense(
+            len(self.classes_), activation="softmax", dtype="float32"
+        )
         layers = [keras.Input(shape=(len(kernel),), dtype="float32"), dense]
-        if self.rescale is not None:
-            layers.insert(1, keras.layers.Rescaling(scale))
+        if scale != 1:
+            layers.insert(1, keras.layers.Rescaling(scale, dtype="float32"))
         model = keras.Sequential(layers)
         dense.set_weights([kernel, bias])
         return model
@@ -121,6 +129,18 @@ class TravellerMixin:
         if record := state.get("_record"):
             state = state | {"_record": _record_of(record)}
         super().__setstate__(state)  # type: ignore[misc]
+
+
+def _check_float32(scale: float, *weights: NDArray[Any]) -> None:
+    """Check that float32 can hold what a Keras model multiplies by."""
+    least = float(np.finfo(np.float32).smallest_normal)
+    most = float(np.finfo(np.float32).max)
+    largest = max(float(np.abs(values).max()) for values in weights)
+    if not (least <= scale <= most and largest <= most):
+        raise ValueError(
+            f"to_keras makes a model of float32, which can't hold rescale={scale:.6g} "
+            f"or weights up to {largest:.3g}. Scale the features before the fit."
+        )
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -47,17 +47,18 @@ class Workers:
     def __init__(self, n_threads: int, name: str) -> None:
         self._n_threads, self._name = n_threads, name
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[tuple[threading.Thread, SimpleQueue[None]]] = []
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Task:
         """Have a thread call, with some arguments."""
         if len(self._threads) < self._n_threads:
             name = f"{self._name}_{len(self._threads)}"
+            end: SimpleQueue[None] = SimpleQueue()
             # A daemon, so that one that an interruption has orphaned holds up nothing.
             thread = threading.Thread(
-                target=_work, args=(self._tasks,), name=name, daemon=True
+                target=_work, args=(self._tasks, end), name=name, daemon=True
             )
-            self._threads.append(thread)
+            self._threads.append((thread, end))
             thread.start()
         task = Task(call, *args)
         self._tasks.put(task)
@@ -75,9 +76,13 @@ class Workers:
                 self._tasks.get_nowait()
         for _ in self._threads:
             self._tasks.put(None)
-        for thread in self._threads:
-            if thread.is_alive():  # and not one that could not be started
-                thread.join()
+        with contextlib.ExitStack() as waiting:
+            for thread, end in self._threads:
+                if thread.is_alive():  # and not one that could not be started
+                    waiting.callback(thread.join)
+                    # Before that, for Python's `join` won't wait again, once a Ctrl-C
+                    # has ended it; this may end early, and `join` waits.
+                    waiting.callback(end.get)
 
     def __del__(self) -> None:
         """End the threads, too, where an interruption came before `close`, or in it."""
@@ -85,7 +90,8 @@ class Workers:
             self._tasks.put(None)
 
 
-def _work(tasks: SimpleQueue[Task | None]) -> None:
+def _work(tasks: SimpleQueue[Task | None], end: SimpleQueue[None]) -> None:
     while (task := tasks.get()) is not None:
         task.run()
         del task  # or the next wait would hold on to what it gave
+    end.put(None)

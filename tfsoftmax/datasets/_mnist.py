@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
+from tfsoftmax.backend import load_pandas
 from tfsoftmax.datasets._idx import path_name, read_idx
 
 _FILES = {
@@ -220,8 +221,7 @@ def _join(
 def _as_frames(
     data: NDArray[Any], target: NDArray[Any], feature_names: list[str]
 ) -> tuple[Any, Any]:
-    import pandas as pd
-
+    pd = load_pandas("what as_frame=True gives")
     data_frame = pd.DataFrame(data, columns=feature_names, copy=False)
     if target.ndim == 2:
         columns = [f"target{k}" for k in range(target.shape[1])]
@@ -232,9 +232,7 @@ def _as_frames(
 
 
 def _together(data: Any, target: Any) -> Any:
-    import pandas as pd
-
-    return pd.concat([data, target], axis=1)
+    return load_pandas("a frame").concat([data, target], axis=1)
 
 
 def _description(data_dir: str | os.PathLike[str] | None) -> str:

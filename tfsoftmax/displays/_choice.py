@@ -12,13 +12,20 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
 
 from tfsoftmax.displays._figures import check_image_shape, is_positive_integer
-from tfsoftmax.inputs import check_length, check_numbers, check_real, naming
+from tfsoftmax.inputs import (
+    check_length,
+    check_numbers,
+    check_real,
+    check_structure,
+    naming,
+)
 
 
 def checked(
     X: Any, y_true: Any, y_proba: Any, classes: Any, name: str
 ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.intp]]:
     """Validate rows and predictions of them; `name` is what a caller calls y_true."""
+    X = check_structure(X)
     if sparse.issparse(X):
         X = X.tocsr()
     elif not hasattr(X, "shape"):

@@ -136,18 +136,20 @@ def check_image_shape(
                 "don't make a square picture."
             )
         return (side, side)
-    shape = tuple(image_shape) if np.iterable(image_shape) else ()
+    with naming("image_shape"):
+        shape = tuple(image_shape) if np.iterable(image_shape) else ()
+        got = repr(image_shape)  # which an integer may be too long for
     is_shape = all(map(is_positive_integer, shape)) and (
         len(shape) == 2 or (may_have_colors and len(shape) == 3 and shape[2] == 3)
     )
     if not is_shape:
         raise ValueError(
-            f"image_shape must be {allowed}, positive integers; got {image_shape!r}."
+            f"image_shape must be {allowed}, positive integers; got {got}."
         )
     if math.prod(shape) != n_features:
         product = " x ".join(map(str, shape))
         raise ValueError(
-            f"image_shape={image_shape!r} is for {product} = {math.prod(shape)} "
+            f"image_shape={got} is for {product} = {math.prod(shape)} "
             f"features, and there are {n_features}."
         )
     return tuple(map(int, shape))
@@ -173,6 +175,12 @@ def positive_number(value: Any) -> float | None:
 def is_number(value: Any) -> bool:
     """Tell whether a value is a real number, which neither bools nor durations are."""
     return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)
+
+
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """Make an array of what a display is to show: a copy."""
+    with naming(name):
+        return np.array(values)
 
 
 def check_real_array(display: Any, name: str, shape: str, *n_dimensions: int) -> None:

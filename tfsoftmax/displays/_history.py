@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfsoftmax.backend import load_pandas
 from tfsoftmax.displays._figures import COLORS, check_matplotlib, panels
 from tfsoftmax.displays._parts import take_apart
 from tfsoftmax.inputs import naming
@@ -109,6 +110,11 @@ class HistoryDisplay:
                 )
         if isinstance(estimator, Mapping):
             classifiers = {str(n): _trained(e) for n, e in estimator.items()}
+            if len(classifiers) < len(estimator):
+                raise ValueError(
+                    "estimator must not name two estimators alike; got "
+                    f"{list(map(str, estimator))}."
+                )
         elif isinstance(estimator, list | tuple):
             several = [_trained(e) for e in estimator]
             classifiers = dict(zip(_names(several), several, strict=True))
@@ -198,8 +204,7 @@ class HistoryDisplay:
 
 
 def _check_histories(histories: Mapping[str, Any]) -> None:
-    import pandas as pd
-
+    pd = load_pandas("a history")
     if not histories:
         raise ValueError("histories must hold something to show; got none.")
     for name, history in histories.items():
@@ -218,6 +223,7 @@ def _check_histories(histories: Mapping[str, Any]) -> None:
 
 def _trained(estimator: Any) -> Any:
     _, classifier = take_apart(estimator)
+    load_pandas("history_")
     if not hasattr(classifier, "history_"):
         raise TypeError(
             "HistoryDisplay shows the history_ of a TFSoftmaxClassifier; "

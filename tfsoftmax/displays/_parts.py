@@ -42,7 +42,7 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
     ValueError
         If a search has kept no best estimator.
     """
-    with naming("estimator"):
+    with naming("estimator", IndexError, KeyError):
         check_is_fitted(estimator)
     if isinstance(estimator, BaseSearchCV):
         if not hasattr(estimator, "best_estimator_"):
@@ -53,7 +53,8 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
         return take_apart(estimator.best_estimator_)
     if not isinstance(estimator, Pipeline):
         return [], estimator
-    *before, last = [step for _, step in estimator.steps]
+    with naming("estimator"):
+        *before, last = [step for _, step in estimator.steps]
     inner, classifier = take_apart(last)
     return _flat(before) + inner, classifier
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfsoftmax.displays._choice import checked, chosen
 from tfsoftmax.displays._figures import (
     WRONG,
+    as_array,
     check_lengths,
     check_matplotlib,
     check_real_array,
@@ -20,7 +21,7 @@ from tfsoftmax.displays._figures import (
     without_ticks,
 )
 from tfsoftmax.displays._parts import take_apart
-from tfsoftmax.inputs import naming
+from tfsoftmax.inputs import check_structure, naming
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -78,11 +79,11 @@ class PredictionsDisplay:
         probability: ArrayLike,
         index: ArrayLike,
     ) -> None:
-        self.images = np.array(images)
-        self.y_true = np.array(y_true)
-        self.y_pred = np.array(y_pred)
-        self.probability = np.array(probability)
-        self.index = np.array(index)
+        self.images = as_array(images, "images")
+        self.y_true = as_array(y_true, "y_true")
+        self.y_pred = as_array(y_pred, "y_pred")
+        self.probability = as_array(probability, "probability")
+        self.index = as_array(index, "index")
 
     @classmethod
     def from_estimator(
@@ -147,6 +148,7 @@ class PredictionsDisplay:
                 "PredictionsDisplay needs a classifier with predict_proba; "
                 f"{type(estimator).__name__} has none."
             )
+        X = check_structure(X)
         with naming("X"):
             y_proba = estimator.predict_proba(X)
         if isinstance(y_proba, list):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax.displays._figures import (
     WRONG,
+    as_array,
     check_axes,
     check_flag,
     check_matplotlib,
@@ -79,7 +80,7 @@ class SearchDisplay:
         y: str,
         score_name: str = "score",
     ) -> None:
-        self.scores = np.array(scores)
+        self.scores = as_array(scores, "scores")
         with naming("x_values"):
             self.x_values = list(x_values)  # type: ignore[arg-type]
         with naming("y_values"):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from tfsoftmax.displays._figures import (
+    as_array,
     check_flag,
     check_image_shape,
     check_lengths,
@@ -69,7 +70,7 @@ class WeightsDisplay:
     """
 
     def __init__(self, weights: ArrayLike, class_names: Sequence[str]) -> None:
-        self.weights = np.array(weights)
+        self.weights = as_array(weights, "weights")
         with naming("class_names"):
             self.class_names = list(class_names)
 

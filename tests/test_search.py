@@ -988,7 +988,7 @@ def test_the_progress_bar_shows_the_search(n_jobs, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()[-9:]
     assert lines[0].startswith("TFSoftmaxGridSearchCV - fit")
     assert sum("candidate-split-evaluation" in line for line in lines) == 6
-    assert all("100%" in line for line in lines)
+    assert all("100%" in line for line in lines), lines
 
 
 @with_callbacks

@@ -781,3 +781,46 @@ def test_sparse_pictures_whose_indices_lie_outside_are_refused(kind, scaled):
 def test_numbers_too_long_to_write_are_refused_by_name(clf):
     with pytest.raises(ValueError, match=r"\bimage_shape\b"):
         WeightsDisplay.from_estimator(clf, image_shape=(10**5000, 2))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda history: pd.concat([history, history], axis=1),
+        lambda history: history.assign(loss=[[1]] * len(history)),
+        lambda history: history.assign(loss=[10**400] * len(history)),
+        lambda history: history.set_axis(
+            pd.period_range("2026", periods=len(history), freq="Y")
+        ),
+    ],
+    ids=["each column twice", "lists", "too large", "periods"],
+)
+def test_a_history_that_can_not_be_drawn_is_refused_by_name(clf, spoil):
+    display = HistoryDisplay({"a": spoil(clf.history_)})
+    with pytest.raises((TypeError, ValueError), match=r"\bhistories\b"):
+        display.plot()
+
+
+def test_a_history_may_have_any_name(clf):
+    display = HistoryDisplay({("a", 1): clf.history_}).plot()
+    (text,) = display.axes_[0].get_legend().get_texts()
+    assert text.get_text() == "('a', 1)"
+
+
+@pytest.mark.parametrize("name", ["y_true", "y_pred", "probability"])
+def test_predictions_need_one_value_a_picture(name):
+    parts = {"y_true": [0, 1], "y_pred": [0, 1], "probability": [0.5, 0.5]}
+    parts[name] = [[one, one] for one in parts[name]]
+    display = PredictionsDisplay(np.zeros((2, 3, 3)), index=[0, 1], **parts)
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
+        display.plot()
+
+
+def test_axes_of_three_dimensions_are_refused(clf):
+    ax = plt.figure().add_subplot(projection="3d")
+    for draw in (
+        lambda: WeightsDisplay.from_estimator(clf, ax=ax),
+        lambda: SearchDisplay([[0.5]], [1], [1], x="a", y="b").plot(ax=ax),
+    ):
+        with pytest.raises(TypeError, match="ax must be matplotlib Axes of two"):
+            draw()

@@ -233,3 +233,18 @@ def test_scores_with_other_names_for_each_candidate_are_refused():
     )
     with pytest.raises(ValueError, match=r"^scoring can't be used"):
         search.fit(X, Y)
+
+
+@pytest.mark.parametrize("value", ["much", "", "1/0", 0, -1, 10**30])
+def test_a_pre_dispatch_that_joblib_refuses_is_refused_by_name(value):
+    search = TFSoftmaxGridSearchCV(
+        classifier(), {"alpha": [0, 0.1]}, n_jobs=2, pre_dispatch=value
+    )
+    with pytest.raises(ValueError, match=r"^pre_dispatch can't be used"):
+        search.fit(X, Y)
+
+
+def test_a_distribution_without_a_length_is_refused_by_name():
+    search = TFSoftmaxRandomizedSearchCV(classifier(), {"alpha": np.array(3)}, n_iter=2)
+    with pytest.raises(TypeError, match=r"^param_distributions can't be used"):
+        search.fit(X, Y)

@@ -350,7 +350,8 @@ class TFSoftmaxClassifier(
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
-            In a fork of a process that has trained, where TensorFlow would hang.
+            In a fork of a process that has trained, where TensorFlow would hang, and
+            in TensorFlow's graph mode.
 
         Warns
         -----
@@ -429,7 +430,8 @@ class TFSoftmaxClassifier(
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
-            In a fork of a process that has trained, where TensorFlow would hang.
+            In a fork of a process that has trained, where TensorFlow would hang, and
+            in TensorFlow's graph mode.
         """
         self._check_parameters()
         former = getattr(self, "_record", None)

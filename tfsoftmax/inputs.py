@@ -122,7 +122,7 @@ def check_structure(X: Any, name: str = "X") -> Any:
 
 def refuse_masked(values: Any, name: str) -> None:
     """Refuse an array with masked values; scikit-learn takes what is under the mask."""
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} must have all its values; some are masked.")
 
 

@@ -23,6 +23,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import _safe_indexing, check_consistent_length, indexable
 from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from tfsoftmax.folds import Fold
@@ -82,7 +83,16 @@ def check_space(search: Any) -> None:
         if name == "param_grid":
             ParameterGrid(search.param_grid)
         elif name == "param_distributions":
-            ParameterSampler(search.param_distributions, search.n_iter)
+            len(ParameterSampler(search.param_distributions, search.n_iter))
+
+
+def check_dispatch(search: Any) -> None:
+    """Check `pre_dispatch` as joblib will, which tells only when there is work."""
+    if search.n_jobs not in (None, 1):
+        of_threads = Parallel(2, backend="threading", pre_dispatch=search.pre_dispatch)
+        with naming("pre_dispatch"):
+            if not of_threads([delayed(bool)()]):
+                raise ValueError("It dispatches nothing.")
 
 
 def named_candidates(search: Any, candidates: Iterable[Any]) -> list[dict[str, Any]]:

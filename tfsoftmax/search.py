@@ -24,6 +24,7 @@ from tfsoftmax.folds import Fold, Result, evaluate_fold
 from tfsoftmax.inputs import naming
 from tfsoftmax.planning import (
     check_data,
+    check_dispatch,
     check_fit_params,
     check_space,
     jobs_of,
@@ -302,6 +303,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     with naming("scoring"):
         scorers, refit_metric = search._get_scorers()
     check_space(search)
+    check_dispatch(search)
     X, y = check_data(X, y)
     params = check_fit_params(X, params)
     routed = search._get_routed_params_for_fit(params)

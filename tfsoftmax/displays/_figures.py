@@ -73,6 +73,7 @@ def panels(
         figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # inches
         grid = figure.add_gridspec(n_rows, n_cols)
     elif isinstance(ax, plt.Axes):
+        check_axes(ax)
         place = ax.get_subplotspec()
         if place is None:
             raise ValueError(
@@ -101,8 +102,8 @@ def check_axes(ax: Any) -> None:
     """Check that something is to be drawn on."""
     import matplotlib.pyplot as plt
 
-    if not isinstance(ax, plt.Axes):
-        raise TypeError(f"ax must be matplotlib Axes; got {ax!r}.")
+    if not isinstance(ax, plt.Axes) or hasattr(ax, "get_zlim"):
+        raise TypeError(f"ax must be matplotlib Axes of two dimensions; got {ax!r}.")
 
 
 def color_map(cmap: Any) -> Any:
@@ -201,8 +202,8 @@ def check_lengths(display: Any, first: str, *others: str) -> None:
     for name in others:
         values = getattr(display, name)
         # What a list holds, np.shape might fail to make an array of.
-        has_length = isinstance(values, list) or values.ndim > 0
-        if not has_length or len(values) != n_panels:
+        is_row = isinstance(values, list) or values.ndim == 1
+        if not is_row or len(values) != n_panels:
             raise ValueError(
                 f"{name} must have an entry for each of the {n_panels} {first}."
             )

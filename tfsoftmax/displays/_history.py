@@ -183,7 +183,7 @@ class HistoryDisplay:
                 panel.plot([], [])  # which takes this one's colour
                 continue
             epochs, values = history.index, history[column]
-            (line,) = panel.plot(epochs, values, marker=marker, label=name)
+            (line,) = panel.plot(epochs, values, marker=marker, label=str(name))
             self.lines_[name][column] = line
             held_out = f"val_{column}"
             if held_out in history:
@@ -219,6 +219,17 @@ def _check_histories(histories: Mapping[str, Any]) -> None:
                 "histories must have the columns loss and accuracy; that of "
                 f"{name!r} has no {' and no '.join(missing)}."
             )
+        drawn = {*_LABELS, *(f"val_{column}" for column in _LABELS)}
+        for column in drawn.intersection(history.columns):
+            with naming("histories"):
+                values = np.asarray(history[column], dtype=float)
+            if values.ndim != 1:
+                raise ValueError(
+                    f"histories must have each column once; that of {name!r} has "
+                    f"several named {column}."
+                )
+        with naming("histories"):
+            np.asarray(history.index, dtype=float)
 
 
 def _trained(estimator: Any) -> Any:

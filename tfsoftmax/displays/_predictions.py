@@ -282,7 +282,9 @@ class PredictionsDisplay:
                 fontsize="small",
                 parse_math=False,
             )
-            if self.y_true[i] != self.y_pred[i]:
+            with naming("y_true"):
+                is_wrong = bool(self.y_true[i] != self.y_pred[i])
+            if is_wrong:
                 title.set_color(WRONG)
         return self
 

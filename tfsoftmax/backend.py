@@ -97,23 +97,6 @@ def load_keras() -> ModuleType:
             ) from error
 
 
-def load_pandas(what: str) -> ModuleType:
-    """Import pandas, which only `what` needs.
-
-    Raises
-    ------
-    ImportError
-        If pandas is not installed or does not import; it says what to do.
-    """
-    try:
-        return importlib.import_module("pandas")
-    except ImportError as error:
-        raise ImportError(
-            f"{what} needs pandas, which could not be imported: {error}. Install it "
-            "with 'pip install pandas'."
-        ) from error
-
-
 def _start() -> ModuleType:
     global _trained_in
     former, _trained_in = _trained_in, os.getpid()

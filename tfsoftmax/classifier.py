@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax import lbfgs, training
-from tfsoftmax.backend import load_pandas
 from tfsoftmax.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from tfsoftmax.chunks import Rows
 from tfsoftmax.documentation import DocumentationLinkMixin
@@ -472,7 +472,7 @@ class TFSoftmaxClassifier(
         """
         check_is_fitted(self)
         try:
-            pd = load_pandas("history_")
+            pd = check_pandas_support("history_, a DataFrame,")
         except ImportError as error:
             raise AttributeError(str(error)) from error  # for hasattr, and HTML views
         columns = self._record.history

@@ -43,7 +43,7 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         -------
         logits : ndarray of shape (n_samples, n_classes) or (n_samples,)
             With two classes, the logit of ``classes_[1]``, that of ``classes_[0]``
-            being 0. Of `coef_`'s dtype, or float64 for float64 X.
+            being 0. Of `coef_`'s dtype, or of X's where that is a longer float.
 
         Raises
         ------
@@ -116,8 +116,8 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
-            Finite also where the probability itself underflows to 0; of the dtype of
-            the logits.
+            Finite also where the probability itself underflows to 0, as long as the
+            logits are; of their dtype.
 
         Raises
         ------

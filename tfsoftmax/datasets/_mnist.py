@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
+from sklearn.utils._optional_dependencies import check_pandas_support
 
-from tfsoftmax.backend import load_pandas
 from tfsoftmax.datasets._idx import path_name, read_idx
 
 _FILES = {
@@ -221,7 +221,7 @@ def _join(
 def _as_frames(
     data: NDArray[Any], target: NDArray[Any], feature_names: list[str]
 ) -> tuple[Any, Any]:
-    pd = load_pandas("what as_frame=True gives")
+    pd = check_pandas_support("load_mnist with as_frame=True")
     data_frame = pd.DataFrame(data, columns=feature_names, copy=False)
     if target.ndim == 2:
         columns = [f"target{k}" for k in range(target.shape[1])]
@@ -232,7 +232,9 @@ def _as_frames(
 
 
 def _together(data: Any, target: Any) -> Any:
-    return load_pandas("a frame").concat([data, target], axis=1)
+    import pandas as pd
+
+    return pd.concat([data, target], axis=1)
 
 
 def _description(data_dir: str | os.PathLike[str] | None) -> str:

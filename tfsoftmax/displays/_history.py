@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils._optional_dependencies import check_pandas_support
 
-from tfsoftmax.backend import load_pandas
 from tfsoftmax.displays._figures import COLORS, check_matplotlib, panels
 from tfsoftmax.displays._parts import take_apart
 from tfsoftmax.inputs import naming
@@ -204,7 +204,7 @@ class HistoryDisplay:
 
 
 def _check_histories(histories: Mapping[str, Any]) -> None:
-    pd = load_pandas("a history")
+    pd = check_pandas_support("HistoryDisplay")
     if not histories:
         raise ValueError("histories must hold something to show; got none.")
     for name, history in histories.items():
@@ -234,7 +234,7 @@ def _check_histories(histories: Mapping[str, Any]) -> None:
 
 def _trained(estimator: Any) -> Any:
     _, classifier = take_apart(estimator)
-    load_pandas("history_")
+    check_pandas_support("HistoryDisplay")
     if not hasattr(classifier, "history_"):
         raise TypeError(
             "HistoryDisplay shows the history_ of a TFSoftmaxClassifier; "

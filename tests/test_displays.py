@@ -788,7 +788,9 @@ def test_numbers_too_long_to_write_are_refused_by_name(clf):
     [
         lambda history: pd.concat([history, history], axis=1),
         lambda history: history.assign(loss=[[1]] * len(history)),
-        lambda history: history.assign(loss=[10**400] * len(history)),
+        lambda history: history.assign(
+            loss=pd.Series([10**400] * len(history), history.index, dtype=object)
+        ),
         lambda history: history.set_axis(
             pd.period_range("2026", periods=len(history), freq="Y")
         ),

@@ -16,7 +16,6 @@ from tfsoftmax.inputs import (
     check_length,
     check_numbers,
     check_real,
-    check_structure,
     naming,
 )
 
@@ -24,8 +23,10 @@ from tfsoftmax.inputs import (
 def checked(
     X: Any, y_true: Any, y_proba: Any, classes: Any, name: str
 ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.intp]]:
-    """Validate rows and predictions of them; `name` is what a caller calls y_true."""
-    X = check_structure(X)
+    """Validate rows and predictions of them; `name` is what a caller calls y_true.
+
+    Sparse rows have been through `check_structure`.
+    """
     if sparse.issparse(X):
         X = X.tocsr()
     elif not hasattr(X, "shape"):

@@ -215,7 +215,7 @@ class PredictionsDisplay:
         """
         check_matplotlib(cls)
         shown = chosen(
-            *checked(X, y_true, y_proba, classes, "y_true"),
+            *checked(check_structure(X), y_true, y_proba, classes, "y_true"),
             image_shape=image_shape,
             kind=kind,
             n_pictures=n_pictures,

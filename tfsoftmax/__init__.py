@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 from tfsoftmax.classifier import TFSoftmaxClassifier
 
 if TYPE_CHECKING:
-    from tfsoftmax.search import TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV
+    from tfsoftmax.model_selection.search import (
+        TFSoftmaxGridSearchCV,
+        TFSoftmaxRandomizedSearchCV,
+    )
 
 __version__ = "0.1.0.dev0"
 
@@ -19,11 +22,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the searches, displays and data sets when they are asked for."""
+    """Import the searches, displays and data sets at their first use."""
     if name in ("datasets", "displays"):
         return importlib.import_module(f"tfsoftmax.{name}")
     if name in __all__:
-        return getattr(importlib.import_module("tfsoftmax.search"), name)
+        return getattr(
+            importlib.import_module("tfsoftmax.model_selection.search"), name
+        )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

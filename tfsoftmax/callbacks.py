@@ -1,7 +1,8 @@
-"""scikit-learn's callbacks, experimental since 1.9: the one module that knows them.
+"""What receives training events: the printed log, and scikit-learn's callbacks.
 
-A fit is a task, and each of its epochs a subtask. Where scikit-learn has no callbacks,
-or they have changed, `set_callbacks` is missing and all else goes on working.
+scikit-learn's callbacks are experimental since 1.9. A fit is a task, and each of its
+epochs a subtask. Where scikit-learn has no callbacks, or they have changed,
+`set_callbacks` is missing and all else works.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from tfsoftmax.solvers.result import EpochMetrics, Result
+from tfsoftmax.utils.sklearn_compat import callback_management_context
+
 __all__ = [
     "SUPPORTED",
     "CallbackSupportMixin",
+    "EpochLogger",
     "FitTask",
     "SearchTask",
     "candidate_task",
@@ -25,7 +30,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _is_known(mixin: type, context: type) -> bool:
-    """Tell whether the API is the one that this module was written for."""
+    """Whether the API is the one that this module was written for."""
     known = {
         (mixin, "_init_callback_context"): {"task_name", "max_subtasks"},
         (context, "subcontext"): {"task_name"},
@@ -47,7 +52,6 @@ try:
         CallbackSupportMixin,
         with_callbacks,
     )
-    from sklearn.callback._callback_support import callback_management_context
 
     SUPPORTED = _is_known(CallbackSupportMixin, CallbackContext)
 except ImportError:
@@ -56,28 +60,25 @@ except ImportError:
 if not SUPPORTED:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stand in for that of a scikit-learn without callbacks."""
+        """Replaces that of scikit-learn, and does nothing."""
 
     def with_callbacks(method: Method) -> Method:
-        """Leave the method as it is."""
+        """Return the method unchanged."""
         return method
-
-    def callback_management_context(estimator: Any) -> Any:
-        """Do nothing."""
-        return contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def with_callbacks_of(estimators: Iterable[Any]) -> Iterator[None]:
     """Do for several estimators at once what `with_callbacks` does for one's `fit`."""
     with contextlib.ExitStack() as stack:
-        for estimator in estimators:
-            stack.enter_context(callback_management_context(estimator))
+        if SUPPORTED:
+            for estimator in estimators:
+                stack.enter_context(callback_management_context(estimator))
         yield
 
 
 def _arguments_of(search: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
-    """Give what a search's hooks are called with."""
+    """Return the arguments of the hooks of a search."""
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
     return {"estimator": search, "X": X, "y": y, "metadata": metadata}
 
@@ -86,7 +87,7 @@ def _arguments_of(search: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, 
 def candidate_task(
     context: Any, search: Any, model: Any, X: Any, y: Any, sample_weight: Any
 ) -> Iterator[None]:
-    """Tell a search's callbacks of the work on a candidate, and have them follow it."""
+    """Notify a search's callbacks of a candidate, and pass them on to its model."""
     if context is None:
         yield
         return
@@ -109,12 +110,21 @@ class FitTask:
     n_epochs : int
         How many epochs there will be at most.
     X, y, sample_weight
-        The arguments of fit, for the callbacks that want them.
+        The arguments of fit, which the callbacks get.
+    attributes : callable
+        From a result to the estimator's fitted attributes.
     """
 
     def __init__(
-        self, estimator: Any, n_epochs: int, X: Any, y: Any, sample_weight: Any
+        self,
+        estimator: Any,
+        n_epochs: int,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        attributes: Callable[[Result], dict[str, Any]],
     ) -> None:
+        self._attributes = attributes
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._context: Any = None
@@ -123,27 +133,73 @@ class FitTask:
             self._context.call_on_fit_task_begin(**self._arguments)
 
     def begin_epoch(self) -> None:
-        """Tell the callbacks that an epoch begins."""
+        """Notify the callbacks that an epoch begins."""
         if self._context is not None:
             self._epoch = self._context.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(**self._arguments)
 
-    def end_epoch(self, fitted_attributes: Callable[[], dict[str, Any]]) -> bool:
-        """Tell the callbacks that the epoch has ended; True if one asks to stop."""
-        return self._end(self._epoch if self._context else None, fitted_attributes)
+    def end_epoch(self, result: Callable[[], Result]) -> bool:
+        """Notify the callbacks that the epoch has ended; return whether to stop."""
+        return self._end(self._epoch if self._context else None, result)
 
-    def end(self, fitted_attributes: Callable[[], dict[str, Any]]) -> None:
-        """Tell the callbacks that the fit has ended."""
-        self._end(self._context, fitted_attributes)
+    def end(self, result: Result) -> None:
+        """Notify the callbacks that the fit has ended."""
+        self._end(self._context, lambda: result)
 
-    def _end(self, context: Any, attributes: Callable[[], dict[str, Any]]) -> bool:
+    def _end(self, context: Any, result: Callable[[], Result]) -> bool:
         if context is None:
             return False
         return bool(
             context.call_on_fit_task_end(
-                **self._arguments, reconstruction_attributes=attributes
+                **self._arguments,
+                reconstruction_attributes=lambda: self._attributes(result()),
             )
         )
+
+
+class EpochLogger:
+    """Prints the epochs of a fit, and notifies scikit-learn's callbacks of them.
+
+    Parameters
+    ----------
+    estimator : TFSoftmaxClassifier
+        The estimator being fitted; `verbose` is whether to print.
+    n_epochs : int
+        The number of the last epoch, if nothing ends training before.
+    task : FitTask, default=None
+        The fit's task for scikit-learn's callbacks, if it has one.
+    """
+
+    def __init__(
+        self, estimator: Any, n_epochs: int, task: FitTask | None = None
+    ) -> None:
+        self._estimator, self._n_epochs, self._task = estimator, n_epochs, task
+
+    def on_epoch_begin(self) -> None:
+        """Notify the callbacks that an epoch begins."""
+        if self._task:
+            self._task.begin_epoch()
+
+    def on_epoch_end(
+        self, epoch: int, metrics: EpochMetrics, result: Callable[[], Result]
+    ) -> bool:
+        """Print the epoch, and notify the callbacks; return whether to stop."""
+        if self._estimator.verbose:
+            self._print(epoch, metrics)
+        if not self._task:
+            return False
+        return self._task.end_epoch(result)
+
+    def on_fit_end(self, result: Result) -> None:
+        """Notify the callbacks that the fit has ended."""
+        if self._task:
+            self._task.end(result)
+
+    def _print(self, epoch: int, metrics: EpochMetrics) -> None:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        values = "  ".join(f"{n} {metrics[n]:.4f}" for n in names if n in metrics)
+        of = f"/{self._n_epochs}" if epoch <= self._n_epochs else ""
+        print(f"Epoch {epoch:{len(str(self._n_epochs))}}{of}  {values}")
 
 
 class SearchTask:
@@ -154,7 +210,7 @@ class SearchTask:
     search : BaseSearchCV
         The search being fitted.
     X, y, sample_weight
-        The arguments of fit, for the callbacks that want them.
+        The arguments of fit, which the callbacks get.
     """
 
     def __init__(self, search: Any, X: Any, y: Any, sample_weight: Any) -> None:
@@ -166,20 +222,20 @@ class SearchTask:
             self._context = search._init_callback_context(max_subtasks=n_subtasks)
             self._context.call_on_fit_task_begin(**self._arguments)
 
-    def run(self, evaluate: Callable[..., None]) -> None:
-        """Have the search name its candidates, for `evaluate` to evaluate."""
+    def run(self, evaluate: Callable[..., Any]) -> None:
+        """Run the search, which passes its candidates to `evaluate`."""
         run = self._search._run_search
         if (
             self._context is None
             or "callback_ctx" not in inspect.signature(run).parameters
-        ):  # an older scikit-learn, or a search class of one's own
+        ):  # an older scikit-learn, or a user's search class
             run(evaluate)
         else:
             run(evaluate, callback_ctx=self._context)
 
     @staticmethod
     def contexts(context: Any, n: int) -> list[Any]:
-        """Make the contexts of n evaluations ahead, as they travel to workers."""
+        """Return the contexts of n evaluations; they can be sent to other processes."""
         if context is None:
             return [None] * n
         name = "candidate-split-evaluation"
@@ -187,7 +243,7 @@ class SearchTask:
 
     @contextlib.contextmanager
     def refit(self, estimator: Any) -> Iterator[None]:
-        """Have the callbacks follow the fit of the best candidate."""
+        """Notify the callbacks of the refit, and pass them on to the estimator."""
         if self._context is None:
             yield
             return
@@ -198,6 +254,6 @@ class SearchTask:
         context.call_on_fit_task_end(**self._arguments)
 
     def end(self) -> None:
-        """Tell the callbacks that the search has ended."""
+        """Notify the callbacks that the search has ended."""
         if self._context is not None:
             self._context.call_on_fit_task_end(**self._arguments)

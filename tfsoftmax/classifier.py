@@ -1,75 +1,49 @@
-"""The estimator: what a user calls."""
+"""TFSoftmaxClassifier: its parameters, `fit`, `partial_fit` and fitted attributes."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import functools
-import math
-import reprlib
-from collections.abc import Callable, Mapping
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax import lbfgs, training
-from tfsoftmax.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from tfsoftmax.chunks import Rows
-from tfsoftmax.documentation import DocumentationLinkMixin
-from tfsoftmax.inputs import (
-    check_classes,
-    check_labels,
-    check_rows,
-    classes_of,
-    encode,
-    is_soft,
-    row_weights,
-    same_classes,
+from tfsoftmax.callbacks import (
+    CallbackSupportMixin,
+    EpochLogger,
+    FitTask,
+    with_callbacks,
 )
-from tfsoftmax.parameters import RULES, check_parameters
+from tfsoftmax.export import ExportMixin
+from tfsoftmax.fitting import (
+    classes_to_expect,
+    fitted_attributes,
+    prepare,
+    store,
+)
 from tfsoftmax.prediction import SoftmaxPredictor
-from tfsoftmax.splitting import hold_out
-from tfsoftmax.training import Entry, Record, Settings
-from tfsoftmax.travel import TravellerMixin
-from tfsoftmax.warn import warn
+from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.utils.rollback import restores_state_on_error
+from tfsoftmax.utils.sklearn_compat import (
+    DocumentationLinkMixin,
+    check_pandas_support,
+)
+from tfsoftmax.validation.parameters import RULES, check_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _unchanged_on_error(method: Method) -> Method:
-    """Have a method that fails leave the estimator as it was."""
-
-    @functools.wraps(method)
-    def guarded(self: TFSoftmaxClassifier, *args: Any, **kwargs: Any) -> Any:
-        former = self.__dict__.copy()
-        generator = former.get("_random_state")
-        generator_state = generator and generator.get_state()
-        try:
-            return method(self, *args, **kwargs)
-        except BaseException:
-            self.__dict__ = former
-            if generator is not None:
-                generator.set_state(generator_state)
-            raise
-
-    return guarded  # type: ignore[return-value]
-
 
 def _trains_by_epochs(self: TFSoftmaxClassifier) -> bool:
-    if isinstance(self.optimizer, str) and self.optimizer == "lbfgs":
+    solver = SOLVERS.get(self.optimizer) if isinstance(self.optimizer, str) else None
+    if solver is not None and not solver.by_epochs:
         raise AttributeError(
-            "partial_fit trains for an epoch, and optimizer='lbfgs' has none."
+            f"partial_fit trains for an epoch, and optimizer={self.optimizer!r} has "
+            "none."
         )
     return True
 
@@ -78,7 +52,7 @@ class TFSoftmaxClassifier(
     CallbackSupportMixin,  # type: ignore[misc]
     SoftmaxPredictor,
     DocumentationLinkMixin,
-    TravellerMixin,
+    ExportMixin,
     BaseEstimator,  # type: ignore[misc]
 ):
     r"""Softmax regression, trained by gradient descent in TensorFlow.
@@ -303,7 +277,7 @@ class TFSoftmaxClassifier(
         self.warm_start = warm_start
         self.verbose = verbose
 
-    @_unchanged_on_error
+    @restores_state_on_error
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
         self,
@@ -362,33 +336,27 @@ class TFSoftmaxClassifier(
             If training was interrupted (Ctrl-C): the finished epochs are kept.
         """
         self._check_parameters()
-        former = getattr(self, "_record", None) if self.warm_start else None
-        rows = self._validate_rows(X, y, sample_weight, former=former)
-        held_out = self._validate_held_out(X_val, y_val, sample_weight_val)
-        if former is None:
-            draws = self.optimizer != "lbfgs"  # which leaves the user's generator alone
-            self._random_state = own_generator(self.random_state if draws else 0)
-        if self.early_stopping and held_out is None:
-            rows, held_out = self._hold_out(rows, sample_weight, former)
-        n_epochs = int(self.epochs) + (former.n_epochs if former else 0)
-        watch = EstimatorWatch(
-            self, n_epochs, FitTask(self, self.epochs, X, y, sample_weight)
+        previous = getattr(self, "_result", None) if self.warm_start else None
+        problem = prepare(
+            [self],
+            X,
+            y,
+            sample_weight,
+            X_val=X_val,
+            y_val=y_val,
+            sample_weight_val=sample_weight_val,
+            previous=previous and previous.with_new_schedule(),
         )
-        train = lbfgs.train if self.optimizer == "lbfgs" else training.train
-        record = train(
-            rows,
-            len(self.classes_),
-            self._settings(),
-            self._random_state,
-            watch=watch,
-            former=former and former.with_new_schedule(),
-            held_out=held_out,
-        )
-        self._conclude(record, watch, len(rows))
+        attributes = partial(fitted_attributes, problem)
+        task = FitTask(self, self.epochs, X, y, sample_weight, attributes)
+        n_epochs = int(self.epochs) + (previous.n_epochs if previous else 0)
+        logger = EpochLogger(self, n_epochs, task)
+        (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
+        store(self, problem, outcome, logger)
         return self
 
     @available_if(_trains_by_epochs)  # type: ignore[untyped-decorator]
-    @_unchanged_on_error
+    @restores_state_on_error
     def partial_fit(
         self,
         X: Any,
@@ -434,22 +402,20 @@ class TFSoftmaxClassifier(
             in TensorFlow's graph mode.
         """
         self._check_parameters()
-        former = getattr(self, "_record", None)
-        expected = self._classes_to_expect(classes, y, former)
-        rows = self._validate_rows(X, y, sample_weight, former=former, classes=expected)
-        if former is None:
-            self._random_state = own_generator(self.random_state)
-        self._store(
-            training.train(
-                rows,
-                len(self.classes_),
-                self._settings(early_stopping=False),
-                self._random_state,
-                watch=EstimatorWatch(self, self.epochs),
-                former=former,
-                n_epochs=1,
-            )
+        previous = getattr(self, "_result", None)
+        expected = classes_to_expect(self, classes, y, previous)
+        problem = prepare(
+            [self],
+            X,
+            y,
+            sample_weight,
+            classes=expected,
+            previous=previous,
+            n_epochs=1,
         )
+        logger = EpochLogger(self, self.epochs)
+        (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
+        store(self, problem, outcome, logger)
         return self
 
     @property
@@ -475,9 +441,8 @@ class TFSoftmaxClassifier(
             pd = check_pandas_support("history_, a DataFrame,")
         except ImportError as error:
             raise AttributeError(str(error)) from error  # for hasattr, and HTML views
-        columns = self._record.history
-        index = pd.RangeIndex(1, self._record.n_epochs + 1, name="epoch")
-        return pd.DataFrame(columns, index=index)
+        index = pd.RangeIndex(1, self._result.n_epochs + 1, name="epoch")
+        return pd.DataFrame(self._result.history, index=index)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -485,7 +450,7 @@ class TFSoftmaxClassifier(
         return tags
 
     def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
-        """Have scikit-learn's HTML view show the history as it shows arrays."""
+        """Return the HTML view's table, with the history shown as arrays are."""
         shown = super()._get_fitted_attr_html(doc_link)
         if history := shown.get("history_"):
             table = self.history_
@@ -496,203 +461,3 @@ class TFSoftmaxClassifier(
     def _check_parameters(self) -> None:
         # Of a subclass, get_params may not name all of them.
         check_parameters({name: getattr(self, name) for name in RULES})
-
-    def _validate_rows(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None,
-        *,
-        former: Record | None,
-        classes: NDArray[Any] | None = None,
-    ) -> Rows:
-        """Validate training rows; without `classes`, learn the classes from y."""
-        X = check_rows(self, X, reset=former is None)
-        y = check_labels(y, X.shape[0])
-        own = classes_of(y) if classes is None else classes
-        if former is None:
-            self.classes_ = own
-        elif not same_classes(own, self.classes_, y):
-            name = "y" if classes is None else "classes"
-            raise ValueError(
-                f"{name} has other classes than the fit that this one goes on from: "
-                f"they were {reprlib.repr(self.classes_.tolist())} and are now "
-                f"{reprlib.repr(own.tolist())}."
-            )
-        codes = encode(y, self.classes_)
-        weights = row_weights(
-            sample_weight,
-            X.shape[0],
-            class_weight=self.class_weight,
-            y=codes,
-            classes=self.classes_,
-        )
-        return Rows(X, codes, weights)
-
-    def _validate_held_out(
-        self, X_val: Any, y_val: Any, sample_weight_val: ArrayLike | None
-    ) -> Rows | None:
-        if X_val is None and y_val is None and sample_weight_val is None:
-            return None
-        if X_val is None or y_val is None:
-            missing = "X_val" if X_val is None else "y_val"
-            raise ValueError(f"X_val and y_val go together; got no {missing}.")
-        X_val = check_rows(self, X_val, "X_val", reset=False)
-        y_val = check_labels(y_val, X_val.shape[0], "y_val", "X_val")
-        codes = encode(y_val, self.classes_, "y_val")
-        weights = row_weights(
-            sample_weight_val, X_val.shape[0], name="sample_weight_val"
-        )
-        return Rows(X_val, codes, weights)
-
-    def _hold_out(
-        self, rows: Rows, sample_weight: ArrayLike | None, former: Record | None
-    ) -> tuple[Rows, Rows]:
-        """Hold out rows for early stopping; the same ones in a fit that goes on.
-
-        They are weighted as X_val is, by sample weights and not by class weights.
-        """
-        if former is None or not hasattr(self, "_hold_out_seed"):
-            self._hold_out_seed = self._random_state.randint(2**31)
-        key = np.random.RandomState(self._hold_out_seed)
-        plain = dataclasses.replace(rows, weights=row_weights(sample_weight, len(rows)))
-        kept, held_out = hold_out(plain, float(self.validation_fraction), key)
-        assert kept.index is not None
-        return rows.take(kept.index), held_out
-
-    def _classes_to_expect(
-        self, classes: ArrayLike | None, y: Any, former: Record | None
-    ) -> NDArray[Any]:
-        if classes is not None:
-            known = None if former is None else self.classes_
-            return check_classes(classes, y, known)
-        if former is not None:
-            return self.classes_
-        if is_soft(y):
-            return classes_of(y)
-        raise ValueError(
-            "classes must be passed in the first call of partial_fit: all the classes "
-            "that will ever occur."
-        )
-
-    def _settings(self, **changes: Any) -> Settings:
-        """Gather the settings, as plain Python numbers, which don't overflow."""
-        casts = {"int": int, "float": float, "bool": bool, "str": str}
-        own: dict[str, Any] = {
-            field.name: casts[str(field.type)](getattr(self, field.name))
-            for field in dataclasses.fields(Settings)
-            if field.name not in ("rescale", "tol")
-        }
-        own["rescale"] = 1.0 if self.rescale is None else float(self.rescale)
-        own["tol"] = None if self.tol is None else float(self.tol)
-        return Settings(**own | changes)
-
-    def _conclude(self, record: Record, watch: EstimatorWatch, n_rows: int) -> None:
-        """Store what training has left behind, and tell of its end."""
-        self._store(record)
-        watch.end(record)
-        self._warn_of_poor_ends(record, n_rows)
-
-    def _store(self, record: Record) -> None:
-        self.__dict__ |= self._fitted_attributes(record)
-
-    def _fitted_attributes(self, record: Record) -> dict[str, Any]:
-        """Derive the fitted attributes; coef_ is in the units of the X passed."""
-        V, settings = record.V[0], record.settings
-        without = np.zeros(len(V), V.dtype)
-        with np.errstate(over="ignore"):
-            coef = V[:, : self.n_features_in_] * V.dtype.type(settings.rescale)
-        if not np.isfinite(coef).all():
-            raise ValueError(
-                f"rescale={settings.rescale:.6g} makes coef_ too large for {V.dtype}: "
-                "X is too small. Scale its features before the fit."
-            )
-        return {
-            "_record": record,
-            "coef_": coef,
-            "intercept_": V[:, -1].copy() if settings.fit_intercept else without,
-            "n_iter_": record.n_epochs,
-            "loss_curve_": list(record.history["loss"]),
-        }
-
-    def _snapshot(self, record: Record) -> dict[str, Any]:
-        """Derive the fitted attributes of an estimator of its own."""
-        own = {"_random_state": copy.deepcopy(self._random_state)}
-        return self._fitted_attributes(record) | own
-
-    def _warn_of_poor_ends(self, record: Record, n_rows: int) -> None:
-        untrained, last = math.log(len(self.classes_)), self.loss_curve_[-1]
-        wants_convergence = self.tol is not None or self.optimizer == "lbfgs"
-        # An epoch of a single step has no loss after an update to go by.
-        one_step = n_rows <= self.batch_size and self.n_iter_ == 1
-        if last >= untrained * (1 - 1e-6) and not one_step:
-            if self.optimizer == "lbfgs":
-                cause, cure = "alpha or tol is too large", "lower them"
-            else:
-                cause = (
-                    f"the learning rate ({self.learning_rate}) and the scale of the "
-                    "features don't fit, or alpha is too large"
-                )
-                cure = "change learning_rate"
-            warn(
-                f"The last epoch's loss, {last:.4g}, is no better than an untrained "
-                f"model's, {untrained:.4g}: {cause}. Scale the features (rescale=1/255 "
-                f"for raw pixels, or a StandardScaler) or {cure}.",
-                ConvergenceWarning,
-            )
-        elif record.ended == "epochs" and wants_convergence:
-            goal = "the optimum" if self.tol is None else f"tol={self.tol}"
-            warn(
-                f"Training has not converged to {goal} in {self.epochs} epochs. Raise "
-                "epochs, or scale the features.",
-                ConvergenceWarning,
-            )
-
-
-def own_generator(random_state: Any) -> np.random.RandomState:
-    """Make a generator of one's own, to go on with and to take back.
-
-    An int is its seed; a RandomState, or NumPy's global one for None, gives the seed.
-    """
-    if isinstance(random_state, Integral):
-        return np.random.RandomState(int(random_state))
-    seed = check_random_state(random_state).randint(0, 2**32, 4, dtype=np.int64)
-    return np.random.RandomState(seed)
-
-
-class EstimatorWatch:
-    """Prints the epochs of a fit, and tells the callbacks of them."""
-
-    def __init__(
-        self, clf: TFSoftmaxClassifier, n_epochs: int, task: FitTask | None = None
-    ) -> None:
-        self._clf, self._n_epochs, self._task = clf, n_epochs, task
-
-    def before_epoch(self) -> None:
-        """Tell the callbacks that an epoch begins."""
-        if self._task:
-            self._task.begin_epoch()
-
-    def after_epoch(
-        self, epoch: int, entry: Entry, record: Callable[[], Record]
-    ) -> bool:
-        """Print the epoch, and tell the callbacks; True if one asks to stop."""
-        if self._clf.verbose:
-            self._print(epoch, entry)
-        if not self._task:
-            return False
-        return self._task.end_epoch(lambda: self._clf._snapshot(record()))
-
-    def end(self, record: Record) -> None:
-        """Tell the callbacks that the fit has ended."""
-        if self._task:
-            try:
-                self._task.end(lambda: self._clf._snapshot(record))
-            except KeyboardInterrupt:
-                training.warn_of_interruption(record.n_epochs + 1)
-
-    def _print(self, epoch: int, entry: Entry) -> None:
-        names = ("loss", "accuracy", "val_loss", "val_accuracy")
-        values = "  ".join(f"{n} {entry[n]:.4f}" for n in names if n in entry)
-        of = f"/{self._n_epochs}" if epoch <= self._n_epochs else ""
-        print(f"Epoch {epoch:{len(str(self._n_epochs))}}{of}  {values}")

@@ -1,4 +1,4 @@
-"""Prediction: one matrix product, in NumPy, with no TensorFlow in sight."""
+"""Prediction: one matrix product, in NumPy, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.inputs import (
-    check_length,
-    check_rows,
-    check_weights,
-    hard_labels,
-    naming,
-)
+from tfsoftmax.validation.arrays import check_rows, check_weights
+from tfsoftmax.validation.errors import errors_name
+from tfsoftmax.validation.labels import check_length, hard_labels
 
 # Rows that are cast at a time, where X has to be cast.
 _ROWS_PER_BLOCK = 4096
@@ -54,7 +50,7 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
             overflows.
         """
         check_is_fitted(self)
-        logits = self._products(X, self.coef_, self.intercept_)
+        logits = linear_scores(self, X, self.coef_, self.intercept_)
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -158,28 +154,9 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
             weights = check_weights(sample_weight, len(predicted))
             # By a power of two, so that huge ones don't overflow in their sum.
             sample_weight = np.ldexp(weights, -np.frexp(weights.max())[1])
-        with naming("y"):
+        with errors_name("y"):
             y = hard_labels(y, self.classes_)
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-
-    def _products(
-        self, X: Any, coef: NDArray[Any], intercept: NDArray[Any]
-    ) -> NDArray[Any]:
-        """Validate X, and compute X @ coef.T + intercept."""
-        X = check_rows(self, X, reset=False)
-        with np.errstate(over="ignore", invalid="ignore"):
-            logits = _logits(X, coef, intercept)
-        # A logit of −inf is a class with probability 0.
-        if not (logits < np.inf).all():
-            if not (np.isfinite(coef).all() and (intercept < np.inf).all()):
-                raise ValueError(
-                    "X has no logits: coef_ or intercept_ of this estimator is not "
-                    "finite. Fit it again."
-                )
-            raise ValueError(
-                "X has values too large for this model: a logit overflows."
-            )
-        return logits
 
     def _all_logits(self, X: Any) -> NDArray[Any]:
         """Compute the logits, of shape (n_samples, n_classes) also for two classes."""
@@ -187,6 +164,24 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
         if logits.ndim == 1:
             logits = np.column_stack([np.zeros_like(logits), logits])
         return logits
+
+
+def linear_scores(
+    estimator: Any, X: Any, coef: NDArray[Any], intercept: NDArray[Any]
+) -> NDArray[Any]:
+    """Validate X for a fitted estimator, and compute X @ coef.T + intercept."""
+    X = check_rows(estimator, X, reset=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = _logits(X, coef, intercept)
+    # A logit of −inf is a class with probability 0.
+    if not (logits < np.inf).all():
+        if not (np.isfinite(coef).all() and (intercept < np.inf).all()):
+            raise ValueError(
+                "X has no logits: coef_ or intercept_ of this estimator is not "
+                "finite. Fit it again."
+            )
+        raise ValueError("X has values too large for this model: a logit overflows.")
+    return logits
 
 
 def _logits(X: Any, coef: NDArray[Any], intercept: NDArray[Any]) -> NDArray[Any]:

@@ -12,12 +12,9 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
 
 from tfsoftmax.displays._figures import check_image_shape, is_positive_integer
-from tfsoftmax.inputs import (
-    check_length,
-    check_numbers,
-    check_real,
-    naming,
-)
+from tfsoftmax.validation.arrays import check_numbers, check_real
+from tfsoftmax.validation.errors import errors_name as naming
+from tfsoftmax.validation.labels import check_length
 
 
 def checked(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.inputs import naming
+from tfsoftmax.validation.errors import errors_name as naming
 
 # M. Okabe and K. Ito's colours, which colour-blind people can tell apart, less the
 # yellow, which is too pale for a line, from "Color Universal Design", 2008.

@@ -10,7 +10,7 @@ from sklearn.utils._optional_dependencies import check_pandas_support
 
 from tfsoftmax.displays._figures import COLORS, check_matplotlib, panels
 from tfsoftmax.displays._parts import take_apart
-from tfsoftmax.inputs import naming
+from tfsoftmax.validation.errors import errors_name as naming
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from sklearn.preprocessing import (
 from sklearn.random_projection import BaseRandomProjection
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.inputs import naming
+from tfsoftmax.validation.errors import errors_name as naming
 
 
 def take_apart(estimator: Any) -> tuple[list[Any], Any]:

@@ -21,7 +21,8 @@ from tfsoftmax.displays._figures import (
     without_ticks,
 )
 from tfsoftmax.displays._parts import take_apart
-from tfsoftmax.inputs import check_structure, naming
+from tfsoftmax.validation.arrays import check_structure
+from tfsoftmax.validation.errors import errors_name as naming
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap

@@ -19,7 +19,7 @@ from tfsoftmax.displays._figures import (
     color_map,
     is_number,
 )
-from tfsoftmax.inputs import naming
+from tfsoftmax.validation.errors import errors_name as naming
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap

@@ -23,7 +23,7 @@ from tfsoftmax.displays._figures import (
     without_ticks,
 )
 from tfsoftmax.displays._parts import map_back, take_apart
-from tfsoftmax.inputs import naming
+from tfsoftmax.validation.errors import errors_name as naming
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap

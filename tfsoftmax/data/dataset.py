@@ -1,0 +1,102 @@
+"""Dataset: rows of X, their labels and their weights, and the dtypes to compute in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows of X, their labels and their weights.
+
+    Attributes
+    ----------
+    X : array of shape (n, n_features)
+        An array, a memmap or a CSR array of real numbers, in any layout.
+    y : ndarray of shape (n_samples,), int32; or (n_samples, n_classes), floating
+        The number of each row's class, or the probability of each class.
+    weights : ndarray of shape (n_samples,) or (n_models, n_samples), or None
+        Weights with a mean of 1, shared by all models or different for each; None
+        stands for ones.
+    index : ndarray of shape (n_samples,), or None
+        Which rows of X these are; None stands for all, in order.
+    """
+
+    X: Any
+    y: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+    index: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return int(self.X.shape[1])
+
+    @property
+    def per_model_weights(self) -> bool:
+        """Whether each model has weights that the others don't have."""
+        return self.weights is not None and self.weights.ndim == 2
+
+    @property
+    def n_weight_rows(self) -> int:
+        """Number of weights that a row of X has: 1, or one for each model."""
+        return (
+            len(self.weights)
+            if self.weights is not None and self.per_model_weights
+            else 1
+        )
+
+    def for_models(self, models: slice | list[int]) -> Dataset:
+        """Return the same rows with the weights that these models have."""
+        if self.weights is None or not self.per_model_weights:
+            return self
+        return replace(self, weights=self.weights[models])
+
+    def take(self, index: NDArray[np.int64]) -> Dataset:
+        """Return some of the rows; X is not copied."""
+        weights = None if self.weights is None else self.weights[..., index]
+        if weights is not None:
+            weights = weights / weights.mean(axis=-1, keepdims=True)
+        return Dataset(
+            self.X,
+            self.y[index],
+            weights,
+            index if self.index is None else self.index[index],
+        )
+
+
+def dtypes_for(
+    X: Any, precision: np.dtype[Any] | None = None
+) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the dtype in which rows of X are handed over, and that of computing.
+
+    Bytes stay bytes until the program casts a micro-batch of them. All else is handed
+    over in the dtype of computing: that of X for floats; for other integers float32
+    where that holds each of them exactly, and float64 where it doesn't. A `precision`
+    that is given is the dtype of computing.
+    """
+    if precision is None:
+        precision = _precision_for(X)
+    is_bytes = X.dtype.kind == "b" or X.dtype == np.uint8
+    return np.dtype(np.uint8) if is_bytes else precision, precision
+
+
+def _precision_for(X: Any) -> np.dtype[Any]:
+    if X.dtype.kind == "f":
+        single = X.dtype.itemsize <= 4
+    else:
+        single = X.dtype.itemsize <= 2 or _largest_magnitude(X) <= 2**24
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def _largest_magnitude(X: Any) -> int:
+    values = X.data if sparse.issparse(X) else X
+    return max(abs(int(values.max(initial=0))), abs(int(values.min(initial=0))))

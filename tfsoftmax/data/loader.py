@@ -1,0 +1,238 @@
+"""ChunkLoader: rows of X, gathered into chunks while the program works.
+
+X is gathered into a few aligned buffers, one being filled while the program works on
+another; it is never copied, cast or scaled as a whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+
+from tfsoftmax.data.batches import ACCUMULATE, APPLY, UNUSED, Layout
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.utils.threads import Task, ThreadPool
+
+# What XLA and Eigen need of a buffer in order to take it without a copy.
+ALIGNMENT = 64
+
+# A permutation of the rows, of shape (n_samples,); None takes them as they stand.
+Order = NDArray[np.integer[Any]] | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A number of micro-batches, gathered: what the program takes in one call.
+
+    Attributes
+    ----------
+    X : ndarray of shape (rows_per_chunk, n_features)
+    y : ndarray of shape (rows_per_chunk,) or (rows_per_chunk, n_classes)
+        The classes' numbers (int32) or probabilities.
+    weights : ndarray of shape (1, rows_per_chunk) or (n_models, rows_per_chunk)
+        n·s_i / (Σs · rows in the batch), so that their sum over a batch of the
+        gradients of the cross-entropy is the batch's gradient; 0 in empty slots.
+    actions : ndarray of shape (micro_batches_per_chunk,), int32
+        UNUSED, ACCUMULATE or APPLY; the unused micro-batches come last.
+    """
+
+    X: NDArray[Any]
+    y: NDArray[Any]
+    weights: NDArray[Any]
+    actions: NDArray[np.int32]
+
+    @property
+    def n_micro_batches(self) -> int:
+        """Number of micro-batches in use."""
+        return int(np.count_nonzero(self.actions))
+
+    def for_models(self, models: slice) -> Chunk:
+        """Return the same chunk with the weights that these models have."""
+        if len(self.weights) == 1:
+            return self
+        weights = _aligned(self.weights[models].shape, self.weights.dtype)
+        weights[...] = self.weights[models]
+        return replace(self, weights=weights)
+
+
+def prefetch(calls: Iterable[Callable[[], Any]], pool: ThreadPool) -> Iterator[Any]:
+    """Yield the result of each call, while the pool makes the next one."""
+    task: Task | None = None
+    for call in calls:
+        following = pool.submit(call)
+        if task is not None:
+            yield task.result()
+        task = following
+    if task is not None:
+        yield task.result()
+
+
+class ChunkLoader:
+    """Gathers the chunks of a dataset, epoch after epoch, into the same few buffers.
+
+    Use it as a context manager: it owns the thread that fills the next chunk.
+    `n_in_use` chunks may be in use at once, while the one after them is filled.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        layout: Layout,
+        dtypes: tuple[np.dtype[Any], np.dtype[Any]],
+        n_in_use: int = 1,
+    ) -> None:
+        self.dataset = dataset
+        self.layout = layout
+        self.micro_batches = layout.micro_batches(len(dataset))
+        n_micro_batches = len(self.micro_batches)
+        self._firsts = range(0, n_micro_batches, layout.micro_batches_per_chunk)
+        storage, precision = dtypes
+        n_buffers = min(n_in_use + 1, len(self._firsts))
+        self._buffers = [self._new_buffer(storage, precision) for _ in range(n_buffers)]
+        self._n_filled = 0
+        self._gather = _gatherer(dataset.X, storage)
+
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    def __enter__(self) -> ChunkLoader:
+        self._pool = ThreadPool(1, "tfsoftmax-loader")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+
+    def epoch(self) -> Iterator[Chunk]:
+        """Return the chunks of one epoch, of the rows as they stand."""
+        return next(self.epochs(lambda: None, 1))
+
+    def epochs(
+        self, draw_order: Callable[[], Order], n_epochs: int
+    ) -> Iterator[Iterator[Chunk]]:
+        """Yield, for each epoch, an iterator over its chunks.
+
+        A chunk is valid until `n_in_use` more are asked for. While the last chunk of
+        an epoch is in use, the first of the next epoch is filled.
+
+        Parameters
+        ----------
+        draw_order : callable
+            Draws the order of an epoch. It is called once an epoch, by the thread
+            that fills, and one epoch ahead at most.
+        n_epochs : int
+            Number of epochs.
+        """
+        calls = self._calls(draw_order, n_epochs)
+        chunks: Iterator[Chunk]
+        if len(self) == 1:  # one buffer, and nothing to do meanwhile
+            chunks = (call() for call in calls)
+        else:
+            chunks = prefetch(calls, self._pool)
+        for _ in range(n_epochs):
+            yield itertools.islice(chunks, len(self))
+
+    def _calls(
+        self, draw_order: Callable[[], Order], n_epochs: int
+    ) -> Iterator[Callable[[], Chunk]]:
+        for _ in range(n_epochs):
+            order = functools.cache(draw_order)  # drawn by the epoch's first call
+            for number in range(len(self)):
+                yield functools.partial(self._fill, number, order)
+
+    def _new_buffer(self, storage: DTypeLike, precision: DTypeLike) -> tuple[Any, ...]:
+        n_rows, data = self.layout.rows_per_chunk, self.dataset
+        return (
+            _aligned((n_rows, data.n_features), storage),
+            _aligned(
+                (n_rows, *data.y.shape[1:]), np.int32 if data.y.ndim == 1 else precision
+            ),
+            _aligned((data.n_weight_rows, n_rows), precision),
+            _aligned((self.layout.micro_batches_per_chunk,), np.int32),
+        )
+
+    @np.errstate(over="ignore")  # overflow to inf is caught by `check_finite`
+    def _fill(self, number: int, draw_order: Callable[[], Order]) -> Chunk:
+        order, data = draw_order(), self.dataset
+        size, micro_batches = self.layout.micro_batch_size, self.micro_batches
+        self._n_filled += 1
+        X, y, weights, actions = self._buffers[self._n_filled % len(self._buffers)]
+        first = self._firsts[number]
+        last = min(first + self.layout.micro_batches_per_chunk, len(micro_batches))
+        used = slice(first, last)
+        for slot, start, stop in _runs(
+            micro_batches.start[used], micro_batches.stop[used], size
+        ):
+            positions = slice(start, stop)
+            rows = positions if order is None else order[positions]
+            slots = slice(slot, slot + stop - start)
+            self._gather(rows if data.index is None else data.index[rows], X[slots])
+            y[slots] = data.y[rows]
+            weights[:, slots] = 1 if data.weights is None else data.weights[..., rows]
+            # The slots left over in this run's last micro-batch.
+            rest = slice(slots.stop, slot + _round_up(stop - start, size))
+            X[rest] = 0
+            y[rest] = 0
+            weights[:, rest] = 0
+        n = last - first
+        by_micro_batch = weights[:, : n * size].reshape(-1, n, size)
+        by_micro_batch /= micro_batches.batch_rows[used, None]
+        actions[:n] = np.where(micro_batches.ends_batch[used], APPLY, ACCUMULATE)
+        actions[n:] = UNUSED
+        return Chunk(X, y, weights, actions)
+
+
+def _gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], None]:
+    """Return the function that copies rows of X into a buffer of dtype `storage`."""
+
+    def take(rows: Any, out: NDArray[Any]) -> None:
+        if isinstance(rows, slice):
+            out[...] = X[rows]
+        else:
+            # mode="clip" writes straight into `out`; the default buffers.
+            np.take(X, rows, axis=0, out=out, mode="clip")
+
+    def assign(rows: Any, out: NDArray[Any]) -> None:
+        out[...] = X[rows]
+
+    def unpack(rows: Any, out: NDArray[Any]) -> None:
+        X[rows].astype(out.dtype).toarray(out=out)
+
+    if sparse.issparse(X):
+        return unpack
+    if X.dtype.kind == "b":
+        X = X.view(np.uint8)  # the same bytes, and take needs equal dtypes
+    # np.take copies an array that is not contiguous, as a whole, each time.
+    return take if X.dtype == storage and X.flags.c_contiguous else assign
+
+
+def _runs(
+    starts: NDArray[np.int64], stops: NDArray[np.int64], size: int
+) -> Iterator[tuple[int, int, int]]:
+    """Join micro-batches with no empty slots between: (first slot, start, stop)."""
+    first = 0
+    for i in range(len(starts)):
+        is_last = i + 1 == len(starts)
+        if is_last or stops[i] - starts[i] < size:
+            yield first * size, int(starts[first]), int(stops[i])
+            first = i + 1
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an uninitialised array that starts at a multiple of `ALIGNMENT`."""
+    dtype = np.dtype(dtype)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(n_bytes + ALIGNMENT, dtype=np.uint8)
+    offset = -memory.ctypes.data % ALIGNMENT
+    return memory[offset : offset + n_bytes].view(dtype).reshape(shape)

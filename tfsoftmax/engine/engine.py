@@ -1,0 +1,275 @@
+"""Engine: a dataset bound to the compiled programs for its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfsoftmax.data.batches import MIN_MICRO_BATCH, Layout
+from tfsoftmax.data.dataset import Dataset, dtypes_for
+from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
+from tfsoftmax.engine.placement import MAX_THREADS, map_at_most, model_blocks
+from tfsoftmax.engine.runtime import import_tensorflow
+from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec
+from tfsoftmax.utils.threads import ThreadPool
+
+if TYPE_CHECKING:
+    from tfsoftmax.engine.program import Program, State
+
+# The weights V of some models, and the optimizer's slots, as arrays.
+Weights = tuple[NDArray[Any], tuple[NDArray[Any], ...]]
+Means = tuple[NDArray[np.float64], NDArray[np.float64]]  # loss and accuracy
+
+
+class Engine:
+    """Takes the rows of a dataset through the compiled programs.
+
+    Use it as a context manager: it owns threads.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    n_classes : int
+    batch_size : int
+        Rows in a batch; `len(dataset)` makes all rows one batch.
+    fit_intercept : bool
+    rescale : float
+        The factor on every feature.
+    precision : dtype, default=None
+        What to compute in; by default what the dataset needs.
+    optimizer : str, default=None
+        The optimizer that `train_epoch` uses; None if no steps are to be taken.
+    n_models : int, default=1
+        Number of models on the same batches.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        n_classes: int,
+        *,
+        batch_size: int,
+        fit_intercept: bool,
+        rescale: float,
+        precision: np.dtype[Any] | None = None,
+        optimizer: str | None = None,
+        n_models: int = 1,
+    ) -> None:
+        import_tensorflow()
+        from tfsoftmax.engine.device import n_threads as available_threads
+        from tfsoftmax.engine.program import Program
+
+        storage, self.precision = dtypes_for(dataset.X, precision)
+        row_bytes = dataset.n_features * storage.itemsize
+        layout = Layout.choose(batch_size, len(dataset), row_bytes)
+        n_threads = min(available_threads(), MAX_THREADS)
+        self._n_at_once = 1 if optimizer else n_threads
+        self._loader = ChunkLoader(
+            dataset, layout, (storage, self.precision), self._n_at_once
+        )
+        self._blocks = model_blocks(n_models, n_threads)
+        self._programs = [
+            Program(
+                ProgramSpec(
+                    n_models=block.stop - block.start,
+                    n_classes=n_classes,
+                    n_features=dataset.n_features,
+                    fit_intercept=fit_intercept,
+                    micro_batch_size=layout.micro_batch_size,
+                    n_micro_batches=layout.micro_batches_per_chunk,
+                    accumulates=layout.micro_batches_per_batch > 1,
+                    soft_labels=dataset.y.ndim == 2,
+                    per_model_weights=dataset.per_model_weights,
+                    storage=storage.name,
+                    precision=self.precision.name,
+                    optimizer=optimizer,
+                )
+            )
+            for block in self._blocks
+        ]
+        self._rescale = self._programs[0].to_tensor(rescale)
+        self._pool = ThreadPool(n_threads, "tfsoftmax-engine")
+
+    def __enter__(self) -> Engine:
+        self._loader.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._loader.__exit__(*exception)
+        self._pool.close()
+
+    def to_device(
+        self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
+    ) -> list[State]:
+        """Return weights and slots as each block's tensors.
+
+        Parameters
+        ----------
+        V : ndarray of shape (n_models, n_rows, n_columns), default=None
+            The weights; None stands for the initial weights and slots.
+        slots : tuple of ndarray
+            The optimizer's slots, each with an axis for the models.
+        """
+        if V is None:
+            return [program.to_device() for program in self._programs]
+        return [
+            program.to_device(V[block], tuple(slot[block] for slot in slots))
+            for program, block in zip(self._programs, self._blocks, strict=True)
+        ]
+
+    def to_numpy(self, states: list[State]) -> Weights:
+        """Return the weights and slots of all models, as new arrays."""
+        V = np.concatenate([state.V for state in states])
+        slots = zip(*(state.slots for state in states), strict=True)
+        return V, tuple(np.concatenate(slot) for slot in slots)
+
+    def model_weights(self, states: list[State], model: int) -> Weights:
+        """Return views of the weights and slots of one model: (1, …) arrays."""
+        for state, block in zip(states, self._blocks, strict=True):
+            if block.start <= model < block.stop:
+                i = slice(model - block.start, model - block.start + 1)
+                V, *slots = (np.asarray(t)[i] for t in (state.V, *state.slots))
+                return V, tuple(slots)
+        raise IndexError(model)
+
+    def epochs(
+        self, draw_order: Callable[[], Order], n_epochs: int
+    ) -> Iterator[Iterator[Chunk]]:
+        """Yield the chunks of each epoch, for `train_epoch`.
+
+        The parameters are those of :meth:`tfsoftmax.data.loader.ChunkLoader.epochs`.
+        """
+        return self._loader.epochs(draw_order, n_epochs)
+
+    def train_epoch(
+        self, states: list[State], chunks: Iterable[Chunk], hyper: Hyperparameters
+    ) -> tuple[list[State], Means]:
+        """Take the steps of an epoch.
+
+        Parameters
+        ----------
+        states : list of State
+        chunks : iterable of Chunk
+            One of the iterators of `epochs`.
+        hyper : Hyperparameters
+            Each a sequence of `n_models` numbers.
+
+        Returns
+        -------
+        states : list of State
+        means : tuple of ndarray of shape (n_models,)
+            The loss and the accuracy: means over the rows, each measured before its
+            batch's step.
+        """
+        numbers = np.array(hyper)
+        hypers = [
+            program.to_tensor(numbers[:, block])
+            for program, block in zip(self._programs, self._blocks, strict=True)
+        ]
+        run: Callable[..., Iterable[Any]]
+        run = map if len(self._blocks) == 1 else self._pool.map
+        sums = []
+        for chunk in chunks:
+
+            def step(
+                program: Program, block: slice, state: State, hyper: Any, chunk: Chunk
+            ) -> tuple[State, NDArray[Any]]:
+                return program.train(
+                    state, chunk.for_models(block), hyper, self._rescale
+                )
+
+            same_chunk = [chunk] * len(self._blocks)
+            done = run(step, self._programs, self._blocks, states, hypers, same_chunk)
+            new_states, chunk_sums = zip(*done, strict=True)
+            states = list(new_states)
+            sums.append(np.concatenate(chunk_sums, axis=-1))
+        return states, self._means(sums)
+
+    def evaluate(self, states: list[State]) -> Means:
+        """Compute the loss and the accuracy of each model, of shape (n_models,)."""
+
+        def evaluate_chunk(chunk: Chunk) -> NDArray[Any]:
+            blocks = zip(self._programs, self._blocks, states, strict=True)
+            sums = [
+                program.evaluate(state.V, chunk.for_models(block), self._rescale)
+                for program, block, state in blocks
+            ]
+            return np.concatenate(sums, axis=-1)
+
+        return self._means(list(self._map_chunks(evaluate_chunk)))
+
+    def gradient(self, V: NDArray[Any]) -> tuple[NDArray[Any], float, float]:
+        """Compute the mean cross-entropy's gradient, its value, and the accuracy.
+
+        For an engine of one model, with all rows in one batch.
+        """
+        (program,) = self._programs
+        weights, zeros = program.to_device(V).V, program.to_device().V
+
+        def accumulate_chunk(chunk: Chunk) -> tuple[NDArray[Any], NDArray[Any]]:
+            gradient, sums = program.accumulate(weights, zeros, chunk, self._rescale)
+            return np.asarray(gradient), sums
+
+        gradient, sums = np.zeros(V.shape), []
+        for chunk_gradient, chunk_sums in self._map_chunks(accumulate_chunk):
+            gradient += chunk_gradient
+            sums.append(chunk_sums)
+        (loss,), (accuracy,) = self._means(sums)
+        return gradient, float(loss), float(accuracy)
+
+    def _map_chunks(self, work: Callable[[Chunk], Any]) -> Iterator[Any]:
+        """Yield the results of work on each chunk of an epoch, in order."""
+        chunks = self._loader.epoch()
+        if len(self._loader) == 1:
+            return map(work, chunks)
+        return map_at_most(self._pool, work, chunks, self._n_at_once)
+
+    def _means(self, sums: list[NDArray[Any]]) -> Means:
+        # A chunk's weights are divided by the rows in their batch. All micro-batches
+        # are summed at once, so that the result does not depend on the chunks.
+        batch_rows = self._loader.micro_batches.batch_rows[:, None, None]
+        by_micro_batch = np.concatenate(sums, dtype=np.float64) * batch_rows
+        loss, accuracy = by_micro_batch.sum(axis=0) / len(self._loader.dataset)
+        return loss, accuracy
+
+
+def make_engines(
+    dataset: Dataset,
+    held_out: Dataset | None,
+    n_classes: int,
+    *,
+    batch_size: int,
+    optimizer: str | None,
+    precision: np.dtype[Any] | None,
+    fit_intercept: bool,
+    rescale: float,
+    n_models: int = 1,
+) -> tuple[Engine, Engine | None]:
+    """Return the engines over the training rows and over the held-out rows, if any.
+
+    The parameters are those of :class:`Engine`.
+    """
+    training = Engine(
+        dataset,
+        n_classes,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        precision=precision,
+        fit_intercept=fit_intercept,
+        rescale=rescale,
+        n_models=n_models,
+    )
+    if held_out is None:
+        return training, None
+    return training, Engine(
+        held_out,
+        n_classes,
+        batch_size=MIN_MICRO_BATCH,
+        precision=training.precision,
+        fit_intercept=fit_intercept,
+        rescale=rescale,
+        n_models=n_models,
+    )

@@ -1,0 +1,343 @@
+"""The compiled program: the loss, its gradient and the update, over a chunk of rows.
+
+A chunk is a number of micro-batches, the rows of one matrix product each. A batch is
+one micro-batch, or several in a row, whose gradients are accumulated. M models are
+trained on the same batches, as one product of (M·R, D) with (D, micro_batch_size).
+The shapes are those of :mod:`tfsoftmax.engine.softmax`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfsoftmax.data.batches import APPLY
+from tfsoftmax.data.loader import Chunk
+from tfsoftmax.engine import device, softmax
+from tfsoftmax.engine.features import augment
+from tfsoftmax.engine.optimizers import OPTIMIZERS, Slots, Tensor
+from tfsoftmax.engine.softmax import MicroBatch
+from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec
+
+
+@dataclass(frozen=True)
+class State:
+    """What an update changes: the weights V and the optimizer's slots, as tensors.
+
+    `gradient` holds what the micro-batches of an unfinished batch add up to; it is
+    empty where each batch is one micro-batch.
+    """
+
+    V: Tensor
+    slots: Slots
+    gradient: Slots
+
+
+class Data(NamedTuple):
+    """A chunk, as tensors that share its memory."""
+
+    X: Tensor
+    y: Tensor
+    weights: Tensor
+    actions: Tensor
+
+
+class Program:
+    """The compiled functions for one spec; it has no state of its own."""
+
+    def __init__(self, spec: ProgramSpec) -> None:
+        self.spec = spec
+
+    def to_device(
+        self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
+    ) -> State:
+        """Return weights and slots as tensors; without any, the initial ones."""
+        if V is None:
+            V = _zero_weights(self.spec)
+            slots = _initial_slots(self.spec)
+        gradient = _open_gradient(self.spec)
+        return State(*tf.nest.map_structure(tf.constant, (V, slots, gradient)))
+
+    def to_tensor(self, values: Any) -> Tensor:
+        """Return numbers as a tensor, in the precision of computing.
+
+        Each takes 12 µs, and as much again in every call that gets it: so once for
+        many chunks, and few.
+        """
+        return tf.constant(np.asarray(values), self.spec.precision)
+
+    def train(
+        self, state: State, chunk: Chunk, hyper: Tensor, rescale: Tensor
+    ) -> tuple[State, NDArray[Any]]:
+        """Take the steps of one chunk.
+
+        Parameters
+        ----------
+        state : State
+        chunk : Chunk
+        hyper : tensor of shape (4, n_models)
+            The `Hyperparameters`, by `to_tensor`.
+        rescale : tensor of shape ()
+            The factor r on every feature.
+
+        Returns
+        -------
+        state : State
+        sums : ndarray of shape (n_micro_batches of the chunk, 2, n_models)
+            Σ w·CE and Σ w·[predicted = y] of each micro-batch, before its update.
+        """
+        V, slots, gradient, sums = self._train(
+            state.V, state.slots, state.gradient, hyper, rescale, _share(chunk)
+        )
+        # Fetching the sums waits for the program, so the buffers are free again.
+        return State(V, slots, gradient), sums.numpy()[: chunk.n_micro_batches]
+
+    def accumulate(
+        self, V: Tensor, gradient: Tensor, chunk: Chunk, rescale: Tensor
+    ) -> tuple[Tensor, NDArray[Any]]:
+        """Add the gradient at V of one chunk, and take no step."""
+        gradient, sums = self._accumulate(V, gradient, rescale, _share(chunk))
+        return gradient, sums.numpy()[: chunk.n_micro_batches]
+
+    def evaluate(self, V: Tensor, chunk: Chunk, rescale: Tensor) -> NDArray[Any]:
+        """Compute the same sums as `train` over one chunk, and change nothing."""
+        sums = self._evaluate(V, rescale, _share(chunk))
+        return sums.numpy()[: chunk.n_micro_batches]  # type: ignore[no-any-return]
+
+    @cached_property
+    def _train(self) -> Callable[..., Any]:
+        return compiled(_train, self.spec)
+
+    @cached_property
+    def _accumulate(self) -> Callable[..., Any]:
+        return compiled(_accumulate, self.spec)
+
+    @cached_property
+    def _evaluate(self) -> Callable[..., Any]:
+        return compiled(_evaluate, self.spec)
+
+
+def _share(chunk: Chunk) -> Data:
+    # DLPack shares the buffers; tf.constant would copy and page-fault, which takes
+    # longer than the training itself.
+    arrays = (chunk.X, chunk.y, chunk.weights, chunk.actions)
+    return Data(*(tf.experimental.dlpack.from_dlpack(a.__dlpack__()) for a in arrays))
+
+
+def compiled(function: Callable[..., Any], spec: ProgramSpec) -> Callable[..., Any]:
+    """Return the function compiled for this spec, from the cache after the first time.
+
+    Each call of :func:`_compile` is one compilation: the signature leaves no
+    dimension and no dtype open.
+    """
+    with _compiling:
+        return _compile(function, spec)
+
+
+_compiling = threading.Lock()
+
+
+@lru_cache(maxsize=128)
+def _compile(function: Callable[..., Any], spec: ProgramSpec) -> Callable[..., Any]:
+    def program(*arguments: Any) -> Any:
+        return function(spec, *arguments)
+
+    graph = tf.function(
+        program,
+        input_signature=_SIGNATURES[function](spec),
+        jit_compile=device.xla_works(),
+        autograph=False,
+    )
+    # A concrete function takes 0.15 ms a call, tf.function's dispatch 0.35 ms.
+    return graph.get_concrete_function()  # type: ignore[no-any-return]
+
+
+def _train(
+    spec: ProgramSpec,
+    V: Tensor,
+    slots: Slots,
+    gradient: Slots,
+    hyper: Tensor,
+    rescale: Tensor,
+    rows: Data,
+) -> tuple[Tensor, Slots, Slots, Tensor]:
+    numbers = Hyperparameters(*tf.unstack(hyper[:, :, None, None]))
+    penalized = tf.cast(tf.range(spec.n_columns) < spec.n_features, spec.precision)
+    numbers = numbers._replace(l2=numbers.l2 * penalized, l1=numbers.l1 * penalized)
+
+    assert spec.optimizer is not None
+    update = OPTIMIZERS[spec.optimizer].update
+
+    def step(
+        i: Tensor, V: Tensor, slots: Slots, gradient: Slots
+    ) -> tuple[tuple[Any, ...], Tensor]:
+        micro_batch = _micro_batch(spec, rescale, rows, i)
+        G, row_sums = softmax.gradient_and_sums(V, micro_batch, spec.n_classes)
+        if not spec.accumulates:
+            return (*update(V, G, slots, numbers), ()), row_sums
+        G += gradient[0]
+        applies = tf.equal(rows.actions[i], APPLY)
+        V, slots = tf.nest.map_structure(
+            lambda new, old: tf.where(applies, new, old),
+            update(V, G, slots, numbers),
+            (V, slots),
+        )
+        return (V, slots, (tf.where(applies, tf.zeros_like(G), G),)), row_sums
+
+    (V, slots, gradient), sums = _over_micro_batches(
+        spec, rows.actions, step, (V, slots, gradient)
+    )
+    return V, slots, gradient, sums
+
+
+def _accumulate(
+    spec: ProgramSpec, V: Tensor, gradient: Tensor, rescale: Tensor, rows: Data
+) -> tuple[Tensor, Tensor]:
+    def step(i: Tensor, gradient: Tensor) -> tuple[tuple[Any, ...], Tensor]:
+        micro_batch = _micro_batch(spec, rescale, rows, i)
+        G, row_sums = softmax.gradient_and_sums(V, micro_batch, spec.n_classes)
+        return (gradient + G,), row_sums
+
+    (gradient,), sums = _over_micro_batches(spec, rows.actions, step, (gradient,))
+    return gradient, sums
+
+
+def _evaluate(spec: ProgramSpec, V: Tensor, rescale: Tensor, rows: Data) -> Tensor:
+    def step(i: Tensor) -> tuple[tuple[Any, ...], Tensor]:
+        micro_batch = _micro_batch(spec, rescale, rows, i)
+        return (), softmax.sums(V, micro_batch, spec.n_classes)
+
+    return _over_micro_batches(spec, rows.actions, step, ())[1]
+
+
+def _over_micro_batches(
+    spec: ProgramSpec,
+    actions: Tensor,
+    step: Callable[..., tuple[tuple[Any, ...], Tensor]],
+    carried: tuple[Any, ...],
+) -> tuple[tuple[Any, ...], Tensor]:
+    """Loop over the micro-batches in use.
+
+    A step takes the micro-batch's number and the carried values, and returns the next
+    carried values and the row sums (2, M, micro_batch_size).
+
+    Returns
+    -------
+    carried : tuple
+        The values that the last step carries.
+    sums : tensor of shape (n_micro_batches, 2, M)
+        The row sums, summed over the rows.
+    """
+
+    def body(i: Tensor, *state: Any) -> tuple[Any, ...]:
+        # The counter starts at −1 and goes up first, so that all else depends on
+        # it: XLA's CPU runtime runs a loop body that is one chain of operations
+        # in order, and hands any other, at 20 µs a step, to its thread pool.
+        i += 1
+        *carried, sums = state
+        carried_on, row_sums = step(i, *carried)
+        return i, *carried_on, sums.write(i, row_sums)
+
+    n_used = tf.math.count_nonzero(actions, dtype=tf.int32)
+    _, *carried_on, sums = tf.while_loop(
+        lambda i, *_: i < n_used - 1,
+        body,
+        (tf.constant(-1), *carried, _empty_sums(spec)),
+    )
+    return tuple(carried_on), tf.reduce_sum(sums.stack(), axis=-1)
+
+
+def _micro_batch(
+    spec: ProgramSpec, rescale: Tensor, rows: Data, i: Tensor
+) -> MicroBatch:
+    """Cut micro-batch i out of the chunk."""
+    size = spec.micro_batch_size
+    start = i * size
+    x = tf.slice(rows.X, [start, 0], [size, spec.n_features])
+    x = augment(tf.cast(x, spec.precision), rescale, spec.fit_intercept)
+    if spec.soft_labels:
+        target = tf.transpose(tf.slice(rows.y, [start, 0], [size, spec.n_classes]))
+        labels = softmax.first_argmax(target[None])[0]
+    else:
+        labels = tf.slice(rows.y, [start], [size])
+        is_class = tf.equal(tf.range(spec.n_classes)[:, None], labels)
+        target = tf.cast(is_class, spec.precision)
+    weights = tf.slice(rows.weights, [0, start], [spec.n_weight_rows, size])
+    return MicroBatch(x, target, labels, weights)
+
+
+def _empty_sums(spec: ProgramSpec) -> Tensor:
+    return tf.TensorArray(
+        spec.precision,
+        size=spec.n_micro_batches,
+        element_shape=(2, spec.n_models, spec.micro_batch_size),
+    )
+
+
+def _zero_weights(spec: ProgramSpec) -> NDArray[Any]:
+    return np.zeros(spec.weights, spec.precision)
+
+
+def _initial_slots(spec: ProgramSpec) -> Slots:
+    if spec.optimizer is None:
+        return ()
+    return OPTIMIZERS[spec.optimizer].init(_zero_weights(spec))
+
+
+def _open_gradient(spec: ProgramSpec) -> Slots:
+    return (_zero_weights(spec),) if spec.accumulates else ()
+
+
+def _signature_of_chunk(spec: ProgramSpec) -> Data:
+    n_rows = spec.micro_batch_size * spec.n_micro_batches
+    return Data(
+        tf.TensorSpec((n_rows, spec.n_features), spec.storage),
+        tf.TensorSpec((n_rows, spec.n_classes), spec.precision)
+        if spec.soft_labels
+        else tf.TensorSpec((n_rows,), tf.int32),
+        tf.TensorSpec((spec.n_weight_rows, n_rows), spec.precision),
+        tf.TensorSpec((spec.n_micro_batches,), tf.int32),
+    )
+
+
+def _signature_of_train(spec: ProgramSpec) -> list[Any]:
+    slots, gradient = tf.nest.map_structure(
+        lambda array: tf.TensorSpec(array.shape, array.dtype),
+        (_initial_slots(spec), _open_gradient(spec)),
+    )
+    n_numbers = len(Hyperparameters._fields)
+    return [
+        tf.TensorSpec(spec.weights, spec.precision),
+        slots,
+        gradient,
+        tf.TensorSpec((n_numbers, spec.n_models), spec.precision),
+        tf.TensorSpec((), spec.precision),
+        _signature_of_chunk(spec),
+    ]
+
+
+def _signature_of_accumulate(spec: ProgramSpec) -> list[Any]:
+    V = tf.TensorSpec(spec.weights, spec.precision)
+    return [V, V, tf.TensorSpec((), spec.precision), _signature_of_chunk(spec)]
+
+
+def _signature_of_evaluate(spec: ProgramSpec) -> list[Any]:
+    return [
+        tf.TensorSpec(spec.weights, spec.precision),
+        tf.TensorSpec((), spec.precision),
+        _signature_of_chunk(spec),
+    ]
+
+
+_SIGNATURES = {
+    _train: _signature_of_train,
+    _accumulate: _signature_of_accumulate,
+    _evaluate: _signature_of_evaluate,
+}

@@ -1,0 +1,63 @@
+"""Records that the engine and the solvers share; none of them needs TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Hyperparameters(NamedTuple):
+    """What may differ between models that are trained on the same batches.
+
+    Attributes
+    ----------
+    rate : array of shape (n_models,)
+        The learning rate η of the epoch.
+    momentum : array of shape (n_models,)
+        The momentum coefficient μ.
+    l2, l1 : array of shape (n_models,)
+        The penalties' strengths, alpha·(1 − l1_ratio) and alpha·l1_ratio.
+    """
+
+    rate: Any
+    momentum: Any
+    l2: Any
+    l1: Any
+
+
+@dataclass(frozen=True)
+class ProgramSpec:
+    """All that a program is compiled for; whatever else varies is an argument."""
+
+    n_models: int
+    n_classes: int
+    n_features: int
+    fit_intercept: bool
+    micro_batch_size: int
+    n_micro_batches: int
+    accumulates: bool  # a batch may have several micro-batches
+    soft_labels: bool
+    per_model_weights: bool  # each model has row weights of its own
+    storage: str  # dtype in which the rows of X come
+    precision: str  # dtype in which is computed
+    optimizer: str | None  # None where no steps are taken
+
+    @property
+    def n_rows(self) -> int:
+        """Weight rows R of one model."""
+        return 1 if self.n_classes == 2 else self.n_classes
+
+    @property
+    def n_columns(self) -> int:
+        """Weight columns D of one model."""
+        return self.n_features + self.fit_intercept
+
+    @property
+    def n_weight_rows(self) -> int:
+        """Number of weights that a row of X has."""
+        return self.n_models if self.per_model_weights else 1
+
+    @property
+    def weights(self) -> tuple[int, int, int]:
+        """Shape of V."""
+        return self.n_models, self.n_rows, self.n_columns

@@ -1,0 +1,158 @@
+"""Fitted classifiers as files that last, and as other libraries' models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
+
+from tfsoftmax.engine.runtime import load_keras
+from tfsoftmax.solvers.result import Result
+from tfsoftmax.solvers.schedules import Progress
+from tfsoftmax.solvers.settings import Settings
+
+if TYPE_CHECKING:
+    import keras
+
+
+class ExportMixin:
+    """Saves a fitted classifier as plain Python and NumPy, and converts it."""
+
+    coef_: Any
+    intercept_: Any
+    classes_: Any
+    _result: Result
+    fit_intercept: bool
+
+    def to_sklearn(self) -> LogisticRegression:
+        """Return scikit-learn's model with the same coefficients and classes.
+
+        It predicts the same, and goes wherever a `LogisticRegression` goes: to ONNX
+        by skl2onnx, to Core ML, to PMML. It has not been trained: its parameters, but
+        for `fit_intercept`, are scikit-learn's defaults.
+
+        Returns
+        -------
+        model : LogisticRegression
+            A fitted :class:`~sklearn.linear_model.LogisticRegression` with weights and
+            classes that are copies.
+
+        Raises
+        ------
+        NotFittedError
+            If this classifier is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from tfsoftmax import TFSoftmaxClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = TFSoftmaxClassifier(rescale=1 / 16).fit(X, y)
+        >>> bool((clf.to_sklearn().predict(X) == clf.predict(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        model = LogisticRegression(fit_intercept=self.fit_intercept)
+        model.coef_ = self.coef_.copy()
+        model.intercept_ = self.intercept_.copy()
+        model.classes_ = self.classes_.copy()
+        model.n_iter_ = np.array([self.n_iter_], dtype=np.int32)  # type: ignore[attr-defined]
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return model
+
+    def to_keras(self) -> keras.Sequential:
+        """Return a built Keras model that predicts the same, up to float32's rounding.
+
+        A `Rescaling` layer, where the fit rescaled X, and a `Dense` layer with the
+        softmax. Its output has a column for each of `classes_`, in that order. Ready
+        for ``model.export`` (a SavedModel, for TensorFlow Serving), LiteRT, and
+        fine-tuning after ``model.compile``.
+
+        Returns
+        -------
+        model : keras.Sequential
+            From rows of shape (batch, n_features), float32, to probabilities of shape
+            (batch, n_classes), float32.
+
+        Raises
+        ------
+        NotFittedError
+            If this classifier is not fitted.
+        ValueError
+            If float32 can't hold `rescale` or the weights.
+        ImportError
+            If Keras can't be imported.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from tfsoftmax import TFSoftmaxClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = TFSoftmaxClassifier(rescale=1 / 16).fit(X, y)
+        >>> clf.to_keras().output_shape
+        (None, 10)
+        """
+        check_is_fitted(self)
+        keras = load_keras()
+        scale = self._result.settings.rescale  # which `set_params` may have changed
+        with np.errstate(over="ignore"):
+            kernel = self.coef_.T.astype(np.float64) / scale
+        bias = self.intercept_
+        _check_float32(scale, kernel, bias)
+        if len(self.classes_) == 2:  # the first class is the reference: its logit is 0
+            kernel = np.column_stack([np.zeros_like(kernel), kernel])
+            bias = np.concatenate([np.zeros_like(bias), bias])
+        # Of float32, whatever policy is set for other models.
+        dense = keras.layers.Dense(
+            len(self.classes_), activation="softmax", dtype="float32"
+        )
+        layers = [keras.Input(shape=(len(kernel),), dtype="float32"), dense]
+        if scale != 1:
+            layers.insert(1, keras.layers.Rescaling(scale, dtype="float32"))
+        model = keras.Sequential(layers)
+        dense.set_weights([kernel, bias])
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state as plain Python and NumPy, without private classes."""
+        state: Any = super().__getstate__()
+        if result := state.get("_result"):
+            state = state | {"_result": _to_plain(result)}
+        return dict(state)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a state of `__getstate__`, of this version or an earlier one."""
+        if result := state.get("_result"):
+            state = state | {"_result": _from_plain(result)}
+        super().__setstate__(state)  # type: ignore[misc]
+
+
+def _check_float32(scale: float, *weights: NDArray[Any]) -> None:
+    """Check that float32 can hold what a Keras model multiplies by."""
+    least = float(np.finfo(np.float32).smallest_normal)
+    most = float(np.finfo(np.float32).max)
+    largest = max(float(np.abs(values).max()) for values in weights)
+    if not (least <= scale <= most and largest <= most):
+        raise ValueError(
+            f"to_keras makes a model of float32, which can't hold rescale={scale:.6g} "
+            f"or weights up to {largest:.3g}. Scale the features before the fit."
+        )
+
+
+def _to_plain(result: Result) -> dict[str, Any]:
+    records = {"progress": result.progress, "settings": result.settings}
+    plain = {name: dict(vars(record)) for name, record in records.items()}
+    return vars(result) | plain
+
+
+def _from_plain(saved: dict[str, Any]) -> Result:
+    progress, settings = Progress(**saved["progress"]), Settings(**saved["settings"])
+    slots = tuple(saved["slots"])
+    return Result(
+        **saved | {"progress": progress, "settings": settings, "slots": slots}
+    )

@@ -1,0 +1,1 @@
+"""Searches that train a whole grid at once."""

@@ -1,0 +1,145 @@
+"""Which candidates of a search share their batches, and the fit of such a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from tfsoftmax.callbacks import EpochLogger, FitTask, with_callbacks_of
+from tfsoftmax.classifier import TFSoftmaxClassifier
+from tfsoftmax.engine.optimizers import OPTIMIZERS
+from tfsoftmax.fitting import fitted_attributes, prepare, store
+from tfsoftmax.model_selection.candidates import params_key
+from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.solvers.result import Outcome, Problem, Result
+from tfsoftmax.utils.slices import split_at_most
+from tfsoftmax.validation.parameters import RULES, check_parameters
+
+# What the weights, gradients and slots of models trained together may take: larger
+# groups are trained in parts.
+MAX_GROUP_BYTES = 256 << 20
+
+Errors = list[Exception | None]
+
+
+def fusion_groups(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
+    """Group the indices of classifiers that can be trained on the same batches."""
+    groups: dict[Hashable, list[int]] = {}
+    for i, clf in enumerate(classifiers):
+        params = clf.get_params()
+        shared = {name: v for name, v in params.items() if not RULES[name].per_model}
+        key = i if _cannot_fuse(params) else params_key(shared)
+        groups.setdefault(key, []).append(i)
+    return list(groups.values())
+
+
+def fit_group(
+    group: Sequence[TFSoftmaxClassifier], X: Any, y: Any, params: Mapping[str, Any]
+) -> Errors:
+    """Fit the classifiers of a group on the same batches.
+
+    Parameters
+    ----------
+    group : sequence of TFSoftmaxClassifier
+        One of the groups of :func:`fusion_groups`.
+    X, y
+        The rows and their labels.
+    params : mapping
+        What else is passed to `fit`.
+
+    Returns
+    -------
+    errors : list of Exception or None
+        For each classifier the error with which its fit ended, if any.
+    """
+    problem = error_of(partial(_checked_problem, group, X, y, params))
+    if isinstance(problem, Problem):
+        return _fit(group, problem, X, y, params)
+    if len(group) == 1:
+        return [problem]
+    # The error may be one candidate's: the others go on without it.
+    alone = [
+        error_of(partial(_checked_problem, [clone(clf)], X, y, params)) for clf in group
+    ]
+    valid = [i for i, result in enumerate(alone) if isinstance(result, Problem)]
+    errors: Errors = [None if i in valid else alone[i] for i in range(len(group))]
+    if valid:
+        fitted = fit_group([group[i] for i in valid], X, y, params)
+        for i, error in zip(valid, fitted, strict=True):
+            errors[i] = error
+    return errors
+
+
+def error_of(call: Callable[[], Any]) -> Any:
+    """Return the result of the call, or the exception that it raised."""
+    try:
+        return call()
+    except ImportError:  # it says what to install, and no other candidate can succeed
+        raise
+    except Exception as error:
+        return error
+
+
+def _checked_problem(
+    group: Sequence[TFSoftmaxClassifier], X: Any, y: Any, params: Mapping[str, Any]
+) -> Problem:
+    for clf in group:
+        check_parameters(clf.get_params())
+    return prepare(group, X, y, **params)
+
+
+def _fit(
+    group: Sequence[TFSoftmaxClassifier],
+    problem: Problem,
+    X: Any,
+    y: Any,
+    params: Mapping[str, Any],
+) -> Errors:
+    attributes = partial(fitted_attributes, problem)
+    with with_callbacks_of(group):
+        loggers = []
+        for clf in group:
+            weights = params.get("sample_weight")
+            task = FitTask(clf, clf.epochs, X, y, weights, attributes)
+            loggers.append(EpochLogger(clf, int(clf.epochs), task))
+        outcomes = error_of(partial(_solve_in_parts, problem, loggers))
+        if isinstance(outcomes, Exception):
+            return [outcomes] * len(group)
+        if any(isinstance(o, Result) and o.ended == "interrupted" for o in outcomes):
+            raise KeyboardInterrupt  # an unfinished model is not to be compared
+        return [
+            error_of(partial(store, clf, problem, outcome, logger))
+            for clf, outcome, logger in zip(group, outcomes, loggers, strict=True)
+        ]
+
+
+def _solve_in_parts(problem: Problem, loggers: Sequence[EpochLogger]) -> list[Outcome]:
+    """Train as many models at once as there is memory for."""
+    solver = SOLVERS[problem.settings[0].optimizer]
+    n_models = len(problem.settings)
+    outcomes: list[Outcome] = []
+    for part in split_at_most(n_models, MAX_GROUP_BYTES // _model_bytes(problem)):
+        outcomes += solver.solve(problem.for_models(part), loggers[part])
+    return outcomes
+
+
+def _model_bytes(problem: Problem) -> int:
+    """Return what one model takes: weights and slots, now and kept, and a gradient."""
+    V = np.zeros((1, problem.n_classes, problem.dataset.n_features + 1))
+    optimizer = OPTIMIZERS.get(problem.settings[0].optimizer)
+    slots = optimizer.init(V) if optimizer else ()
+    n_bytes = 2 * (V.nbytes + sum(slot.nbytes for slot in slots)) + V.nbytes
+    if problem.dataset.per_model_weights:
+        n_bytes += V.itemsize * len(problem.dataset)
+    return int(n_bytes)
+
+
+def _cannot_fuse(params: Mapping[str, Any]) -> bool:
+    """Whether a candidate must be fitted alone: verbose, without epochs, or invalid."""
+    if isinstance(error_of(lambda: check_parameters(params)), Exception):
+        return True
+    return bool(params["verbose"]) or not SOLVERS[params["optimizer"]].by_epochs

@@ -1,0 +1,170 @@
+"""What goes into a solver and what comes out of it, as frozen records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.solvers.schedules import Progress
+from tfsoftmax.solvers.settings import Settings
+
+Ending = Literal["epochs", "converged", "stopped", "interrupted"]
+EpochMetrics = dict[str, float]
+History = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training leaves behind, and all that resuming needs.
+
+    Attributes
+    ----------
+    V : ndarray of shape (1, n_rows, n_columns)
+        The weights W of the features x̃ and, with an intercept, b in the last column.
+        There is a row for each class, or one with two classes.
+    slots : tuple of ndarray
+        What the optimizer remembers.
+    history : dict of list
+        For each quantity its value in every epoch.
+    progress : Progress
+        How far the schedule and the watch over progress have come.
+    settings : Settings
+        The settings of the last epochs.
+    rng : RandomState or None
+        The generator of the rows' orders, after the last epoch; None where nothing
+        is random.
+    ended : {"epochs", "converged", "stopped", "interrupted"}
+        Why the last epoch was the last: there were no more to do, `tol` was met,
+        a callback asked for it, or the user did.
+    """
+
+    V: NDArray[Any]
+    slots: tuple[NDArray[Any], ...]
+    history: History
+    progress: Progress
+    settings: Settings
+    rng: np.random.RandomState | None
+    ended: Ending
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs trained, those before resuming included."""
+        return len(self.history["loss"])
+
+    def with_new_schedule(self) -> Result:
+        """Return the same result with a learning-rate schedule that starts over."""
+        return replace(self, progress=replace(self.progress, epochs=0))
+
+
+Outcome = Result | ValueError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The training of M ≥ 1 models on the same rows.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        The training rows; their weights may differ between models.
+    held_out : Dataset or None
+        Rows on which to measure `val_loss` and `val_accuracy` after each epoch.
+    classes : ndarray of shape (n_classes,)
+        The labels of the classes, at least 2.
+    settings : tuple of Settings
+        Those of each model. Models that a solver trains together agree in all that
+        :data:`tfsoftmax.validation.parameters.RULES` does not allow per model.
+    rng : RandomState or None
+        The source of the rows' orders, one permutation an epoch. A solver copies it.
+    previous : Result or None
+        Where to resume, for one model; None begins at zero weights.
+    n_epochs : int or None
+        Number of epochs; None stands for `settings.epochs` of each model.
+    attributes : mapping
+        The fitted attributes that validation has found out, by their names.
+    """
+
+    dataset: Dataset
+    held_out: Dataset | None
+    classes: NDArray[Any]
+    settings: tuple[Settings, ...]
+    rng: np.random.RandomState | None
+    previous: Result | None
+    n_epochs: int | None
+    attributes: Mapping[str, Any]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    def for_models(self, models: slice) -> Problem:
+        """Return the same problem for some of its models."""
+        return replace(
+            self,
+            dataset=self.dataset.for_models(models),
+            settings=self.settings[models],
+        )
+
+
+class Callback(Protocol):
+    """Receives a model's training events."""
+
+    def on_epoch_begin(self) -> None:
+        """Handle the begin of an epoch."""
+
+    def on_epoch_end(
+        self, epoch: int, metrics: EpochMetrics, result: Callable[[], Result]
+    ) -> bool:
+        """Handle the end of an epoch, and return whether to stop here.
+
+        `result` returns what training would leave behind if it stopped here.
+        """
+
+
+def append_epochs(history: History, epochs: list[EpochMetrics]) -> History:
+    """Return the history with more epochs; NaN where a quantity was not measured."""
+    n_before = len(history.get("loss", ()))
+    names = dict.fromkeys([*history, *(name for epoch in epochs for name in epoch)])
+    return {
+        name: [
+            *history.get(name, [math.nan] * n_before),
+            *(epoch.get(name, math.nan) for epoch in epochs),
+        ]
+        for name in names
+    }
+
+
+def check_finite(
+    epoch: int, V: NDArray[Any], metrics: EpochMetrics, settings: Settings
+) -> None:
+    """Refuse an epoch with a loss that is not finite, or weights that lead there.
+
+    Weights beyond the square root of the largest number have come from features as
+    large, and the product of the two overflows.
+    """
+    has_loss = math.isfinite(metrics["loss"])
+    if not has_loss or not (abs(V) < math.sqrt(np.finfo(V.dtype).max)).all():
+        what = "weights became too large" if has_loss else "loss became non-finite"
+        alpha = f" or alpha (now {settings.alpha:.6g})" if settings.alpha else ""
+        raise ValueError(
+            f"The {what} in epoch {epoch}. Lower learning_rate (now "
+            f"{metrics['learning_rate']:.6g}){alpha} or scale the features of X, for "
+            "instance with rescale=1/255."
+        )
+    check_held_out(metrics)
+
+
+def check_held_out(metrics: EpochMetrics) -> None:
+    """Refuse an epoch whose loss on the held-out rows is not finite."""
+    if not math.isfinite(metrics.get("val_loss", 0)):
+        raise ValueError(
+            "The loss on the held-out rows is not finite. Scale X_val as X is scaled; "
+            "where they are rows of X, scale X, for instance with rescale=1/255."
+        )

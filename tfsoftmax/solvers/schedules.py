@@ -1,0 +1,132 @@
+"""The learning rate of each epoch, and whether training still makes progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tfsoftmax.solvers.settings import Settings
+
+# As scikit-learn's MLPClassifier has them.
+DEFAULT_TOL = 1e-4
+ADAPTIVE_DIVISOR = 5.0
+SMALLEST_RATE = 1e-6
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come.
+
+    Attributes
+    ----------
+    epochs : int
+        Epochs since the schedule began.
+    n_seen : int
+        Rows trained on, each epoch counted.
+    cuts : int
+        How often a stall has lowered the rate.
+    watched : {"loss", "val_accuracy"}
+        What progress is judged by.
+    best : float
+        The lowest score so far: the training loss, or minus the held-out accuracy.
+    stale : int
+        Epochs in a row that did not improve on it by `tol`.
+    """
+
+    epochs: int = 0
+    n_seen: int = 0
+    cuts: int = 0
+    watched: str = "loss"
+    best: float = math.inf
+    stale: int = 0
+
+    def watching(self, name: str) -> Progress:
+        """Return the progress judged by this quantity from now on."""
+        if name == self.watched:
+            return self
+        return replace(self, watched=name, best=math.inf, stale=0)
+
+    def after_epoch(self, n_rows: int, score: float, settings: Settings) -> Progress:
+        """Return the progress after an epoch of `n_rows` rows with this score.
+
+        Where the score has stalled, a schedule that reacts lowers its rate.
+        """
+        tol = DEFAULT_TOL if settings.tol is None else settings.tol
+        after = replace(
+            self,
+            epochs=self.epochs + 1,
+            n_seen=self.n_seen + n_rows,
+            best=min(self.best, score),
+            stale=self.stale + 1 if score > self.best - tol else 0,
+        )
+        schedule = SCHEDULES[settings.learning_rate_schedule]
+        if (
+            schedule.reacts
+            and after.stale > settings.n_iter_no_change
+            and schedule.rate(settings, after) > SMALLEST_RATE
+        ):
+            return replace(after, cuts=after.cuts + 1, stale=0)
+        return after
+
+    def has_stalled(self, settings: Settings) -> bool:
+        """Whether to stop: progress has stalled, and the settings watch for that."""
+        return watches(settings) and self.stale > settings.n_iter_no_change
+
+
+def watches(settings: Settings) -> bool:
+    """Whether training stops where progress has stalled."""
+    schedule = SCHEDULES[settings.learning_rate_schedule]
+    return settings.tol is not None or settings.early_stopping or schedule.reacts
+
+
+def constant(settings: Settings, progress: Progress) -> float:
+    """Keep the rate."""
+    return settings.learning_rate
+
+
+def cosine(settings: Settings, progress: Progress) -> float:
+    """Follow half a cosine from the rate to almost 0, `epochs` being its length.
+
+    I. Loshchilov and F. Hutter, "SGDR", ICLR 2017, equation 5. Epochs past the
+    length keep the last rate.
+    """
+    done = min(progress.epochs, settings.epochs - 1) / settings.epochs
+    return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def invscaling(settings: Settings, progress: Progress) -> float:
+    """Divide the rate by (t + 1)^power_t, t being the rows trained on so far."""
+    return settings.learning_rate / math.pow(progress.n_seen + 1, settings.power_t)
+
+
+def adaptive(settings: Settings, progress: Progress) -> float:
+    """Keep the rate while the score improves, and divide it by 5 when it stalls."""
+    return settings.learning_rate / ADAPTIVE_DIVISOR**progress.cuts
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning rate by epoch.
+
+    Attributes
+    ----------
+    rate : callable
+        From (settings, progress) to the learning rate of the next epoch.
+    uses : tuple of str
+        The estimator's parameters that only some schedules use, and this one does.
+    reacts : bool
+        Whether a stall lowers the rate, by `Progress.cuts`, before training stops.
+    """
+
+    rate: Callable[[Settings, Progress], float]
+    uses: tuple[str, ...] = ()
+    reacts: bool = False
+
+
+SCHEDULES = {
+    "constant": Schedule(constant),
+    "cosine": Schedule(cosine),
+    "invscaling": Schedule(invscaling, uses=("power_t",)),
+    "adaptive": Schedule(adaptive, reacts=True),
+}

@@ -1,0 +1,42 @@
+"""Settings: how to train one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers and flags of a training, named as the estimator's parameters."""
+
+    batch_size: int
+    learning_rate: float
+    epochs: int
+    optimizer: str
+    momentum: float
+    learning_rate_schedule: str
+    power_t: float
+    alpha: float
+    l1_ratio: float
+    fit_intercept: bool
+    rescale: float
+    shuffle: bool
+    early_stopping: bool
+    tol: float | None
+    n_iter_no_change: int
+
+    def check_resumes(self, previous: Settings) -> None:
+        """Check that weights trained with the previous settings can be trained on.
+
+        Raises
+        ------
+        ValueError
+            If a setting differs on which the weights and slots depend.
+        """
+        for name in ("optimizer", "fit_intercept", "rescale"):
+            before, now = getattr(previous, name), getattr(self, name)
+            if before != now:
+                raise ValueError(
+                    f"{name} can't change when training resumes: it was {before!r} and "
+                    f"is now {now!r}. Fit anew, with warm_start=False."
+                )

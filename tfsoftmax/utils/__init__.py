@@ -1,0 +1,1 @@
+"""Threads, warnings and other tools that know nothing of models."""

@@ -1,0 +1,48 @@
+"""The private names of scikit-learn that this package uses, in one place.
+
+A new version of scikit-learn may move or change any of them: it breaks this file, and
+no other. `pyproject.toml` has the newest version that was tested.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.metrics._scorer import _PassthroughScorer, _Scorer
+from sklearn.model_selection._validation import (
+    _insert_error_scores,
+    _score,
+    _warn_or_raise_about_fit_failures,
+)
+from sklearn.utils._optional_dependencies import check_pandas_support
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+try:
+    from sklearn.callback._callback_support import callback_management_context
+except ImportError:  # before 1.9
+    callback_management_context: Any = None  # type: ignore[no-redef]
+
+__all__ = [
+    "SITE",
+    "DocumentationLinkMixin",
+    "_PassthroughScorer",
+    "_Scorer",
+    "_check_method_params",
+    "_insert_error_scores",
+    "_num_samples",
+    "_safe_split",
+    "_score",
+    "_warn_or_raise_about_fit_failures",
+    "callback_management_context",
+    "check_pandas_support",
+]
+
+SITE = "https://tfsoftmax.readthedocs.io/en/stable"
+
+
+class DocumentationLinkMixin:
+    """Links an estimator's HTML view, its parameters and attributes to its page."""
+
+    _doc_link_module = "tfsoftmax"
+    _doc_link_template = SITE + "/api/generated/tfsoftmax.{estimator_name}.html"

@@ -1,0 +1,19 @@
+"""Slices that cut n items into parts of nearly the same length."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+
+def split_evenly(n: int, n_parts: int) -> list[slice]:
+    """Return `n_parts` slices that cover n items."""
+    bounds = np.linspace(0, n, n_parts + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
+
+
+def split_at_most(n: int, length: int) -> list[slice]:
+    """Return slices that cover n items, none longer than `length`, but at least 1."""
+    return split_evenly(n, math.ceil(n / max(1, length)))

@@ -1,0 +1,97 @@
+"""A few threads that a Ctrl-C can't leave hanging.
+
+`concurrent.futures` waits in Python code, under locks that a KeyboardInterrupt at the
+wrong moment leaves locked for ever. A `SimpleQueue` is written in C: its `put` and
+`get` are done, or not begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any
+
+
+class Task:
+    """A submitted call, and its outcome."""
+
+    def __init__(self, call: Callable[..., Any], *args: Any) -> None:
+        self._call: Callable[[], Any] | None = lambda: call(*args)
+        self._outcomes: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._outcome: tuple[Any, BaseException | None] | None = None
+
+    def run(self) -> None:
+        """Make the call, in a thread of the pool."""
+        assert self._call is not None
+        try:
+            self._outcomes.put((self._call(), None))
+        except BaseException as error:  # raised again by `result`
+            self._outcomes.put((None, error))
+        self._call = None  # frees the arguments
+
+    def result(self) -> Any:
+        """Wait for the call to end; return its result, or raise its error."""
+        if self._outcome is None:
+            self._outcome = self._outcomes.get()
+        value, error = self._outcome
+        if error is not None:
+            raise error
+        return value
+
+
+class ThreadPool:
+    """Up to `n_threads` threads, each started when the first task needs it."""
+
+    def __init__(self, n_threads: int, name: str) -> None:
+        self._n_threads, self._name = n_threads, name
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._threads: list[tuple[threading.Thread, SimpleQueue[None]]] = []
+
+    def submit(self, call: Callable[..., Any], *args: Any) -> Task:
+        """Call with these arguments in a thread; return the task."""
+        if len(self._threads) < self._n_threads:
+            name = f"{self._name}_{len(self._threads)}"
+            end: SimpleQueue[None] = SimpleQueue()
+            # Daemon: an orphaned thread must not block the interpreter's exit.
+            thread = threading.Thread(
+                target=_work, args=(self._tasks, end), name=name, daemon=True
+            )
+            self._threads.append((thread, end))
+            thread.start()
+        task = Task(call, *args)
+        self._tasks.put(task)
+        return task
+
+    def map(self, call: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:
+        """Submit a call for each tuple of arguments; return the results in order."""
+        tasks = [self.submit(call, *args) for args in zip(*iterables, strict=False)]
+        return (task.result() for task in tasks)
+
+    def close(self) -> None:
+        """Drop the tasks that have not begun, and wait for the threads to end."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._tasks.get_nowait()
+        for _ in self._threads:
+            self._tasks.put(None)
+        with contextlib.ExitStack() as waiting:
+            for thread, end in self._threads:
+                if thread.is_alive():  # it may have failed to start
+                    waiting.callback(thread.join)
+                    # Waited for first: once a Ctrl-C has ended Python's `join`, it
+                    # does not wait again. This wait may end early; `join` then waits.
+                    waiting.callback(end.get)
+
+    def __del__(self) -> None:
+        """End the threads, also if an interruption came before or during `close`."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+
+def _work(tasks: SimpleQueue[Task | None], end: SimpleQueue[None]) -> None:
+    while (task := tasks.get()) is not None:
+        task.run()
+        del task  # or its result would live until the next task arrives
+    end.put(None)

@@ -1,0 +1,103 @@
+"""Rows of X and weights, validated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from tfsoftmax.validation.errors import errors_name
+
+
+def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
+    """Validate rows of features for an estimator; `reset` stores their names on it.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Not a copy, where X is of such a kind.
+    """
+    with errors_name(name):
+        X = check_structure(X, name)
+        X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
+        check_real(X, name)
+    return X
+
+
+def check_real(X: Any, name: str = "X") -> None:
+    """Refuse dtypes that scikit-learn lets pass and no model can use, such as dates."""
+    if X.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers; got dtype {X.dtype}.")
+    if X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        values = X.data if sparse.issparse(X) else X
+        with np.errstate(over="ignore"):  # checked here
+            values = values.astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has values that are too large for float64.")
+
+
+def check_structure(X: Any, name: str = "X") -> Any:
+    """Check the masks and the indices of X, before anything reads its values.
+
+    SciPy reads anywhere in memory where a sparse matrix's indices say so.
+
+    Returns
+    -------
+    X : object
+        What was passed; a CSR copy, if it is sparse in a format of lists or dicts.
+    """
+    with errors_name(name):
+        refuse_masked(X, name)
+        if not sparse.issparse(X):
+            return X
+        if X.ndim != 2:
+            raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.")
+        if X.format == "lil" and list(map(len, X.rows)) != list(map(len, X.data)):
+            raise ValueError("A row has another number of values than of indices.")
+        if X.format in ("lil", "dok", "dia"):
+            X = X.tocsr()
+        if X.format == "coo":
+            type(X)((X.data, X.coords), shape=X.shape)
+        else:
+            # A new matrix of the same arrays, since the check may trim them.
+            same = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+            same.check_format(full_check=True)
+    return X
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Refuse an array with masked values; scikit-learn uses what is under the mask."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} must have all its values; some are masked.")
+
+
+def check_weights(
+    sample_weight: ArrayLike, n_samples: int, name: str = "sample_weight"
+) -> NDArray[np.float64]:
+    """Validate a weight for each of n rows; a single number is the weight of each."""
+    if np.isscalar(sample_weight):
+        sample_weight = np.full(n_samples, sample_weight)
+    weights = check_numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"{name} must have a weight for each of the {n_samples} rows, shape "
+            f"({n_samples},); got shape {weights.shape}."
+        )
+    if (weights < 0).any():
+        raise ValueError(f"{name} must not be negative; got {weights.min()}.")
+    if not weights.any():
+        raise ValueError(f"{name} must not be zero for all rows.")
+    return weights
+
+
+def check_numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:
+    """Validate finite real numbers, by `check_array` with options; return float64."""
+    with errors_name(name):
+        refuse_masked(values, name)
+        array = check_array(values, input_name=name, **options)
+        check_real(array, name)
+        return array.astype(np.float64, copy=False)  # type: ignore[no-any-return]

@@ -1,0 +1,42 @@
+"""Errors that name the argument they are about."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from sklearn.exceptions import NotFittedError
+
+# Packages whose errors may lack the name of the argument.
+_LIBRARIES = (
+    *("builtins", "numpy", "scipy", "sklearn"),
+    *("pandas", "narwhals", "polars", "pyarrow"),
+)
+
+
+@contextlib.contextmanager
+def errors_name(name: str, *others: type[Exception]) -> Iterator[None]:
+    """Add the argument's name to an error that lacks it, as NumPy's often do.
+
+    Put it around the validation of an argument, and around nothing that a user wrote.
+    An OverflowError, which an integer too large raises, and the `others` become a
+    ValueError. An exception class of another package stays what it is.
+    """
+    kinds: tuple[type[Exception], ...]
+    kinds = (TypeError, ValueError, OverflowError, *others)
+    try:
+        yield
+    except NotFittedError:
+        raise
+    except kinds as error:
+        is_named = re.search(rf"\b{re.escape(name)}\b", str(error))
+        is_foreign = type(error).__module__.partition(".")[0] not in _LIBRARIES
+        if is_foreign or (is_named and isinstance(error, (TypeError, ValueError))):
+            raise
+        message = f"{name} can't be used: {error}"
+        if type(error) in (TypeError, ValueError):
+            error.args = (message,)  # the same error, which a caller may look for
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(message) from error

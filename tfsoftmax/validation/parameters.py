@@ -1,0 +1,154 @@
+"""What each parameter of the estimator may be: one table, checked by every fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.solvers.schedules import SCHEDULES
+from tfsoftmax.validation.errors import errors_name
+
+
+class Constraint(NamedTuple):
+    """The values allowed: the types, a predicate on them, and both in words.
+
+    `per_model` is whether models that are trained on the same batches may differ in
+    the parameter.
+    """
+
+    types: tuple[type, ...]
+    allows: Callable[[Any], bool]
+    words: str
+    per_model: bool = False
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _one_of(*names: str) -> Constraint:
+    words = f"one of {_words(names)}"
+    return Constraint((str,), names.__contains__, words)
+
+
+def _or_none(constraint: Constraint) -> Constraint:
+    return Constraint(
+        (*constraint.types, type(None)),
+        lambda value: value is None or constraint.allows(value),
+        f"{constraint.words} or None",
+    )
+
+
+def _per_model(constraint: Constraint) -> Constraint:
+    return constraint._replace(per_model=True)
+
+
+def _number(allows: Callable[[float], bool], words: str) -> Constraint:
+    """Return a constraint on the float that a number will be converted to."""
+
+    def allows_as_float(value: Any) -> bool:
+        try:
+            return allows(float(value))
+        except OverflowError:
+            return False
+
+    return Constraint((Real,), allows_as_float, words)
+
+
+_POSITIVE_INTEGER = Constraint(
+    (Integral,), lambda value: value >= 1, "a positive integer"
+)
+_POSITIVE_NUMBER = _number(lambda x: 0 < x < math.inf, "a positive finite number")
+_NON_NEGATIVE_NUMBER = _number(
+    lambda x: 0 <= x < math.inf, "a non-negative finite number"
+)
+_FLAG = Constraint((bool, np.bool_), lambda _: True, "True or False")
+_VERBOSITY = Constraint(
+    (Integral, bool, np.bool_), lambda value: value >= 0, "a non-negative integer"
+)
+
+RULES: dict[str, Constraint] = {
+    "batch_size": _POSITIVE_INTEGER,
+    "learning_rate": _per_model(_POSITIVE_NUMBER),
+    "epochs": _per_model(_POSITIVE_INTEGER),
+    "optimizer": _one_of(*SOLVERS),
+    "momentum": _per_model(_number(lambda x: 0 <= x < 1, "a number in [0, 1)")),
+    "learning_rate_schedule": _per_model(_one_of(*SCHEDULES)),
+    "power_t": _per_model(_NON_NEGATIVE_NUMBER),
+    "alpha": _per_model(_NON_NEGATIVE_NUMBER),
+    "l1_ratio": _per_model(_number(lambda x: 0 <= x <= 1, "a number in [0, 1]")),
+    "fit_intercept": _FLAG,
+    "rescale": _or_none(_POSITIVE_NUMBER),
+    "class_weight": Constraint(
+        (Mapping, str, type(None)),
+        lambda value: not isinstance(value, str) or value == "balanced",
+        "a dict of class to weight, 'balanced', or None",
+        per_model=True,
+    ),
+    "shuffle": _FLAG,
+    "random_state": Constraint(
+        (Integral, np.random.RandomState, type(None)),
+        lambda value: not isinstance(value, Integral) or 0 <= int(value) < 2**32,
+        "an integer from 0 to 2**32 - 1, a numpy.random.RandomState, or None",
+    ),
+    "early_stopping": _FLAG,
+    "validation_fraction": _number(lambda x: 0 < x < 1, "a number in (0, 1)"),
+    "tol": _per_model(_or_none(_NON_NEGATIVE_NUMBER)),
+    "n_iter_no_change": _per_model(_POSITIVE_INTEGER),
+    "warm_start": _FLAG,
+    "verbose": _VERBOSITY,
+}
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Check each parameter by its constraint, and combinations that are not possible.
+
+    Raises
+    ------
+    TypeError
+        If a value is of the wrong type.
+    ValueError
+        If it is of the right type and out of range. Both messages name the
+        parameter, its value and what is allowed.
+    """
+    for name in RULES:
+        _check_parameter(name, parameters[name])
+    _check_solver(parameters)
+
+
+def _check_parameter(name: str, value: Any) -> None:
+    constraint = RULES[name]
+    # bool and timedelta64 are Integrals to Python, but not numbers as meant here.
+    is_flag = isinstance(value, (bool, np.bool_))
+    is_other = isinstance(value, np.timedelta64) or (
+        is_flag and bool not in constraint.types
+    )
+    is_wrong_type = is_other or not isinstance(value, constraint.types)
+    if is_wrong_type or not constraint.allows(value):
+        with errors_name(name):  # an integer may be too long to be written
+            got = repr(value)
+        kind = TypeError if is_wrong_type else ValueError
+        raise kind(f"{name} must be {constraint.words}; got {got}.")
+
+
+def _check_solver(parameters: Mapping[str, Any]) -> None:
+    """Check what the solver of an optimizer can't do."""
+    optimizer = parameters["optimizer"]
+    solver = SOLVERS[optimizer]
+    if parameters["l1_ratio"] > 0 and not solver.l1:
+        others = _words(name for name, other in SOLVERS.items() if other.l1)
+        raise ValueError(
+            f"optimizer={optimizer!r} can't minimise an L1 penalty (l1_ratio="
+            f"{parameters['l1_ratio']!r}); use one of {others}, or l1_ratio=0."
+        )
+    if parameters["early_stopping"] and not solver.by_epochs:
+        others = _words(name for name, other in SOLVERS.items() if other.by_epochs)
+        raise ValueError(
+            f"early_stopping=True watches epochs, and optimizer={optimizer!r} has "
+            f"none; use one of {others}, or early_stopping=False."
+        )

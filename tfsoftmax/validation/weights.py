@@ -1,0 +1,88 @@
+"""Sample weights times class weights."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfsoftmax.validation.arrays import check_weights
+from tfsoftmax.validation.errors import errors_name
+
+
+def row_weights(
+    sample_weight: ArrayLike | None,
+    n_samples: int,
+    *,
+    class_weight: Mapping[Any, float] | str | None = None,
+    y: NDArray[Any] | None = None,
+    classes: NDArray[Any] | None = None,
+    name: str = "sample_weight",
+) -> NDArray[np.float64] | None:
+    """Multiply sample weights and class weights, and scale them to a mean of 1.
+
+    A soft label has the mean of its classes' weights.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples,), or None where none are passed
+    """
+    weights = None
+    if sample_weight is not None:
+        weights = check_weights(sample_weight, n_samples, name)
+        weights = weights / weights.max()  # so that huge weights don't overflow below
+    if class_weight is not None and y is not None and classes is not None:
+        by_row = np.ones(n_samples) if weights is None else weights
+        with errors_name("class_weight"):
+            by_class = _class_weights(class_weight, classes, y, by_row)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked by `check_finite`
+            weights = by_row * (by_class[y] if y.ndim == 1 else y @ by_class)
+        if not weights.any():
+            raise ValueError(
+                "class_weight and sample_weight leave every row with weight 0."
+            )
+    if weights is None:
+        return None
+    weights = weights / weights.max()  # so that huge weights don't overflow in the sum
+    return weights * (n_samples / weights.sum())  # type: ignore[no-any-return]
+
+
+def _class_weights(
+    class_weight: Mapping[Any, float] | str,
+    classes: NDArray[Any],
+    y: NDArray[Any],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the weight of each class."""
+    if isinstance(class_weight, str):  # "balanced"
+        # n / (n_classes · n_k), as scikit-learn has it; n_k may count soft labels.
+        is_soft = y.ndim == 2
+        counts = weights @ y if is_soft else np.bincount(y, weights, len(classes))
+        inverse = np.divide(1, counts, out=np.zeros(len(classes)), where=counts > 0)
+        return counts.sum() * inverse / len(classes)  # type: ignore[no-any-return]
+    by_label = dict(class_weight)
+    if not all(
+        isinstance(weight, Real) and not isinstance(weight, np.timedelta64)
+        for weight in by_label.values()
+    ):
+        raise TypeError(
+            f"class_weight must hold numbers; got {reprlib.repr(by_label)}."
+        )
+    labels = classes.tolist()
+    unknown = [label for label in by_label if label not in labels]
+    if unknown and not by_label.keys() >= set(labels):  # as scikit-learn has it
+        raise ValueError(
+            "class_weight has labels that are not among the classes "
+            f"{reprlib.repr(labels)}: {reprlib.repr(unknown)}."
+        )
+    by_class = np.array([float(by_label.get(label, 1)) for label in labels])
+    if not np.isfinite(by_class).all() or (by_class < 0).any():
+        raise ValueError(
+            "class_weight must hold finite, non-negative weights; got "
+            f"{reprlib.repr(by_label)}."
+        )
+    return by_class

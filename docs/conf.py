@@ -100,13 +100,4 @@ html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
 }
-html_sidebars = {
-    page: []
-    for page in (
-        "features",
-        "everywhere",
-        "benchmarks",
-        "where_this_stands",
-        "changelog",
-    )
-}
+html_sidebars = {page: [] for page in ("features", "benchmarks", "changelog")}

@@ -282,7 +282,7 @@ def prints(values):
 @pytest.mark.filterwarnings("ignore:X has feature names")
 @N_CALLS
 @pytest.mark.parametrize("name", METHODS)
-def test_a_bad_call_draws_or_is_refused_by_name(name, n_calls, record_property):
+def test_a_bad_call_draws_or_is_refused_by_name(name, n_calls):
     call, good = calls()[name]
     drawn = set()
 
@@ -311,7 +311,7 @@ def test_a_bad_call_draws_or_is_refused_by_name(name, n_calls, record_property):
         assert unchanged  # which pytest would else spell out
 
     models_before = [fingerprint(model) for model in models()]
-    run(st.data(), draw, n_calls, record_property)
+    run(st.data(), draw, n_calls)
     models_unchanged = [fingerprint(model) for model in models()] == models_before
     assert models_unchanged
 

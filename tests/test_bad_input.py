@@ -219,8 +219,8 @@ def assert_held_out_loss(clf: Any, given: dict[str, Any]) -> None:
 
 
 @N_CALLS
-def test_fit(n_calls, record_property):
-    run(fits(), check_fit, n_calls, record_property)
+def test_fit(n_calls):
+    run(fits(), check_fit, n_calls)
 
 
 # Labels in columns without names, which stand for classes that are sorted.
@@ -279,8 +279,8 @@ def check_partial_fit(scene: Scene) -> None:
 
 
 @N_CALLS
-def test_partial_fit(n_calls, record_property):
-    run(partial_fits(), check_partial_fit, n_calls, record_property)
+def test_partial_fit(n_calls):
+    run(partial_fits(), check_partial_fit, n_calls)
 
 
 def test_ten_thousand_classes():
@@ -360,7 +360,7 @@ def assert_predicts(method: str, clf: Any, X: Any, result: Any) -> None:
 @pytest.mark.parametrize(
     "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 )
-def test_predicting(method, n_calls, record_property):
+def test_predicting(method, n_calls):
     def check(drawn: tuple[int, str | None, Call]) -> None:
         number, state, call = drawn
         clf = fitted(number, state) if state else estimator()
@@ -370,7 +370,7 @@ def test_predicting(method, n_calls, record_property):
         if result is not None:
             assert_predicts(method, clf, plain_rows(call.arguments["X"]), result)
 
-    run(predictions(), check, n_calls, record_property)
+    run(predictions(), check, n_calls)
 
 
 @st.composite
@@ -406,5 +406,5 @@ def check_score(drawn: tuple[int, Call]) -> None:
 
 
 @N_CALLS
-def test_score(n_calls, record_property):
-    run(scorings(), check_score, n_calls, record_property)
+def test_score(n_calls):
+    run(scorings(), check_score, n_calls)

@@ -248,9 +248,9 @@ def check_parameters(drawn: tuple[bool, dict[str, Any], dict[str, str]]) -> None
 
 
 @N_CALLS
-def test_parameters(n_calls, record_property):
+def test_parameters(n_calls):
     assert set(ALLOWED) == set(inspect.signature(TFSoftmaxClassifier).parameters)
-    run(parameters(), check_parameters, n_calls, record_property)
+    run(parameters(), check_parameters, n_calls)
 
 
 # What a fitted classifier becomes, and its callbacks
@@ -274,7 +274,7 @@ def test_converting(method):
 
 @N_CALLS
 @CONVERTING
-def test_converting_with_arguments(method, n_calls, record_property):
+def test_converting_with_arguments(method, n_calls):
     """None is taken, whether the estimator is fitted or not."""
 
     def check(drawn: tuple[bool, list[Any], dict[str, Any]]) -> None:
@@ -289,12 +289,12 @@ def test_converting_with_arguments(method, n_calls, record_property):
     named = st.dictionaries(names, ODD_ARGUMENTS, max_size=2)
     drawn = st.tuples(st.booleans(), arguments, named)
     cases = drawn.filter(lambda drawn: drawn[1] or drawn[2])
-    run(cases, check, n_calls, record_property)
+    run(cases, check, n_calls)
 
 
 @pytest.mark.skipif(not callbacks.SUPPORTED, reason="scikit-learn has no callbacks")
 @N_CALLS
-def test_set_callbacks(n_calls, record_property):
+def test_set_callbacks(n_calls):
     hooks = ("setup", "on_fit_task_begin", "on_fit_task_end", "teardown")
 
     def check(given: list[Any]) -> None:
@@ -310,4 +310,4 @@ def test_set_callbacks(n_calls, record_property):
         lambda names: SimpleNamespace(**dict.fromkeys(names, print))
     )
     cases = st.lists(ODD_ARGUMENTS | partly, min_size=1, max_size=3)
-    run(cases, check, n_calls, record_property)
+    run(cases, check, n_calls)

@@ -180,5 +180,5 @@ def check_search(drawn: tuple[Any, Call]) -> None:
 
 @N_CALLS
 @pytest.mark.parametrize("kind", SEARCHES)
-def test_searching(kind, n_calls, record_property):
-    run(searches(*SEARCHES[kind]), check_search, n_calls, record_property)
+def test_searching(kind, n_calls):
+    run(searches(*SEARCHES[kind]), check_search, n_calls)

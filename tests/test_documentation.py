@@ -30,15 +30,6 @@ ESTIMATORS = [
 ]
 
 
-def test_every_test_module_is_told_of_where_promises_are():
-    source = (ROOT / "docs" / "count_promises.py").read_text(encoding="utf-8")
-    scope = {"__name__": "count_promises", "__file__": str(ROOT / "docs" / "x.py")}
-    exec(compile(source, "count_promises.py", "exec"), scope)
-    named = [name for promise in scope["PROMISES"] for name in promise.modules]
-    there = [path.stem[5:] for path in (ROOT / "tests").glob("test_*.py")]
-    assert sorted(named) == sorted(there)
-
-
 views = pytest.mark.skipif(
     not hasattr(BaseEstimator, "_get_fitted_attr_html"),
     reason="the HTML view has tooltips and fitted attributes since scikit-learn 1.9",

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.test_idx import idx_bytes
+from tests.idx_files import header, idx_bytes
 from tfsoftmax.datasets import _mnist, load_mnist, read_idx
 
 # Of each raw file, as published.
@@ -205,6 +205,13 @@ def test_an_unknown_subset_is_refused(subset):
         load_mnist(subset)
 
 
+@pytest.mark.parametrize("flag", ["return_X_y", "as_frame", "one_hot"])
+def test_a_flag_that_is_no_bool_is_refused(flag):
+    # fetch_openml has as_frame="auto"; any string would count as True.
+    with pytest.raises(TypeError, match=f"{flag} must be True or False; got 'auto'."):
+        load_mnist(**{flag: "auto"})
+
+
 @pytest.mark.parametrize("as_path", [str, lambda folder: folder])
 @pytest.mark.parametrize(
     "gzipped", [(), NAMES, (IMAGES, TEST_LABELS)], ids=["raw", "gzipped", "mixed"]
@@ -330,3 +337,12 @@ def test_a_set_without_images_is_an_empty_set(tmp_path):
     digits = load_mnist(data_dir=folder)
     assert digits.data.shape == (0, 12)
     assert digits.target.shape == (0,)
+
+
+def test_a_tiny_file_can_not_announce_pictures_that_fill_memory(tmp_path):
+    # Each pixel takes a feature's name, also where there are no pictures.
+    write(tmp_path, drop_in(n_train=0))
+    (tmp_path / IMAGES).write_bytes(header(0, 1025, 1024))
+    with pytest.raises(ValueError, match="at most 1048576 pixels") as caught:
+        load_mnist(data_dir=tmp_path)
+    assert str(tmp_path / IMAGES) in str(caught.value)

@@ -360,5 +360,5 @@ N_CASES = 200
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
-def test_a_property_holds(holds, record_property):
-    run(cases(KINDS), holds, N_CASES, record_property, "properties checked")
+def test_a_property_holds(holds):
+    run(cases(KINDS), holds, N_CASES)

@@ -12,9 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._optional_dependencies import check_pandas_support
 
-from tfsoftmax.datasets._idx import path_name, read_idx
+from tfsoftmax.datasets._idx import read_idx
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -56,11 +55,11 @@ def load_mnist(
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
-        Give ``data`` as a pandas DataFrame and ``target`` as a Series named
+        Return ``data`` as a pandas DataFrame and ``target`` as a Series named
         ``target`` (with ``one_hot``, a DataFrame with the columns ``target0``,
         ``target1`` and so on).
     one_hot : bool, default=False
-        Give ``target`` as one-hot rows of float32, shape
+        Return ``target`` as one-hot rows of float32, shape
         ``(n_samples, n_classes)``, instead of class numbers.
 
     Returns
@@ -96,9 +95,8 @@ def load_mnist(
         If ``data_dir`` is neither a str nor a path-like of one, or one of the others
         but ``subset`` is neither True nor False.
     ValueError
-        If ``subset`` is none of the three, ``data_dir`` has characters that the file
-        system can't encode, or a file is truncated, damaged, or does not match its
-        companion; the message names the file.
+        If ``subset`` is none of the three, or a file is truncated, damaged, or does
+        not match its companion; the message names the file.
 
     References
     ----------
@@ -112,15 +110,13 @@ def load_mnist(
     >>> X.shape, X.dtype, y[:5]
     ((10000, 784), dtype('uint8'), array([7, 2, 1, 0, 4]))
     """
-    if not isinstance(subset, str) or subset not in (*_FILES, "all"):
+    if subset not in (*_FILES, "all"):
         raise ValueError(f"subset must be 'train', 'test' or 'all'; got {subset!r}.")
     flags = {"return_X_y": return_X_y, "as_frame": as_frame, "one_hot": one_hot}
     for name, flag in flags.items():
         if not isinstance(flag, (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False; got {flag!r}.")
-    folder = _packaged_folder()
-    if data_dir is not None:
-        folder = Path(path_name(data_dir, "data_dir"))
+    folder = _packaged_folder() if data_dir is None else Path(data_dir)
     parts = {p: _read_part(folder, p) for p in _FILES if subset in (p, "all")}
     images, labels = _join(list(parts.values()), folder)
 
@@ -192,7 +188,7 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.u
 def _n_classes(
     folder: Path, parts: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 ) -> int:
-    """Count the classes by all label files there, so that subsets agree on them."""
+    """Return the number of classes in all label files, so that subsets agree on it."""
     largest = 0
     for part, (_, name) in _FILES.items():
         with contextlib.suppress(OSError, ValueError):
@@ -221,7 +217,8 @@ def _join(
 def _as_frames(
     data: NDArray[Any], target: NDArray[Any], feature_names: list[str]
 ) -> tuple[Any, Any]:
-    pd = check_pandas_support("load_mnist with as_frame=True")
+    import pandas as pd
+
     data_frame = pd.DataFrame(data, columns=feature_names, copy=False)
     if target.ndim == 2:
         columns = [f"target{k}" for k in range(target.shape[1])]

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import tfsoftmax
-from tfsoftmax.documentation import SITE
+from tfsoftmax.utils.sklearn_compat import SITE
 
 
 class Links(HTMLParser):

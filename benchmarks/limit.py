@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from benchmarks import data, peers
 from benchmarks.measure import MatrixProduct, Timings, interleaved
 from benchmarks.records import Goal, Options, Row, at_most
-from tfsoftmax.chunks import Rows
-from tfsoftmax.passes import Pass
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.engine.engine import Engine
 
 SGEMM = "sgemm of large square matrices"
-SIDE_BY_SIDE = 32
+STACKED = 32
 
 
 def run(options: Options) -> list[Row]:
@@ -39,10 +39,10 @@ def run(options: Options) -> list[Row]:
             name = f"{kind}, batch {batch_size}"
             fits[name] = partial(clf.fit, rows, y)
             facts[name] = epochs, 1, at_most(bound)
-        name = f"{kind}, batch 100, {SIDE_BY_SIDE} models at once"
+        name = f"{kind}, batch 100, {STACKED} models at once"
         few = max(1, epochs // 8)
         fits[name] = partial(train_side_by_side, rows, y, few)
-        facts[name] = few, SIDE_BY_SIDE, at_most(1.2)
+        facts[name] = few, STACKED, at_most(1.2)
     timings = interleaved(fits, options.repeats)
     return [
         Row("limit", SGEMM, product.flops / timings.median(SGEMM) / 1e9, "GFLOP/s"),
@@ -71,16 +71,16 @@ def row_of(
 
 def train_side_by_side(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray[Any]:
     """Train 32 models at 32 learning rates on the same batches: their weights."""
-    hyper = np.zeros((4, SIDE_BY_SIDE))
-    hyper[0] = np.geomspace(0.001, 0.1, SIDE_BY_SIDE)
-    training = Pass(
-        Rows(X, y.astype(np.int32)),
+    hyper = np.zeros((4, STACKED))
+    hyper[0] = np.geomspace(0.001, 0.1, STACKED)
+    training = Engine(
+        Dataset(X, y.astype(np.int32)),
         data.N_CLASSES,
         batch_size=peers.BATCH_SIZE,
         fit_intercept=True,
         rescale=data.RESCALE if X.dtype == np.uint8 else 1.0,
         optimizer="sgd",
-        n_models=SIDE_BY_SIDE,
+        n_models=STACKED,
     )
     rng, states = np.random.default_rng(0), training.start()
     with training:

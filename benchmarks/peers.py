@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.data import RESCALE
-from tfsoftmax import TFSoftmaxClassifier, backend
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.engine import runtime
 
 BATCH_SIZE, LEARNING_RATE = 100, 0.01
 
@@ -53,7 +54,7 @@ def keras_wrapper(epochs: int) -> Any:
 
     Its clones forget `fit_kwargs` (Keras 3.15): a search has to set them in the grid.
     """
-    backend.load_program()  # which brings TensorFlow in quietly
+    runtime.import_tensorflow()  # which brings TensorFlow in quietly
     import keras
     from keras.wrappers import SKLearnClassifier
 
@@ -72,7 +73,7 @@ def keras_model(X: NDArray[Any], y: NDArray[Any], learning_rate: float) -> Any:
 
 def scikeras(epochs: int) -> Any:
     """Make SciKeras' wrapper, which passes what it knows of the data as `meta`."""
-    backend.load_program()
+    runtime.import_tensorflow()
     from scikeras.wrappers import KerasClassifier
 
     return KerasClassifier(

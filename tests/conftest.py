@@ -12,7 +12,9 @@ from sklearn.datasets import load_digits
 from tfsoftmax.datasets import load_mnist
 
 # So that its assertions, too, show what they compare.
-pytest.register_assert_rewrite("tests.generated", "tests.oracle")
+pytest.register_assert_rewrite(
+    "tests.assertions", "tests.generated", "tests.robustness.oracle"
+)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
 
 from tests.generated import N_CALLS, run
-from tests.oracle import fingerprint
+from tests.robustness.oracle import fingerprint
 from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, displays
 from tfsoftmax.displays import (

@@ -1,0 +1,133 @@
+"""What is written for readers: the HTML view, the README, the stored notebooks."""
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.datasets import load_digits
+from sklearn.utils import estimator_html_repr
+
+from tfsoftmax import (
+    TFSoftmaxClassifier,
+    TFSoftmaxGridSearchCV,
+    TFSoftmaxRandomizedSearchCV,
+)
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
+CLF = TFSoftmaxClassifier(rescale=1 / 16, epochs=2)
+ESTIMATORS = [
+    CLF,
+    TFSoftmaxGridSearchCV(CLF, {"alpha": [0.0, 0.1]}, cv=2),
+    TFSoftmaxRandomizedSearchCV(CLF, {"alpha": [0.0, 0.1]}, n_iter=2, cv=2),
+]
+
+
+views = pytest.mark.skipif(
+    not hasattr(BaseEstimator, "_get_fitted_attr_html"),
+    reason="the HTML view has tooltips and fitted attributes since scikit-learn 1.9",
+)
+
+
+def html_view(estimator):
+    return estimator_html_repr(estimator.fit(*load_digits(return_X_y=True)))
+
+
+def tooltips(html):
+    found = re.findall(r'class="param-doc-description"[^>]*>(.*?)</span>', html, re.S)
+    texts = [unescape(re.sub(r"<br>|\s+", " ", text)).strip() for text in found]
+    return {text.partition(":")[0]: text for text in texts}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_the_html_view_links_to_the_estimators_page(estimator):
+    name = type(estimator).__name__
+    link = estimator._get_doc_link()
+    assert link.endswith(f"/api/generated/tfsoftmax.{name}.html")
+    assert f'href="{link}"' in estimator_html_repr(estimator)
+
+
+@views
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_each_parameter_and_fitted_attribute_has_a_tooltip_that_reads_well(estimator):
+    texts = tooltips(html_view(estimator))
+    attributes = {name for name in dir(estimator) if re.fullmatch(r"[a-z]\w*_", name)}
+    expected = set(inspect.signature(type(estimator)).parameters) | attributes
+    assert expected <= set(texts)
+    for text in texts.values():
+        assert not re.search(r"\\|:\w+:`|\.\. ", text), text
+
+
+@views
+def test_the_fitted_attributes_table_shows_the_history_as_an_array():
+    assert "DataFrame[float64](2, 4)" in html_view(CLF)
+
+
+def test_the_links_of_the_readme_lead_to_files():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
+    assert "docs/images/weights.png" in targets
+    assert "docs/images/history.png" in targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_there_are_four_notebooks():
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_with_the_outputs_of_one_run(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    counts = [cell["execution_count"] for cell in code]
+    assert counts == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert outputs
+    assert {output["output_type"] for output in outputs} <= {
+        "stream",
+        "display_data",
+        "execute_result",
+    }
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_names_no_place_of_the_machine_it_was_run_on(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/(home|root|tmp|usr|work|Users)/|site-packages", text)
+
+
+def page_code(path):
+    blocks = re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.S | re.M)
+    return "\n".join(blocks)
+
+
+PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if page_code(path)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_code_of_a_page_prints_what_its_comments_say(path, tmp_path):
+    script = tmp_path / "page.py"
+    script.write_text(page_code(path), encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    said = set(re.findall(r"^# (.*)", script.read_text("utf-8"), re.M))
+    bars = re.compile(r"\s*\w+ - \w+")  # a progress bar's lines
+    printed = [line for line in result.stdout.splitlines() if not bars.match(line)]
+    assert [line for line in printed if line not in said] == []

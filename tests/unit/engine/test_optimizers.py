@@ -1,0 +1,239 @@
+"""The update rules, against the textbook's formulas in NumPy and against Keras."""
+
+from __future__ import annotations
+
+import os
+
+# Keras takes its backend when first imported.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import reference
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.engine.optimizers import OPTIMIZERS, soft_threshold
+from tfsoftmax.engine.spec import Hyperparameters
+
+RULES = sorted(OPTIMIZERS)
+RATES = np.array([0.1, 0.03])[:, None, None]
+MOMENTA = np.array([0.9, 0.5])[:, None, None]
+
+
+def initial_slots(name, V):
+    """The slots of a rule that starts at V."""
+    rule = OPTIMIZERS[name]
+    # Where momentum starts, the step before it was none.
+    like = np.zeros_like(V) if name == "adam" else V
+    counts = [np.zeros((len(V), 1, 1), V.dtype)] * rule.n_counts
+    return (*[like] * rule.n_like_weights, *counts)
+
+
+def run(name, V, gradient, rates, momentum=0.0, l1=0.0):
+    """The weights after each step; `gradient` gives that of the smooth part at V."""
+    dtype = V.dtype
+    V, slots = tf.constant(V), tuple(map(tf.constant, initial_slots(name, V)))
+    trace = []
+    for rate in rates:
+        hyper = Hyperparameters(*(tf.constant(h, dtype) for h in (rate, momentum, l1)))
+        V, slots = OPTIMIZERS[name].update(V, tf.constant(gradient(V)), slots, hyper)
+        trace.append(V.numpy())
+    return trace
+
+
+def textbook(name, V, gradient, rates, mu):
+    """The same without an L1 part, with a velocity v, as the literature has it."""
+    v, m, s, trace = 0.0, 0.0, 0.0, []
+    for t, rate in enumerate(rates, start=1):
+        g = gradient(V)
+        if name == "sgd":
+            V = V - rate * g
+        elif name == "momentum":  # Polyak, 1964
+            v = mu * v - rate * g
+            V = V + v
+        elif name == "nesterov":  # Sutskever et al., 2013, at the point looked ahead to
+            v = mu * v - rate * g
+            V = V + mu * v - rate * g
+        else:  # Kingma and Ba, 2015, epsilon as in the text after algorithm 1
+            m = 0.9 * m + 0.1 * g
+            s = 0.999 * s + 0.001 * g**2
+            length = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            V = V - length * m / (np.sqrt(s) + 1e-7)
+        trace.append(V)
+    return trace
+
+
+def quadratic(shape, seed=0):
+    """The gradient of Σ a/2 (V − c)² over the coordinates."""
+    rng = np.random.default_rng(seed)
+    a, c = rng.uniform(0.5, 4.0, shape), rng.normal(size=shape)
+    return lambda V: a * (np.asarray(V) - c)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("mu", [0.0, MOMENTA], ids=["plain", "with momentum"])
+@pytest.mark.parametrize("n_steps", [1, 2, 25])
+def test_steps_equal_the_textbook(name, mu, n_steps):
+    V = np.random.default_rng(1).normal(size=(2, 3, 4))
+    rates = [RATES / (1 + k / 10) for k in range(n_steps)]
+    gradient = quadratic(V.shape)
+    expected = textbook(name, V, gradient, rates, mu)
+    actual = run(name, V, gradient, rates, mu)
+    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-13)
+    assert abs(actual[-1] - V).max() > 0.01
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_without_momentum_all_but_adam_are_plain_descent(name):
+    V, gradient = np.ones((2, 3, 4)), quadratic((2, 3, 4))
+    rates = [RATES] * 10
+    same = np.allclose(
+        run(name, V, gradient, rates), run("sgd", V, gradient, rates), rtol=1e-12
+    )
+    assert same == (name != "adam")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_model_has_its_own_rate(name):
+    V, gradient = np.ones((2, 3, 4)), quadratic((1, 3, 4))
+    both = run(name, V, gradient, [RATES] * 5, MOMENTA)
+    for model in (0, 1):
+        alone = run(
+            name, V[:1], gradient, [RATES[model]] * 5, MOMENTA[model : model + 1]
+        )
+        np.testing.assert_array_equal(np.array(both)[:, [model]], alone)
+    assert (both[-1][0] != both[-1][1]).all()
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("mu", [0.0, 0.9])
+def test_fifty_steps_equal_keras(name, mu):
+    import keras
+
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(size=(200, 6)).astype(np.float32), rng.integers(0, 4, 200)
+
+    def gradient(V):  # of a softmax problem; in NumPy, so the same for both
+        W = np.asarray(V, np.float64)[0]
+        dW, db = reference.gradient(X, y, np.ones(200), W[:, :-1], W[:, -1], 4)
+        return (np.column_stack([dW, db])[None] / 200).astype(np.float32)
+
+    V = rng.normal(size=(1, 4, 7)).astype(np.float32)
+    variable = keras.Variable(V)
+    optimizer = {
+        "sgd": keras.optimizers.SGD(0.1),
+        "momentum": keras.optimizers.SGD(0.1, momentum=mu),
+        "nesterov": keras.optimizers.SGD(0.1, momentum=mu, nesterov=True),
+        "adam": keras.optimizers.Adam(0.1),
+    }[name]
+    expected = []
+    for _ in range(50):
+        optimizer.apply([tf.constant(gradient(variable.numpy()))], [variable])
+        expected.append(variable.numpy())
+    actual = run(name, V, gradient, [0.1] * 50, mu)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=5e-6)
+    assert abs(actual[-1] - V).max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_threshold_changes_no_bit(dtype, compiled):
+    V = np.random.default_rng(0).normal(size=1000).astype(dtype)
+    V = V * dtype(10.0) ** np.arange(-20, 20).repeat(25).astype(dtype)
+    function = tf.function(soft_threshold, jit_compile=True)
+    function = function if compiled else soft_threshold
+    unchanged = function(tf.constant(V), tf.constant(0, dtype)).numpy()
+    assert unchanged.tobytes() == V.tobytes()
+
+
+def test_the_soft_threshold_moves_towards_zero_and_stops_there():
+    V = np.array([-3.0, -0.5, -0.2, 0.0, 0.1, 0.5, 0.7])
+    moved = soft_threshold(tf.constant(V), tf.constant(0.5, tf.float64)).numpy()
+    expected = np.sign(V) * np.maximum(abs(V) - 0.5, 0)
+    np.testing.assert_array_equal(moved, expected)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_without_l1_every_step_is_the_smooth_one_to_the_bit(name):
+    """As it would be if the threshold was not there."""
+    V, gradient = np.ones((1, 2, 4)), quadratic((1, 2, 4))
+    l1 = np.array([0.0, 0.0, 0.5, 0.0])  # on the third column alone
+    with_l1 = run(name, V, gradient, [0.1] * 20, 0.9, l1)
+    without = run(name, V, gradient, [0.1] * 20, 0.9)
+    unpenalized = [0, 1, 3]
+    np.testing.assert_array_equal(
+        np.array(with_l1)[..., unpenalized], np.array(without)[..., unpenalized]
+    )
+    assert (with_l1[-1][..., 2] != without[-1][..., 2]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("mu", [0.0, 0.5])
+def test_rules_converge_to_the_closed_form_of_the_lasso(name, mu):
+    # a/2 (w − c)² + λ|w| is least at c moved towards 0 by λ/a, and stopped there.
+    a = np.array([1.0, 2.0, 0.5, 1.0, 3.0, 1.0])
+    c = np.array([2.0, -1.0, 0.9, -0.4, 0.1, 0.3])
+    l1 = np.array([0.5] * 5 + [0.0])  # the last column is the intercept
+    best = np.sign(c) * np.maximum(abs(c) - l1 / a, 0)
+    assert (best == 0).sum() == 3
+    # Adam's steps don't shrink by themselves.
+    rates = 0.1 * 0.995 ** np.arange(3000) if name == "adam" else [0.1] * 800
+    start = np.array([[[-1.0, 1.0, 3.0, 0.0, -2.0, 0.0]]])
+    w = run(name, start, lambda V: a * (np.asarray(V) - c), rates, mu, l1)[-1][0, 0]
+    np.testing.assert_allclose(w, best, rtol=1e-6)
+    np.testing.assert_array_equal(w == 0, best == 0)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_return_the_slots_they_declare(name):
+    V, rule = np.ones((2, 3, 4)), OPTIMIZERS[name]
+    slots = initial_slots(name, V)
+    assert len(slots) == rule.n_like_weights + rule.n_counts
+    hyper = Hyperparameters(RATES, MOMENTA, np.zeros((2, 1, 4)))
+    new, new_slots = rule.update(V, V, slots, hyper)
+    assert new.shape == V.shape
+    assert [s.shape for s in new_slots] == [s.shape for s in slots]
+    shapes = [V.shape] * rule.n_like_weights + [(2, 1, 1)] * rule.n_counts
+    assert [tuple(s.shape) for s in new_slots] == shapes
+
+
+def softmax_problem():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(150, 5))
+    y = (X @ rng.normal(size=(5, 3)) + [0.5, 0.0, 1.5]).argmax(axis=1)
+    return X, y, rng.uniform(0.5, 2.0, 150)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_estimator_takes_these_steps(name):
+    X, y, s = softmax_problem()
+
+    def gradient(V):
+        dW, db = reference.gradient(X, y, s, V[0, :, :-1], V[0, :, -1], 3)
+        return (np.column_stack([dW, db]) / s.sum() + 0.2 * V * ([1.0] * 5 + [0]))[None]
+
+    V = textbook(name, np.zeros((1, 3, 6)), lambda V: gradient(V)[0], [0.1] * 12, 0.8)
+    clf = TFSoftmaxClassifier(150, 0.1, 12, optimizer=name, momentum=0.8, alpha=0.2)
+    clf.fit(X, y, s)
+    np.testing.assert_allclose(clf.coef_, V[-1][0, :, :-1], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(clf.intercept_, V[-1][0, :, -1], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_l1_penalty_that_erases_all_weights_leaves_the_intercept(name):
+    X, y, s = softmax_problem()
+    clf = TFSoftmaxClassifier(
+        150,
+        0.2 if name == "adam" else 1.0,
+        400,
+        optimizer=name,
+        momentum=0.5,
+        alpha=10.0,
+        l1_ratio=1.0,
+        learning_rate_schedule="cosine",
+    ).fit(X, y, s)
+    np.testing.assert_array_equal(clf.coef_, np.zeros((3, 5)))
+    shares = np.bincount(y, s) / s.sum()
+    np.testing.assert_allclose(clf.predict_proba(X[:1])[0], shares, rtol=1e-6)

@@ -1,0 +1,478 @@
+"""Which candidates train together, and that each is as if it were alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+from sklearn.model_selection import GridSearchCV
+
+from tests.test_search import (
+    OURS_AND_THEIRS,
+    RATES,
+    TWO_SCORES,
+    S,
+    X,
+    Y,
+    accuracy_and_size,
+    both,
+    classifier,
+    pipeline,
+)
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
+from tfsoftmax.classifier import EpochLogger
+from tfsoftmax.engine import device, placement, program
+from tfsoftmax.model_selection import fusion
+from tfsoftmax.utils import slices
+from tfsoftmax.validation.parameters import RULES
+
+
+@pytest.mark.parametrize("error_score", [np.nan, 0, -3.5])
+@pytest.mark.parametrize(
+    "scoring", [None, "neg_log_loss", TWO_SCORES, accuracy_and_size]
+)
+def test_candidates_that_fail_score_the_error_score(error_score, scoring):
+    several = scoring in (TWO_SCORES, accuracy_and_size)
+    ours, _ = both(
+        classifier(),
+        {"batch_size": [50, 0], "learning_rate": [0.1, -1.0, 1e300, 0.01]},
+        X * 1e10,
+        scoring=scoring,
+        refit=False,  # else the best may be one that can't be fitted
+        error_score=error_score,
+        return_train_score=True,
+    )
+    key = "mean_test_accuracy" if several else "mean_test_score"
+    failed = [1, 2, 4, 5, 6, 7]
+    expected = np.full(len(failed), error_score, dtype=float)
+    np.testing.assert_array_equal(ours.cv_results_[key][failed], expected)
+    assert np.isfinite(ours.cv_results_[key][[0, 3]]).all()
+
+
+def test_failures_of_a_pipeline_equal_grid_search():
+    grid = {"step0__n_components": [2, 99], "clf__learning_rate": [0.1, "fast", 0.5]}
+    both(pipeline(PCA()), grid, error_score=-7.0)
+    grid = {"clf__class_weight": [{7: 1}, None, "heavy", "balanced", {0: -1.0}]}
+    both(pipeline(PCA()), grid, error_score=-7.0)
+
+
+def test_a_diverging_candidate_does_not_disturb_the_others():
+    large, small_rates = X * 1e10, [1e-21, 1e-20]
+    grid = {"learning_rate": [1e-21, 1e300, 1e-20, 1e299]}
+    ours, _ = both(classifier(), grid, large)
+    alone, _ = both(classifier(), {"learning_rate": small_rates}, large)
+    assert np.isnan(ours.cv_results_["mean_test_accuracy"][[1, 3]]).all()
+    for score in TWO_SCORES:
+        key = f"mean_test_{score}"
+        np.testing.assert_allclose(
+            ours.cv_results_[key][[0, 2]], alone.cv_results_[key], rtol=1e-12
+        )
+
+
+def test_the_warning_names_the_failures():
+    search = TFSoftmaxGridSearchCV(classifier(), {"alpha": [0, -1]}, cv=3)
+    with pytest.warns() as caught:
+        search.fit(X, Y)
+    kinds = {one.category: str(one.message) for one in caught}
+    assert "3 fits failed out of a total of 6" in kinds[FitFailedWarning]
+    assert "alpha must be a non-negative finite number" in kinds[FitFailedWarning]
+    assert "non-finite" in kinds[UserWarning]
+
+
+def test_when_all_fits_fail_the_search_does():
+    for kind in OURS_AND_THEIRS[0]:
+        search = kind(classifier(), {"alpha": [-1, -2], "epochs": [1, 2]}, cv=3)
+        with pytest.raises(ValueError, match="All the 12 fits failed"):
+            search.fit(X, Y)
+        search = kind(classifier(), {"alpha": [0, 1]}, cv=3, scoring=accuracy_and_size)
+        with pytest.raises(ValueError, match="All the 6 fits failed"):
+            search.set_params(refit=False).fit(X * np.nan, Y)
+
+
+@pytest.mark.parametrize(
+    ("grid", "error"),
+    [
+        ({"alpha": [0, -1]}, ValueError),
+        ({"alpha": [0, "much"]}, TypeError),
+        ({"learning_rate": [1e-21, 1e300]}, ValueError),
+        ({"batch_size": [50, 0]}, ValueError),
+    ],
+)
+def test_errors_are_raised_where_that_is_asked_for(grid, error):
+    messages = []
+    for kind in OURS_AND_THEIRS[0]:
+        clf = classifier(learning_rate=1e-21)
+        search = kind(clf, grid, error_score="raise", cv=2)
+        with pytest.raises(error) as caught:
+            search.fit(X * 1e10, Y)
+        assert not hasattr(search, "cv_results_")
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+def test_a_warning_made_an_error_fails_its_candidate_alone():
+    """Each candidate of GridSearchCV meets the warnings of its own fit only."""
+    grid = {"learning_rate": [0.1, 1e4, 0.01]}
+    scores = []
+    for kind in OURS_AND_THEIRS[0]:
+        search = kind(classifier(epochs=1), grid, cv=2, error_score=-1.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", FitFailedWarning)
+            scores.append(search.fit(X, Y).cv_results_["mean_test_score"].tolist())
+    assert scores[1][1] == -1
+    assert scores[0] == scores[1]
+
+
+class Halved(TFSoftmaxClassifier):
+    """Trains on the first half of its rows."""
+
+    def fit(self, X, y):
+        return super().fit(X[: len(X) // 2], y[: len(y) // 2])
+
+
+def test_a_subclass_may_train_in_its_own_way_and_is_refused():
+    search = TFSoftmaxGridSearchCV(Halved(), {"learning_rate": [0.01, 0.1]})
+    with pytest.raises(TypeError, match=r"sklearn\.model_selection\.GridSearchCV"):
+        search.fit(X, Y)
+
+
+@pytest.fixture
+def program_calls(monkeypatch):
+    """Count the calls of the compiled program, by the number of their models."""
+    calls = Counter()
+    train = program.Program.train
+
+    def counting(self, *arguments):
+        calls[self.shape.n_models] += 1
+        return train(self, *arguments)
+
+    monkeypatch.setattr(program.Program, "train", counting)
+    return calls
+
+
+def test_candidates_share_the_calls_of_the_program(program_calls, monkeypatch):
+    monkeypatch.setattr(program, "n_threads", lambda: 2)
+    grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-3, 1e-2, 0.1]}
+    options = {"cv": 2, "refit": False}
+    TFSoftmaxGridSearchCV(classifier(), grid, **options).fit(X, Y)
+    ours = program_calls.total()
+    assert 1 not in program_calls
+    program_calls.clear()
+    GridSearchCV(classifier(), grid, **options).fit(X, Y)
+    assert program_calls == {1: 16 * 2 * 3}
+    # Two blocks of eight models in each fold and epoch.
+    assert ours == 2 * 2 * 3
+
+
+def test_all_folds_and_a_second_search_find_the_program_compiled():
+    def search(rates):
+        grid = {"learning_rate": rates, "class_weight": [None]}
+        TFSoftmaxGridSearchCV(classifier(), grid, cv=3, refit=False).fit(X, Y)
+        return program._compile.cache_info().misses
+
+    program._compile.cache_clear()
+    blocks = len(placement.model_blocks(3, device.n_threads()))
+    first = search(RATES)
+    assert first <= blocks
+    assert search([0.02, 0.2, 2.0]) == first
+
+
+class Counting(TransformerMixin, BaseEstimator):
+    """Multiplies by a factor, and keeps what it was fitted and asked to transform."""
+
+    fits: list = []  # noqa: RUF012
+    transforms: list = []  # noqa: RUF012
+
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def fit(self, X, y=None):
+        self.fits.append((self.factor, X.tobytes()))
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        self.transforms.append((self.factor, X.tobytes()))
+        return X * self.factor
+
+
+@pytest.fixture
+def counting():
+    Counting.fits.clear()
+    Counting.transforms.clear()
+    return Counting
+
+
+def test_each_preprocessing_is_fitted_once_a_fold(counting):
+    grid = {
+        "step0__factor": [1.0, 2.0],
+        "clf__learning_rate": RATES,
+        "clf__batch_size": [50, 100],
+        "clf__class_weight": [None, "balanced"],
+    }
+    TFSoftmaxGridSearchCV(pipeline(Counting()), grid, cv=3, refit=False).fit(X, Y)
+    assert len(counting.fits) == 2 * 3
+    assert max(Counter(counting.fits).values()) == 1
+
+
+def test_each_preprocessing_is_fitted_once_a_fold_and_for_the_refit(counting):
+    grid = {"step0": [Counting(), "passthrough"], "clf__learning_rate": [0.01, 0.1]}
+    TFSoftmaxGridSearchCV(pipeline("passthrough"), grid, cv=2).fit(X, Y)
+    folds = [rows for _, rows in counting.fits if len(rows) < X.nbytes]
+    assert len(folds) == 2
+
+
+# Who trains together
+
+
+PER_MODEL = {
+    "learning_rate": [0.01, 0.1],
+    "learning_rate_schedule": ["constant", "cosine"],
+    "power_t": [0.1, 0.5],
+    "momentum": [0.5, 0.9],
+    "alpha": [0.0, 0.1],
+    "l1_ratio": [0.0, 1.0],
+    "epochs": [2, 3],
+    "class_weight": [None, "balanced"],
+    "tol": [None, 0.1],
+    "n_iter_no_change": [1, 5],
+}
+SHARED = {
+    "batch_size": [20, 50],
+    "optimizer": ["sgd", "adam"],
+    "fit_intercept": [True, False],
+    "rescale": [None, 0.5],
+    "shuffle": [True, False],
+    "random_state": [0, 1],
+    "early_stopping": [True, False],
+    "validation_fraction": [0.1, 0.2],
+}
+
+
+def test_each_parameter_says_whether_models_may_differ_in_it():
+    assert list(RULES) == list(TFSoftmaxClassifier().get_params(deep=False)) or set(
+        RULES
+    ) == set(TFSoftmaxClassifier().get_params())
+    assert {name for name, rule in RULES.items() if rule.per_model} == set(PER_MODEL)
+    assert set(RULES) - set(PER_MODEL) == {*SHARED, "warm_start", "verbose"}
+
+
+@pytest.mark.parametrize("name", [*PER_MODEL, *SHARED])
+def test_models_differ_in_their_own_parameters_only(name):
+    values = (PER_MODEL | SHARED)[name]
+    classifiers = [classifier(**{name: value}) for value in values * 2]
+    together = [[0, 1, 2, 3]] if name in PER_MODEL else [[0, 2], [1, 3]]
+    assert fusion.fusion_groups(classifiers) == together
+
+
+@pytest.mark.parametrize("parameters", [{"optimizer": "lbfgs"}, {"verbose": 1}])
+def test_some_train_alone(parameters):
+    classifiers = [classifier(alpha=alpha, **parameters) for alpha in (0.1, 0.1)]
+    assert fusion.fusion_groups(classifiers) == [[0], [1]]
+
+
+def test_generators_are_told_apart_by_their_state():
+    seeds = [np.random.RandomState(seed) for seed in (0, 1, 0, 0)]
+    seeds[3].uniform()
+    classifiers = [classifier(random_state=seed) for seed in seeds]
+    assert fusion.fusion_groups(classifiers) == [[0, 2], [1], [3]]
+
+
+def test_true_and_one_are_not_the_same_value():
+    """Of the two, only the one is allowed for the size of a batch."""
+    classifiers = [classifier(batch_size=1), classifier(batch_size=True)]
+    assert fusion.fusion_groups(classifiers) == [[0], [1]]
+    both(classifier(epochs=1), {"batch_size": [1, True], "alpha": [0, 0.1]}, cv=2)
+
+
+@pytest.mark.parametrize(("n", "at_once"), [(1, 5), (7, 3), (8, 8), (9, 1), (3, 0)])
+def test_parts_are_even_and_small_enough(n, at_once):
+    slices = list(slices.split_at_most(n, at_once))
+    covered = [i for part in slices for i in range(n)[part]]
+    sizes = [part.stop - part.start for part in slices]
+    assert covered == list(range(n))
+    assert max(sizes) <= max(1, at_once)
+    assert max(sizes) - min(sizes) <= 1
+
+
+def fit_as_a_team(classifiers, *arguments, **fit_params):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return fusion.fit_group(classifiers, *arguments, fit_params)
+
+
+def fit_in_teams(classifiers, *arguments):
+    errors = {}
+    for team in fusion.fusion_groups(classifiers):
+        own = fit_as_a_team([classifiers[place] for place in team], *arguments)
+        errors |= zip(team, own, strict=True)
+    return [errors[place] for place in range(len(classifiers))]
+
+
+def assert_as_alone(clf, *arguments, rtol=1e-10, **fit_params):
+    """Compare a model of a team with a separate fit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        alone = clone(clf).fit(*arguments, **fit_params)
+    assert (clf.n_iter_, clf.n_features_in_) == (alone.n_iter_, alone.n_features_in_)
+    np.testing.assert_array_equal(clf.classes_, alone.classes_)
+    scale = abs(alone.coef_).max()
+    assert clf.coef_.dtype == alone.coef_.dtype
+    np.testing.assert_allclose(clf.coef_, alone.coef_, rtol=0, atol=rtol * scale)
+    np.testing.assert_allclose(
+        clf.intercept_, alone.intercept_, rtol=0, atol=rtol * scale
+    )
+    own, expected = (one.history_.drop(columns="seconds") for one in (clf, alone))
+    assert own.columns.tolist() == expected.columns.tolist()
+    np.testing.assert_allclose(own, expected, rtol=10 * rtol, atol=rtol)
+
+
+WEIGHTS = [None, "balanced", {0: 2, 1: 0.5, 2: 0}]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_class_weights_are_each_models_own(optimizer, weighted):
+    team = [classifier(class_weight=w, optimizer=optimizer) for w in WEIGHTS]
+    weights = {"sample_weight": S} if weighted else {}
+    assert fit_as_a_team(team, X, Y, **weights) == [None] * 3
+    for clf in team:
+        assert_as_alone(clf, X, Y, **weights)
+
+
+@pytest.mark.parametrize("rows", [X.astype(np.float32), sparse.csr_array(X)])
+def test_class_weights_are_each_models_own_for_other_rows(rows):
+    team = [classifier(class_weight=w, early_stopping=True) for w in WEIGHTS]
+    assert fit_as_a_team(team, rows, Y) == [None] * 3
+    for clf in team:
+        assert_as_alone(clf, rows, Y, rtol=1e-10 if rows.dtype == X.dtype else 1e-4)
+
+
+def test_class_weights_of_soft_labels_are_each_models_own():
+    soft = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
+    team = [classifier(class_weight=w) for w in WEIGHTS]
+    assert fit_as_a_team(team, X, soft) == [None] * 3
+    for clf in team:
+        assert_as_alone(clf, X, soft)
+
+
+def test_a_class_weight_that_is_wrong_fails_its_model_alone():
+    wrong = [{9: 1.0}, {0: -1.0}, {0: "much"}, "heavy", {0: 0, 1: 0, 2: 0}]
+    team = [classifier(class_weight=w) for w in [*wrong, None, "balanced"]]
+    errors = fit_in_teams(team, X, Y)
+    for clf, error in zip(team[:5], errors, strict=False):
+        with pytest.raises(type(error)) as alone:
+            clone(clf).fit(X, Y)
+        assert str(error) == str(alone.value)
+    assert errors[5:] == [None, None]
+    for clf in team[5:]:
+        assert_as_alone(clf, X, Y)
+
+
+def test_a_parameter_that_is_wrong_fails_its_model_alone():
+    wrong = [{"learning_rate": 0}, {"alpha": "x"}, {"epochs": 1.5}, {"l1_ratio": 2}]
+    team = [classifier(**one) for one in [*wrong, {}, {"alpha": 0.1}]]
+    errors = fit_in_teams(team, X, Y)
+    for clf, error in zip(team[:4], errors, strict=False):
+        with pytest.raises(type(error)) as alone:
+            clone(clf).fit(X, Y)
+        assert str(error) == str(alone.value)
+        assert not hasattr(clf, "coef_")
+    assert errors[4:] == [None, None]
+    for clf in team[4:]:
+        assert_as_alone(clf, X, Y)
+
+
+def test_what_all_share_fails_all():
+    team = [classifier(alpha=alpha) for alpha in (0, 0.1)]
+    errors = fit_as_a_team(team, X * np.nan, Y)
+    assert [type(error) for error in errors] == [ValueError] * 2
+    errors = fit_as_a_team(team, X, Y, sample_weight=-S)
+    assert all("sample_weight" in str(error) for error in errors)
+
+
+def test_a_team_too_wide_for_memory_goes_in_parts(monkeypatch):
+    def fit_all():
+        grid = [(r, w) for r in (0.01, 0.1, 1.0) for w in (None, "balanced")]
+        team = [
+            classifier(learning_rate=r, class_weight=w, random_state=None)
+            for r, w in grid
+        ]
+        np.random.seed(5)
+        assert fit_as_a_team(team, X, Y) == [None] * 6
+        return team
+
+    whole = fit_all()
+    widths = []
+    original = fusion.train_side_by_side
+
+    def counting(rows, n_classes, settings, *arguments, **options):
+        widths.append(len(settings))
+        return original(rows, n_classes, settings, *arguments, **options)
+
+    monkeypatch.setattr(fusion, "train_side_by_side", counting)
+    monkeypatch.setattr(fusion, "MAX_TEAM_BYTES", 8 * 1024)
+    for clf, one in zip(whole, fit_all(), strict=True):
+        np.testing.assert_allclose(clf.coef_, one.coef_, rtol=1e-10)
+    assert len(widths) > 1
+    assert sum(widths) == 6
+    monkeypatch.setattr(fusion, "MAX_TEAM_BYTES", 1)
+    widths.clear()
+    fit_all()
+    assert widths == [1] * 6
+
+
+def test_the_models_of_a_team_go_on_by_themselves():
+    team = [classifier(alpha=alpha) for alpha in (0, 0.1)]
+    fit_as_a_team(team, X, Y)
+    for clf in team:
+        alone = clone(clf).fit(X, Y).partial_fit(X, Y)
+        clf.partial_fit(X, Y)
+        np.testing.assert_allclose(clf.coef_, alone.coef_, rtol=1e-10)
+
+
+def test_the_warnings_are_those_of_separate_fits():
+    parameters = [{"tol": 1e-9}, {"learning_rate": 1e-300}, {}, {"tol": 5.0}]
+    parameters = [one | {"n_iter_no_change": 1} for one in parameters]
+    messages = []
+    for fit in (
+        lambda team: fusion.fit_group(team, X, Y, {}),
+        lambda team: [clf.fit(X, Y) for clf in team],
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit([classifier(**one) for one in parameters])
+        messages.append([str(one.message) for one in caught])
+    assert len(messages[0]) == 2
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize(
+    "alone", [{"verbose": 1}, {"optimizer": "lbfgs", "tol": 1e-9, "learning_rate": 1}]
+)
+def test_ctrl_c_ends_a_search_also_where_a_candidate_trains_alone(alone, monkeypatch):
+    after_epoch, n_epochs = EpochLogger.after_epoch, 0
+
+    def interrupting(self, epoch, entry, record):
+        nonlocal n_epochs
+        n_epochs += 1
+        if n_epochs == 3:
+            raise KeyboardInterrupt
+        return after_epoch(self, epoch, entry, record)
+
+    monkeypatch.setattr(EpochLogger, "after_epoch", interrupting)
+    search = TFSoftmaxGridSearchCV(classifier(**alone), {"alpha": [0.1, 0.2]}, cv=2)
+    with (
+        pytest.warns(UserWarning, match="interrupted"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        search.fit(X, Y)
+    assert n_epochs == 3
+    assert not hasattr(search, "cv_results_")

@@ -1,0 +1,364 @@
+"""The optimum and the penalties, against scikit-learn's LogisticRegression."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.fixes import parse_version
+from threadpoolctl import threadpool_limits
+
+from tests import reference
+from tests.problems import mostly_slow
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.engine.engine import Engine
+
+# From 1.8 on, l1_ratio alone says which penalty.
+OLD_API = parse_version(sklearn.__version__) < parse_version("1.8")
+
+
+def objective(clf, X, y, s=None, *, alpha=0.0, l1_ratio=0.0, rescale=1.0):
+    """F of the design, in float64; coef_ is `rescale` times the W that is penalised."""
+    s = np.ones(len(X)) if s is None else s
+    coef, intercept = (np.float64(a) for a in (clf.coef_, clf.intercept_))
+    W, n_classes = coef / rescale, len(clf.classes_)
+    losses = reference.cross_entropy(np.float64(X), y, coef, intercept, n_classes)
+    penalty = (1 - l1_ratio) / 2 * (W**2).sum() + l1_ratio * abs(W).sum()
+    return s @ losses / s.sum() + alpha * penalty
+
+
+def assert_same_model(one, other, rtol):
+    size = abs(other.coef_).max()
+    assert abs(one.coef_ - other.coef_).max() <= rtol * size
+    difference = one.intercept_ - other.intercept_
+    if len(one.classes_) > 2:  # a constant on all changes no probability
+        difference -= difference.mean()
+    assert abs(difference).max() <= rtol * size
+
+
+def lbfgs(alpha, **parameters):
+    return TFSoftmaxClassifier(
+        **{"optimizer": "lbfgs", "alpha": alpha, "epochs": 10_000, **parameters}
+    )
+
+
+def logistic_regression(C, X, y, s=None, **parameters):
+    parameters = {"C": C, "tol": 1e-8, "max_iter": 10_000, **parameters}
+    # On two busy cores its small products take ten times as long in two threads.
+    with threadpool_limits(1):
+        return LogisticRegression(**parameters).fit(X, y, s)
+
+
+@pytest.fixture(scope="module")
+def problems(digits, mnist):
+    X, y = digits
+    images, labels = mnist[0][:2000] / 255, mnist[1][:2000]
+    three_or_eight = np.isin(labels, (3, 8))
+    return {
+        "digits": (X, y),
+        "digits, two classes": (X, (y >= 5).astype(int)),
+        "MNIST": (images, labels),
+        "MNIST, two classes": (
+            images[three_or_eight],
+            (labels[three_or_eight] == 8).astype(int),
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def small():
+    """300 rows of three classes, with weights."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6))
+    scores = X @ rng.normal(size=(6, 3)) + rng.gumbel(size=(300, 3)) + [1, 0, 0]
+    return X, scores.argmax(axis=1), rng.uniform(0.1, 3.0, 300)
+
+
+CASES = mostly_slow(
+    [("digits", 0.01, True), ("digits", 1, False), ("digits, two classes", 1, True)],
+    ("digits", 100, True),
+    *(
+        (f"{data}, two classes", C, weighted)
+        for data in ("digits", "MNIST")
+        for C in (0.01, 1, 100)
+        for weighted in (False, True)
+        if (data, C, weighted) != ("digits", 1, True)
+    ),
+    # One case is enough of what takes seconds; two would tell no more.
+    ("MNIST", 0.01, True),
+)
+
+
+@pytest.mark.parametrize(("data", "C", "weighted"), CASES)
+def test_the_optimum_is_that_of_logistic_regression(
+    problems,
+    data,
+    C,
+    weighted,
+):
+    X, y = problems[data]
+    s = np.random.default_rng(0).uniform(0.1, 3.0, len(X)) if weighted else None
+    alpha = 1 / (C * (len(X) if s is None else s.sum()))
+    clf = lbfgs(alpha).fit(X, y, s)
+    # On MNIST with C=100, tol=1e-8 leaves scikit-learn's own coef_ up to 1.4e-4 from
+    # the optimum, and ours 1e-5.
+    tol = 1e-9 if (data, C) == ("MNIST, two classes", 100) else 1e-8
+    expected = logistic_regression(C, X, y, s, tol=tol)
+    assert abs(clf.coef_ - expected.coef_).max() <= 1e-4 * abs(expected.coef_).max()
+    difference = objective(clf, X, y, s, alpha=alpha) - objective(
+        expected, X, y, s, alpha=alpha
+    )
+    assert abs(difference) < 1e-8
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_optimum_without_an_intercept(small, n_classes):
+    X, y, s = small
+    y = np.minimum(y, n_classes - 1)
+    clf = lbfgs(1 / s.sum(), fit_intercept=False).fit(X, y, s)
+    expected = logistic_regression(1.0, X, y, s, fit_intercept=False)
+    assert_same_model(clf, expected, 1e-6)
+    np.testing.assert_array_equal(clf.intercept_, 0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_penalty_is_on_the_weights_of_the_rescaled_features(small, n_classes):
+    X, y, s = small
+    y = np.minimum(y, n_classes - 1)
+    clf = lbfgs(0.1, rescale=0.25).fit(X, y, s)
+    expected = logistic_regression(10 / s.sum(), X * 0.25, y, s)
+    np.testing.assert_allclose(clf.coef_, expected.coef_ * 0.25, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(clf.intercept_, expected.intercept_, atol=1e-6)
+
+
+def test_the_intercept_is_not_penalised(small):
+    X, y, s = small
+    clf = lbfgs(1e6).fit(X, y, s)
+    assert abs(clf.coef_).max() < 1e-5
+    shares = np.bincount(y, s) / s.sum()
+    np.testing.assert_allclose(clf.predict_proba(X[:1])[0], shares, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_every_full_batch_rule_ends_at_the_optimum_of_lbfgs(
+    small, optimizer, n_classes
+):
+    X, y, s = small
+    y = np.minimum(y, n_classes - 1)
+    shared = {"alpha": 0.05, "rescale": 0.5}
+    clf = TFSoftmaxClassifier(
+        300,
+        0.05 if optimizer == "adam" else 2.0,
+        1500,
+        optimizer=optimizer,
+        momentum=0.5,
+        learning_rate_schedule="cosine",
+        **shared,
+    ).fit(X, y, s)
+    expected = lbfgs(**shared).fit(X, y, s)
+    assert_same_model(clf, expected, 1e-6)
+
+
+@pytest.fixture(scope="module")
+def lasso(digits):
+    """Digits without their mean, and what saga makes of them, by l1_ratio."""
+    X, y = digits
+    X, C = X - X.mean(axis=0), 0.1
+    penalty = {"penalty": "elasticnet"} if OLD_API else {}
+    shared = {
+        ratio: {"alpha": 1 / (C * len(X)), "l1_ratio": ratio} for ratio in (1, 0.5)
+    }
+    expected = {
+        ratio: logistic_regression(C, X, y, solver="saga", l1_ratio=ratio, **penalty)
+        for ratio in shared
+    }
+    return X, y, {r: (expected[r], shared[r]) for r in shared}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "epochs", "l1_ratio"),
+    mostly_slow(
+        [("nesterov", 1.0, 300, 0.5)],
+        ("sgd", 4.0, 1200, 1),
+        ("momentum", 1.0, 500, 1),
+        ("nesterov", 1.0, 500, 1),
+        ("adam", 0.1, 1000, 1),
+    ),
+)
+def test_l1_gives_the_optimum_and_the_zeros_of_saga(
+    lasso, optimizer, rate, epochs, l1_ratio
+):
+    X, y, by_ratio = lasso
+    expected, shared = by_ratio[l1_ratio]
+    clf = TFSoftmaxClassifier(
+        len(X),
+        rate,
+        epochs,
+        optimizer=optimizer,
+        learning_rate_schedule="cosine" if optimizer == "adam" else "constant",
+        **shared,
+    ).fit(X, y)
+    reached, optimum = (objective(m, X, y, **shared) for m in (clf, expected))
+    assert abs(reached - optimum) < 1e-4
+    assert 400 < (expected.coef_ == 0).sum() < 600
+    assert ((clf.coef_ == 0) != (expected.coef_ == 0)).sum() <= 3
+
+
+def test_lbfgs_refuses_an_l1_penalty(small):
+    with pytest.raises(
+        ValueError,
+        match=r"can't minimise an L1 .*'sgd', 'momentum', 'nesterov', 'adam'",
+    ):
+        lbfgs(0.1, l1_ratio=0.1).fit(*small)
+
+
+def test_lbfgs_refuses_early_stopping(small):
+    with pytest.raises(ValueError, match="early_stopping=True watches epochs, and"):
+        lbfgs(0.1, early_stopping=True).fit(*small)
+
+
+def test_lbfgs_has_no_partial_fit(small):
+    X, y, _ = small
+    assert not hasattr(lbfgs(0.1), "partial_fit")
+    with pytest.raises(AttributeError, match="partial_fit") as raised:
+        lbfgs(0.1).partial_fit(X, y)
+    assert "optimizer='lbfgs' has none" in str(raised.value.__cause__)
+
+
+def test_the_history_has_an_entry_for_each_iteration(small):
+    X, y, s = small
+    clf = lbfgs(0.01).fit(X, y, s, X_val=X[:50], y_val=y[:50])
+    history = clf.history_
+    assert history.index.tolist() == list(range(1, clf.n_iter_ + 1))
+    assert history.loss.tolist() == clf.loss_curve_
+    assert (history.seconds > 0).all()
+    assert "learning_rate" not in history
+    assert history.loss.iloc[-1] == pytest.approx(objective(clf, X, y, s), rel=1e-12)
+    assert history.accuracy.iloc[-1] == pytest.approx(clf.score(X, y, s))
+    val_loss = objective(clf, X[:50], y[:50])
+    assert history.val_loss.iloc[-1] == pytest.approx(val_loss, rel=1e-12)
+    assert history.val_accuracy.iloc[-1] == clf.score(X[:50], y[:50])
+
+
+def test_epochs_is_the_limit_of_iterations(small):
+    X, y, s = small
+    whole = lbfgs(0.01).fit(X, y, s)
+    with pytest.warns(ConvergenceWarning, match="has not converged .* in 3 epochs"):
+        clf = lbfgs(0.01, epochs=3).fit(X, y, s)
+    assert clf.n_iter_ == 3 < whole.n_iter_
+    assert clf.loss_curve_ == whole.loss_curve_[:3]
+
+
+def test_tol_bounds_the_gradients_largest_component(small):
+    X, y, s = small
+
+    def largest_component(tol):
+        clf = lbfgs(0.01, tol=tol).fit(X, y, s)
+        dW, db = reference.gradient(X, y, s, clf.coef_, clf.intercept_, 3)
+        dW = dW / s.sum() + 0.01 * clf.coef_
+        return max(abs(dW).max(), abs(db / s.sum()).max()), clf.n_iter_
+
+    loose, few = largest_component(1e-3)
+    tight, more = largest_component(None)
+    assert 1e-9 < loose <= 1e-3
+    assert tight <= 1e-9
+    assert few < more
+
+
+def test_a_warm_start_at_the_optimum_takes_few_iterations(small):
+    X, y, s = small
+    clf = lbfgs(0.01, warm_start=True).fit(X, y, s)
+    coef, n_iter = clf.coef_, clf.n_iter_
+    clf.fit(X, y, s)
+    assert clf.n_iter_ - n_iter <= 2
+    np.testing.assert_allclose(clf.coef_, coef, rtol=1e-6)
+    clf.set_params(alpha=0.011).fit(X, y, s)
+    assert clf.n_iter_ - n_iter < n_iter
+    cold = lbfgs(0.011).fit(X, y, s)
+    assert_same_model(clf, cold, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_data_that_float32_holds_train_in_float32(digits, dtype):
+    X, y = digits
+    X = (X * 16).astype(dtype)
+    alpha, rescale = 10 / len(X), 1 / 16
+    clf = lbfgs(alpha, rescale=rescale).fit(X, y)
+    assert clf.coef_.dtype == clf.intercept_.dtype == np.float32
+    optimum = lbfgs(alpha, rescale=rescale).fit(X.astype(np.float64), y)
+    assert optimum.coef_.dtype == np.float64
+    reached, best = (
+        objective(m, X, y, alpha=alpha, rescale=rescale) for m in (clf, optimum)
+    )
+    assert -1e-12 < reached - best < 1e-6
+
+
+def test_nothing_is_random(small):
+    X, y, s = small
+    generator = np.random.RandomState(0)
+    state = generator.get_state()[1].copy()
+    one = lbfgs(0.01, random_state=generator).fit(X, y, s)
+    other = lbfgs(0.01, random_state=1, shuffle=False, batch_size=7).fit(X, y, s)
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    np.testing.assert_array_equal(generator.get_state()[1], state)
+
+
+def interrupt_evaluation(number, monkeypatch):
+    """Have Ctrl-C come in the middle of an evaluation of the objective."""
+    original, count = Engine.gradient, 0
+
+    def gradient(self, V):
+        nonlocal count
+        count += 1
+        result = original(self, V)
+        if count == number:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(Engine, "gradient", gradient)
+
+
+@pytest.mark.filterwarnings("ignore:Training has not converged")
+def test_an_interrupted_fit_keeps_the_last_finished_iteration(small, monkeypatch):
+    X, y, s = small
+    with monkeypatch.context() as patch:
+        interrupt_evaluation(8, patch)
+        with pytest.warns(UserWarning, match="Training was interrupted in epoch"):
+            clf = lbfgs(0.01).fit(X, y, s)
+    assert 1 < clf.n_iter_ < 8
+    finished = lbfgs(0.01, epochs=clf.n_iter_).fit(X, y, s)
+    np.testing.assert_array_equal(clf.coef_, finished.coef_)
+    assert clf.loss_curve_ == finished.loss_curve_
+    assert clf.score(X, y) == finished.score(X, y)
+
+
+def test_a_fit_interrupted_before_any_iteration_leaves_the_estimator_as_it_was(
+    small, monkeypatch
+):
+    X, y, s = small
+    clf = lbfgs(0.01).fit(X, y, s)
+    coef = clf.coef_
+    interrupt_evaluation(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X[:, :2], y)
+    assert clf.coef_ is coef
+    assert clf.n_features_in_ == 6
+
+
+def test_adam_with_a_cosine_schedule_on_all_of_mnist(mnist, mnist_test):
+    """In ten epochs lower than LogisticRegression() gets, which ends at 0.2424."""
+    shared = {"alpha": 1 / 60_000, "rescale": 1 / 255}
+    clf = TFSoftmaxClassifier(
+        optimizer="adam",
+        learning_rate=0.01,
+        learning_rate_schedule="cosine",
+        epochs=10,
+        random_state=0,
+        **shared,
+    ).fit(*mnist)
+    assert objective(clf, *mnist, **shared) <= 0.2400
+    assert clf.score(*mnist_test) >= 0.927

@@ -1,0 +1,502 @@
+"""scikit-learn's callbacks: a fit is a task, each of its epochs a subtask."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import re
+import sys
+import threading
+import types
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import tfsoftmax
+from tests.problems import mostly_slow, problem
+from tfsoftmax import TFSoftmaxClassifier, callbacks
+from tfsoftmax.data import loader
+
+callback = pytest.importorskip("sklearn.callback")
+pytestmark = pytest.mark.skipif(
+    not callbacks.SUPPORTED, reason="this scikit-learn's callbacks are not known"
+)
+
+
+X, Y, S = problem()
+
+
+def estimator(**parameters):
+    defaults = {
+        "batch_size": 50,
+        "learning_rate": 0.1,
+        "epochs": 4,
+        "random_state": 0,
+    }
+    return TFSoftmaxClassifier(**defaults | parameters)
+
+
+class Recorder:
+    """Keeps what its hooks are called with."""
+
+    def __init__(self):
+        self.calls = []
+
+    def setup(self, estimator, context):
+        self.calls.append(("setup", context.task_name, {}))
+
+    def on_fit_task_begin(
+        self, estimator, context, *, X, y, metadata, fitted_estimator
+    ):
+        self._result("begin", context, X, y, metadata, fitted_estimator)
+
+    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
+        self._result("end", context, X, y, metadata, fitted_estimator)
+
+    def teardown(self, estimator, context):
+        self.calls.append(("teardown", context.task_name, {}))
+
+    def _record(self, hook, context, X, y, metadata, fitted):
+        seen = {"context": context, "X": X, "y": y, "metadata": metadata}
+        self.calls.append((hook, context.task_name, seen | {"fitted": fitted}))
+
+    @property
+    def names(self):
+        return [call[:2] for call in self.calls]
+
+    def of(self, hook, task):
+        return [seen for *names, seen in self.calls if names == [hook, task]]
+
+
+class Silent:
+    """Takes no arguments that have to be made for it; may stop or fail somewhere."""
+
+    def __init__(self, *, stop_after=None, fail_at=None, error=ValueError):
+        self.stop_after, self.fail_at, self.error = stop_after, fail_at, error
+        self.calls = []
+
+    def setup(self, estimator, context):
+        self._pass("setup", context)
+
+    def on_fit_task_begin(self, estimator, context):
+        self._pass("begin", context)
+
+    def on_fit_task_end(self, estimator, context):
+        self._pass("end", context)
+        epochs = None if context.task_name == "fit" else context.task_id + 1
+        return self.stop_after is not None and epochs == self.stop_after
+
+    def teardown(self, estimator, context):
+        self._pass("teardown", context)
+
+    def _pass(self, hook, context):
+        self.calls.append((hook, context.task_name, context.task_id))
+        if self.calls[-1][: len(self.fail_at or ())] == self.fail_at:
+            raise self.error(f"failing at {self.fail_at}")
+
+
+def fillers():
+    return [t for t in threading.enumerate() if t.name.startswith("tfsoftmax-chunks")]
+
+
+# The hooks and what they are given
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_the_hooks_are_called_in_order(optimizer):
+    recorder = Recorder()
+    clf = estimator(optimizer=optimizer, tol=None if optimizer == "sgd" else 1e-3)
+    clf.set_params(epochs=4 if optimizer == "sgd" else 100)
+    clf.set_callbacks(recorder).fit(X, Y)
+    assert clf.n_iter_ > 1
+    assert recorder.names == [
+        ("setup", "fit"),
+        ("begin", "fit"),
+        *[("begin", "epoch"), ("end", "epoch")] * clf.n_iter_,
+        ("end", "fit"),
+        ("teardown", "fit"),
+    ]
+
+
+def test_contexts_tell_where_a_fit_stands():
+    recorder = Recorder()
+    estimator().set_callbacks(recorder).fit(X, Y)
+    (fit,) = [seen["context"] for seen in recorder.of("begin", "fit")]
+    assert (fit.estimator_name, fit.task_name) == ("TFSoftmaxClassifier", "fit")
+    assert (fit.task_id, fit.max_subtasks) == (0, 4)
+    assert fit.parent is None
+    assert fit is recorder.of("end", "fit")[0]["context"]
+    epochs = [seen["context"] for seen in recorder.of("begin", "epoch")]
+    assert epochs == [seen["context"] for seen in recorder.of("end", "epoch")]
+    assert [epoch.task_id for epoch in epochs] == [0, 1, 2, 3]
+    assert all(epoch.parent is fit for epoch in epochs)
+    assert all(epoch.max_subtasks == 0 for epoch in epochs)
+    assert all(epoch.estimator_name == "TFSoftmaxClassifier" for epoch in epochs)
+
+
+def test_the_data_passed_to_fit_reach_the_hooks():
+    recorder = Recorder()
+    estimator().set_callbacks(recorder).fit(X, Y, S)
+    estimator().set_callbacks(recorder).fit(X, Y)
+    seen = [call[2] for call in recorder.calls if call[2]]
+    assert len(seen) == 2 * 10
+    assert all(each["X"] is X for each in seen)
+    assert all(each["y"] is Y for each in seen)
+    assert all(each["metadata"]["sample_weight"] is S for each in seen[:10])
+    assert all(each["metadata"] == {} for each in seen[10:])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_after_each_epoch_there_is_the_estimator_of_so_many_epochs(optimizer, dtype):
+    recorder = Recorder()
+    rows = X.astype(dtype)
+    parameters = {"optimizer": optimizer, "rescale": 0.5}
+    clf = estimator(**parameters).set_callbacks(recorder)
+    clf.fit(rows, Y, S, X_val=rows[:50], y_val=Y[:50])
+    fitted = [seen["fitted"] for seen in recorder.of("end", "epoch")]
+    for epochs, one in enumerate(fitted, start=1):
+        expected = estimator(epochs=epochs, **parameters)
+        expected.fit(rows, Y, S, X_val=rows[:50], y_val=Y[:50])
+        np.testing.assert_array_equal(one.coef_, expected.coef_)
+        np.testing.assert_array_equal(
+            one.predict_proba(rows), expected.predict_proba(rows)
+        )
+        columns = expected.history_.columns.drop("seconds")
+        assert one.history_[columns].equals(expected.history_[columns])
+        assert one.loss_curve_ == expected.loss_curve_
+        assert one.n_iter_ == epochs
+    (last,) = [seen["fitted"] for seen in recorder.of("end", "fit")]
+    np.testing.assert_array_equal(last.coef_, clf.coef_)
+    assert last is not clf
+
+
+def test_the_estimators_handed_out_go_on_by_themselves():
+    recorder = Recorder()
+    clf = estimator().set_callbacks(recorder).fit(X, Y)
+    state = clf.coef_.copy()
+    second = recorder.of("end", "epoch")[1]["fitted"].set_callbacks()
+    second.coef_[:] = 0
+    second.partial_fit(X, Y)
+    np.testing.assert_array_equal(clf.coef_, state)
+    assert clf.n_iter_ == 4
+
+
+def test_with_early_stopping_it_is_the_best_epochs_estimator():
+    recorder = Recorder()
+    clf = estimator(early_stopping=True, epochs=10).set_callbacks(recorder).fit(X, Y)
+    fitted = [seen["fitted"] for seen in recorder.of("end", "epoch")]
+    accuracies = clf.history_.val_accuracy
+    for epoch, one in enumerate(fitted, start=1):
+        best = accuracies[:epoch].idxmax()
+        np.testing.assert_array_equal(one.coef_, fitted[best - 1].coef_)
+    np.testing.assert_array_equal(clf.coef_, fitted[-1].coef_)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_looking_on_changes_nothing(optimizer):
+    def fit(*callbacks):
+        clf = estimator(optimizer=optimizer, tol=1e-3, epochs=100)
+        return clf.set_callbacks(*callbacks).fit(X, Y, S)
+
+    alone, watched = fit(), fit(Recorder(), Silent())
+    np.testing.assert_array_equal(watched.coef_, alone.coef_)
+    assert watched.loss_curve_ == alone.loss_curve_
+
+
+def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
+    made = []
+    original = TFSoftmaxClassifier._fitted_attributes
+
+    def count(self, record):
+        made.append(record.n_epochs)
+        return original(self, record)
+
+    monkeypatch.setattr(TFSoftmaxClassifier, "_fitted_attributes", count)
+    estimator().set_callbacks(Silent()).fit(X, Y)
+    assert made == [4]  # what fit itself stores
+    made.clear()
+    estimator().set_callbacks(Recorder(), Recorder()).fit(X, Y)
+    assert made == [1, 2, 3, 4, 4, 4]
+
+
+def test_partial_fit_is_no_task():
+    silent = Silent()
+    estimator().set_callbacks(silent).partial_fit(X, Y, classes=[0, 1, 2])
+    assert silent.calls == []
+
+
+def test_a_warm_start_counts_its_own_epochs():
+    clf = estimator(warm_start=True).fit(X, Y)
+    recorder = Recorder()
+    clf.set_callbacks(recorder).fit(X, Y)
+    ended = recorder.of("end", "epoch")
+    assert [seen["context"].task_id for seen in ended] == [0, 1, 2, 3]
+    assert [seen["fitted"].n_iter_ for seen in ended] == [5, 6, 7, 8]
+
+
+def test_only_callbacks_are_taken_and_none_removes_them():
+    clf = estimator()
+    for wrong in (None, object(), Recorder):
+        with pytest.raises(TypeError, match="must be instances following"):
+            clf.set_callbacks(wrong)
+    recorder = Recorder()
+    assert clf.set_callbacks(recorder) is clf
+    clf.set_callbacks().fit(X, Y)
+    assert recorder.calls == []
+
+
+def test_a_fit_leaves_no_trace_of_its_callbacks_but_themselves():
+    plain = set(vars(estimator().fit(X, Y)))
+    watched = set(vars(estimator().set_callbacks(Silent()).fit(X, Y)))
+    assert watched - plain == {"_skl_callbacks"}
+    clf = estimator().set_callbacks(Silent())
+    pickled = pickle.loads(pickle.dumps(clf.fit(X, Y)))
+    np.testing.assert_array_equal(pickled.predict(X), clf.predict(X))
+    np.testing.assert_array_equal(pickled.fit(X, Y).coef_, clf.coef_)
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
+def test_a_stop_request_is_honoured_at_the_end_of_the_epoch(optimizer):
+    silent = Silent(stop_after=3)
+    clf = estimator(optimizer=optimizer, tol=1e-9, epochs=10)
+    clf.set_callbacks(silent).fit(X, Y)  # and no warning that tol was not met
+    assert clf.n_iter_ == 3
+    assert silent.calls[-3:] == [
+        ("end", "epoch", 2),
+        ("end", "fit", 0),
+        ("teardown", "fit", 0),
+    ]
+    if optimizer != "lbfgs":
+        shorter = estimator(optimizer=optimizer, epochs=3).fit(X, Y)
+        np.testing.assert_array_equal(clf.coef_, shorter.coef_)
+
+
+def test_a_stopped_fit_can_go_on():
+    clf = estimator(warm_start=True, epochs=10).set_callbacks(Silent(stop_after=4))
+    clf.fit(X, Y).set_callbacks()
+    clf.set_params(epochs=6).fit(X, Y)
+    np.testing.assert_array_equal(clf.coef_, estimator(epochs=10).fit(X, Y).coef_)
+
+
+@pytest.mark.parametrize("n_jobs", mostly_slow([1], (2,)))
+def test_a_stop_request_is_honoured_inside_a_grid_search(n_jobs):
+    clf = estimator(epochs=10).set_callbacks(Silent(stop_after=2))
+    search = GridSearchCV(clf, {"learning_rate": [0.01, 0.1]}, cv=2, n_jobs=n_jobs)
+    search.fit(X, Y)
+    assert search.best_estimator_.n_iter_ == 2
+    for parameters, score in zip(
+        search.cv_results_["params"],
+        search.cv_results_["mean_test_score"],
+        strict=True,
+    ):
+        shorter = estimator(epochs=2, **parameters)
+        assert score == pytest.approx(cross_val_score(shorter, X, Y, cv=2).mean())
+
+
+# scikit-learn's own callbacks
+
+
+def test_the_scoring_monitor_scores_each_epoch():
+    monitor = callback.ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
+    clf = estimator().set_callbacks(monitor).fit(X, Y, S)
+    log = monitor.get_logs().data_as_pandas
+    epochs = log[log.task_name == "epoch"]
+    assert epochs.task_id.tolist() == [0, 1, 2, 3]
+    for epoch in range(4):
+        shorter = estimator(epochs=epoch + 1).fit(X, Y, S)
+        expected = shorter.score(X, Y, S)
+        assert epochs.accuracy.iloc[epoch] == pytest.approx(expected)
+    (whole,) = log[log.task_name == "fit"].accuracy
+    assert whole == pytest.approx(clf.score(X, Y, S))
+    assert epochs.neg_log_loss.is_monotonic_increasing
+
+
+@pytest.mark.parametrize("n_jobs", mostly_slow([1], (2,)))
+def test_the_scoring_monitor_scores_each_epoch_of_a_search(n_jobs):
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = estimator(epochs=3).set_callbacks(monitor)
+    search = GridSearchCV(clf, {"learning_rate": [0.01, 0.1]}, cv=2, n_jobs=n_jobs)
+    search.fit(X, Y)
+    log = monitor.get_logs().data_as_pandas
+    epochs = log[log.task_name == "epoch"]
+    assert len(epochs) == (2 * 2 + 1) * 3  # the candidates' folds, and the refit
+    assert epochs.groupby("parent_task_id_path").size().tolist() == [3] * 5
+    assert (epochs.estimator_name == "TFSoftmaxClassifier").all()
+    assert epochs.accuracy.between(0, 1).all()
+
+
+def test_callbacks_work_inside_a_pipeline():
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    pipeline = make_pipeline(StandardScaler(), estimator().set_callbacks(monitor))
+    pipeline.fit(X, Y)
+    log = monitor.get_logs().data_as_pandas
+    (whole,) = log[log.task_name == "fit"].accuracy
+    assert whole == pytest.approx(pipeline.score(X, Y))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_the_progress_bar_shows_the_epochs(optimizer, capsys):
+    pytest.importorskip("rich")
+    clf = estimator(optimizer=optimizer, tol=1e-3, epochs=100)
+    clf.set_params(**{"tol": None, "epochs": 4} if optimizer == "sgd" else {})
+    clf.set_callbacks(callback.ProgressBar()).fit(X, Y)
+    written = capsys.readouterr().out
+    assert "TFSoftmaxClassifier - fit" in written
+    assert "100%" in written
+
+
+def test_the_progress_bar_reaches_into_a_search(capsys):
+    pytest.importorskip("rich")
+    search = GridSearchCV(estimator(), {"learning_rate": [0.01, 0.1]}, cv=2)
+    search.set_callbacks(callback.ProgressBar()).fit(X, Y)
+    written = capsys.readouterr().out
+    assert "GridSearchCV - fit" in written
+    assert "TFSoftmaxClassifier - fit" in written
+    assert not re.search(r"\b[0-9]{1,2}%", written.splitlines()[-1])
+
+
+# Errors
+
+
+@pytest.mark.parametrize("optimizer", mostly_slow(["sgd"], ("lbfgs",)))
+@pytest.mark.parametrize(
+    "fail_at",
+    [
+        ("setup",),
+        ("begin", "fit"),
+        ("begin", "epoch", 0),
+        ("begin", "epoch", 2),
+        ("end", "epoch", 0),
+        ("end", "epoch", 2),
+        ("end", "fit"),
+        ("teardown",),
+    ],
+    ids=str,
+)
+def test_an_error_in_a_callback_keeps_the_former_fit(optimizer, fail_at, monkeypatch):
+    monkeypatch.setattr(loader, "MAX_CHUNK_ROWS", 100)  # so that a thread fills them
+    failing, other = Silent(fail_at=fail_at), Silent()
+    clf = estimator(optimizer=optimizer, alpha=0.01, epochs=100).fit(X, Y, S)
+    clf.set_callbacks(failing, other)
+    coef, state = clf.coef_.copy(), set(vars(clf))
+    with pytest.raises(ValueError, match=re.escape(f"failing at {fail_at}")):
+        clf.fit(X[:, :4], Y % 2)
+    np.testing.assert_array_equal(clf.coef_, coef)
+    assert set(vars(clf)) == state
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert clf.n_features_in_ == 5
+    for one in (failing, other):
+        hooks = [call[0] for call in one.calls]
+        assert hooks.count("setup") == hooks.count("teardown") <= 1
+    assert failing.calls[-1][0] == "teardown"
+    assert not fillers()
+    clf.set_callbacks().fit(X, Y, S)
+    np.testing.assert_array_equal(clf.coef_, coef)
+
+
+@pytest.mark.parametrize("fail_at", [("begin", "epoch", 1), ("end", "epoch", 1)])
+def test_an_error_in_a_callback_does_not_disturb_a_warm_start(fail_at):
+    clf = estimator(warm_start=True).fit(X, Y)
+    clf.set_callbacks(Silent(fail_at=fail_at))
+    with pytest.raises(ValueError, match="failing at"):
+        clf.fit(X, Y)
+    clf.set_callbacks().fit(X, Y)
+    np.testing.assert_array_equal(clf.coef_, estimator(epochs=8).fit(X, Y).coef_)
+
+
+def test_bad_input_is_refused_before_any_callback_is_called():
+    silent = Silent()
+    with pytest.raises(ValueError, match="NaN"):
+        estimator().set_callbacks(silent).fit(X * np.nan, Y)
+    assert silent.calls == []
+
+
+def test_callbacks_are_torn_down_when_training_fails():
+    silent = Silent()
+    with pytest.raises(ValueError, match="non-finite in epoch 1"):
+        estimator().set_callbacks(silent).fit(X * 1e300, Y)
+    assert [call[0] for call in silent.calls] == ["setup", "begin", "begin", "teardown"]
+    assert not fillers()
+
+
+# A scikit-learn without callbacks, or with others
+
+
+@pytest.fixture
+def reload_estimator(monkeypatch):
+    """Give a function that imports the estimator anew, and undo it."""
+
+    def reload():
+        for name in ("callbacks", "classifier"):
+            monkeypatch.delitem(sys.modules, f"tfsoftmax.{name}")
+            monkeypatch.setattr(tfsoftmax, name, getattr(tfsoftmax, name))
+        return importlib.import_module("tfsoftmax.classifier").TFSoftmaxClassifier
+
+    return reload
+
+
+def hide_callbacks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
+
+
+def hide_the_names(monkeypatch):
+    empty = types.ModuleType("sklearn.callback")
+    monkeypatch.setitem(sys.modules, "sklearn.callback", empty)
+
+
+def rename_a_parameter(monkeypatch):
+    def subcontext(self, name="", max_subtasks=0): ...
+
+    monkeypatch.setattr(callback.CallbackContext, "subcontext", subcontext)
+
+
+def remove_a_method(monkeypatch):
+    monkeypatch.delattr(callback.CallbackContext, "call_on_fit_task_end")
+
+
+def rename_the_initialiser(monkeypatch):
+    monkeypatch.delattr(callback.CallbackSupportMixin, "_init_callback_context")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        hide_callbacks,
+        hide_the_names,
+        rename_a_parameter,
+        remove_a_method,
+        rename_the_initialiser,
+    ],
+)
+def test_where_callbacks_are_missing_or_have_changed_all_else_works(
+    change, monkeypatch, reload_estimator
+):
+    expected = estimator().fit(X, Y)
+    with monkeypatch.context() as patched:
+        change(patched)
+        Plain = reload_estimator()
+    assert Plain is not TFSoftmaxClassifier
+    assert not hasattr(Plain, "set_callbacks")
+    assert not sys.modules["tfsoftmax.callbacks"].SUPPORTED
+    clf = clone(Plain(**expected.get_params())).fit(X, Y)
+    np.testing.assert_array_equal(clf.coef_, expected.coef_)
+    clf.partial_fit(X, Y)
+    assert clf.n_iter_ == 5
+    lbfgs = Plain(optimizer="lbfgs", alpha=0.1, epochs=1000).fit(X, Y)
+    assert lbfgs.score(X, Y) > 0.5
+    scores = cross_val_score(clf, X, Y, cv=2)
+    np.testing.assert_array_equal(scores, cross_val_score(expected, X, Y, cv=2))
+
+
+def test_the_stand_ins_are_gone_after_the_tests_that_need_them():
+    assert callbacks.SUPPORTED
+    assert sys.modules["tfsoftmax.callbacks"] is callbacks
+    assert hasattr(TFSoftmaxClassifier, "set_callbacks")

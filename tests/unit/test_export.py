@@ -1,0 +1,268 @@
+import copy
+import io
+import pickle
+import pickletools
+import sys
+import warnings
+from pathlib import Path
+
+import cloudpickle
+import joblib
+import numpy as np
+import onnxruntime
+import pytest
+import skops.io
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+
+from tests.data.save_model import NAMES
+from tests.problems import mostly_slow, problem
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.datasets import load_mnist
+
+DATA = Path(__file__).parents[1] / "data"
+SAVED = sorted([*DATA.glob("*.pickle"), *DATA.glob("*.skops")])
+OURS = ["tfsoftmax.classifier.TFSoftmaxClassifier"]
+SETTINGS = {
+    "MNIST": {"rescale": 1 / 255},
+    "string labels": {"rescale": 1 / 255, "optimizer": "adam"},
+    "two classes": {"rescale": 1 / 255, "optimizer": "momentum"},
+    "two strings, float64": {"optimizer": "nesterov", "learning_rate": 1e-6},
+    "no intercept": {"rescale": 1 / 255, "fit_intercept": False},
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=mostly_slow(
+        ["string labels", "two classes"],
+        *(("MNIST",), ("two strings, float64",), ("no intercept",)),
+    ),
+)
+def traveller(request):
+    """A fitted classifier, its training rows and classes, and rows to predict."""
+    X, y = load_mnist("train", return_X_y=True)
+    X_test = load_mnist("test").data
+    X, y = X[:5000], y[:5000]
+    if request.param.startswith("two"):
+        X, y = X[y < 2], y[y < 2]
+    if "string" in request.param:
+        y = NAMES[y]
+    if "float64" in request.param:
+        X, X_test = X.astype(float), X_test.astype(float)
+    clf = TFSoftmaxClassifier(epochs=2, random_state=0, **SETTINGS[request.param])
+    return clf.fit(X, y), X, y, X_test
+
+
+def skops_round_trip(clf):
+    saved = skops.io.dumps(clf)
+    assert skops.io.get_untrusted_types(data=saved) == OURS
+    return skops.io.loads(saved, trusted=OURS)
+
+
+def joblib_round_trip(clf):
+    file = io.BytesIO()
+    joblib.dump(clf, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+ROUND_TRIPS = {
+    "pickle": lambda clf: pickle.loads(pickle.dumps(clf)),
+    "joblib": joblib_round_trip,
+    "cloudpickle": lambda clf: cloudpickle.loads(cloudpickle.dumps(clf)),
+    "skops": skops_round_trip,
+}
+
+
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_a_saved_model_predicts_and_goes_on_to_the_same_bits(name, traveller):
+    clf, X, y, X_test = traveller
+    loaded, original = ROUND_TRIPS[name](clf), pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(loaded.predict_proba(X_test), clf.predict_proba(X_test))
+    assert np.array_equal(loaded.predict(X_test), clf.predict(X_test))
+    assert loaded.history_.equals(clf.history_)
+    loaded.partial_fit(X, y)
+    assert np.array_equal(loaded.coef_, original.partial_fit(X, y).coef_)
+    assert loaded.n_iter_ == clf.n_iter_ + 1
+
+
+def test_a_pickle_names_no_class_of_ours_but_the_classifier(traveller):
+    opcodes = pickletools.genops(pickle.dumps(traveller[0], protocol=2))
+    named = {value for opcode, value, _ in opcodes if opcode.name == "GLOBAL"}
+    assert {name for name in named if name.startswith("tfsoftmax")} == {
+        "tfsoftmax.classifier TFSoftmaxClassifier"
+    }
+
+
+@pytest.mark.parametrize("file", SAVED, ids=lambda file: file.name)
+def test_a_model_saved_by_an_earlier_version_loads(file):
+    if file.suffix == ".pickle":
+        model = pickle.loads(file.read_bytes())
+    else:
+        model = skops.io.load(file, trusted=OURS)
+    X = load_digits().data
+    expected = np.load(file.with_suffix(".npz"))
+    assert np.allclose(model.predict_proba(X), expected["predict_proba"], atol=1e-12)
+    clf = getattr(model, "best_estimator_", model)
+    assert len(clf.history_) == clf.epochs
+    clf.partial_fit(X, expected["labels"])
+    assert np.allclose(clf.coef_, expected["gone_on"], atol=1e-12)
+
+
+def test_there_are_models_of_this_line_of_versions():
+    kinds = ["", "-search", "-two-classes"]
+    pickles = [file.stem for file in SAVED if file.suffix == ".pickle"]
+    assert sorted(pickles) == [f"tfsoftmax-0.1.0.dev0{kind}" for kind in kinds]
+
+
+def test_the_sklearn_model_predicts_the_same(traveller):
+    clf, X, y, X_test = traveller
+    model = clf.to_sklearn()
+    assert type(model) is LogisticRegression
+    assert np.array_equal(model.coef_, clf.coef_)
+    assert np.array_equal(model.predict(X_test), clf.predict(X_test))
+    proba = model.predict_proba(X_test)
+    assert np.allclose(proba, clf.predict_proba(X_test), rtol=1e-6, atol=1e-7)
+    assert model.score(X, y) == clf.score(X, y)
+
+
+def test_the_sklearn_model_shares_no_array(traveller):
+    clf = traveller[0]
+    before = clf.coef_.copy()
+    model = clf.to_sklearn()
+    model.coef_ += 1
+    model.intercept_ += 1
+    assert np.array_equal(clf.coef_, before)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # that its interpreter moves to another package
+def test_litert_predicts_the_same(traveller):
+    import tensorflow as tf
+
+    clf, _, _, X_test = traveller
+    rows = X_test[:500].astype(np.float32)
+    model = tf.lite.TFLiteConverter.from_keras_model(clf.to_keras()).convert()
+    interpreter = tf.lite.Interpreter(model_content=model)
+    (given,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(given["index"], rows.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], rows)
+    interpreter.invoke()
+    (result,) = interpreter.get_output_details()
+    proba = interpreter.get_tensor(result["index"])
+    assert np.allclose(proba, clf.predict_proba(X_test[:500]), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.slow
+def test_onnx_predicts_the_same(traveller):
+    from skl2onnx import to_onnx
+
+    clf, _, _, X_test = traveller
+    rows = X_test[:500].astype(np.float32)
+    onnx = to_onnx(clf.to_sklearn(), rows[:1], options={"zipmap": False})
+    session = onnxruntime.InferenceSession(onnx.SerializeToString())
+    labels, proba = session.run(None, {"X": rows})
+    assert np.allclose(proba, clf.predict_proba(rows), atol=2e-6)
+    assert np.array_equal(labels, clf.predict(rows))
+
+
+def test_the_keras_model_predicts_the_same(traveller):
+    clf, _, _, X_test = traveller
+    model = clf.to_keras()
+    assert model.built
+    proba = model.predict(X_test, verbose=0)
+    assert np.allclose(proba, clf.predict_proba(X_test), rtol=2e-5, atol=2e-6)
+    assert np.array_equal(clf.classes_[proba.argmax(axis=1)], clf.predict(X_test))
+
+
+def test_the_keras_model_has_a_rescaling_only_where_there_is_one(traveller):
+    clf = traveller[0]
+    layers = [type(layer).__name__ for layer in clf.to_keras().layers]
+    assert layers == ["Rescaling", "Dense"][clf.rescale is None :]
+
+
+@pytest.mark.slow
+def test_the_keras_model_is_exported_and_served(traveller, tmp_path):
+    import tensorflow as tf
+
+    clf, _, _, X_test = traveller
+    rows = X_test[:100].astype(np.float32)
+    clf.to_keras().export(tmp_path / "model", verbose=False)
+    model = tf.saved_model.load(tmp_path / "model")  # holds the weights
+    served = model.serve(rows).numpy()
+    assert np.allclose(served, clf.predict_proba(rows), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.slow
+def test_the_keras_model_can_be_tuned_further(traveller):
+    import keras
+
+    clf, X, y, _ = traveller
+    model = clf.to_keras()
+    codes = np.searchsorted(clf.classes_, y)
+    # All rows in each step, and steps short enough for the features' scale: nothing is
+    # random, and the loss can but fall.
+    model.compile(
+        optimizer=keras.optimizers.SGD(clf.learning_rate / 10),
+        loss="sparse_categorical_crossentropy",
+    )
+    before = model.evaluate(X, codes, verbose=0)
+    model.fit(X, codes, batch_size=len(X), shuffle=False, epochs=30, verbose=0)
+    assert model.evaluate(X, codes, verbose=0) < before
+
+
+@pytest.mark.parametrize("method", ["to_sklearn", "to_keras"])
+def test_a_classifier_that_is_not_fitted_does_not_travel(method):
+    with pytest.raises(NotFittedError):
+        getattr(TFSoftmaxClassifier(), method)()
+
+
+def test_a_missing_keras_is_told_of(traveller, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ImportError, match=r"to_keras needs Keras.*pip install"):
+        traveller[0].to_keras()
+
+
+def test_the_keras_model_rescales_as_the_fit_did(traveller):
+    clf, _, _, X_test = traveller
+    changed = copy.deepcopy(clf).set_params(rescale=float("nan"))
+    model = changed.to_keras()
+    expected = clf.to_keras().predict(X_test[:50], verbose=0)
+    np.testing.assert_array_equal(model.predict(X_test[:50], verbose=0), expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_the_keras_model_is_of_float32_whatever_the_policy(policy, traveller):
+    import keras
+
+    clf, _, _, X_test = traveller
+    former = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        proba = clf.to_keras().predict(X_test[:50], verbose=0)
+    finally:
+        keras.mixed_precision.set_dtype_policy(former)
+    assert proba.dtype == np.float32
+    assert np.allclose(proba, clf.predict_proba(X_test[:50]), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("scale", "rate"), [(1e50, 1.0), (1e-50, 1.0), (None, 1e100)])
+def test_what_float32_does_not_hold_makes_no_keras_model(scale, rate):
+    X, y, _ = problem()
+    clf = TFSoftmaxClassifier(rescale=scale, learning_rate=rate, epochs=2)
+    factor = 1e50 if scale is None else scale
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf.fit(X / factor, y)
+    with pytest.raises(ValueError, match="float32, which can't hold rescale="):
+        clf.to_keras()
+
+
+def test_a_keras_without_its_backend_says_which_that_is(traveller, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(ImportError, match="Install what KERAS_BACKEND='torch' needs"):
+        traveller[0].to_keras()

@@ -17,9 +17,9 @@ def floors(pyproject: str, extra: str) -> list[str]:
     found, to_read = [], [*project["dependencies"], *extras[extra]]
     while to_read:
         requirement = to_read.pop(0)
-        if own := re.fullmatch(r"tfsoftmax\[(.+)\]", requirement):
-            to_read += [line for name in own[1].split(",") for line in extras[name]]
-        elif floor := re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement):
+        if nested := re.fullmatch(r"tfsoftmax\[(.+)\]", requirement):
+            to_read += [line for name in nested[1].split(",") for line in extras[name]]
+        elif floor := re.fullmatch(r"([\w-]+)>=([\d.]+)(,<[\d.]+)?", requirement):
             found.append(f"{floor[1]}=={floor[2]}")
         else:
             raise ValueError(f"{requirement!r} names no floor.")

@@ -3,8 +3,7 @@
 An epoch's time over that of its floating-point operations, 4·n·d·K for a model (two
 matrix products), at the rate of a large NumPy sgemm in the same round: the ratio. An
 epoch is a twentieth of a whole fit of 20, so that what a fit does once hardly counts.
-32 models at once, each at its own learning rate, are trained side by side on the same
-batches.
+32 models at once, each at another learning rate, are trained on the same batches.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from benchmarks.measure import MatrixProduct, Timings, interleaved
 from benchmarks.records import Goal, Options, Row, at_most
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.engine import Engine
+from tfsoftmax.engine.spec import Hyperparameters
 
 SGEMM = "sgemm of large square matrices"
 STACKED = 32
@@ -41,7 +41,7 @@ def run(options: Options) -> list[Row]:
             facts[name] = epochs, 1, at_most(bound)
         name = f"{kind}, batch 100, {STACKED} models at once"
         few = max(1, epochs // 8)
-        fits[name] = partial(train_side_by_side, rows, y, few)
+        fits[name] = partial(train_stacked, rows, y, few)
         facts[name] = few, STACKED, at_most(1.2)
     timings = interleaved(fits, options.repeats)
     return [
@@ -69,10 +69,10 @@ def row_of(
     return Row("limit", name, seconds * 1e3, "ms an epoch", ratio, goal, note)
 
 
-def train_side_by_side(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray[Any]:
-    """Train 32 models at 32 learning rates on the same batches: their weights."""
-    hyper = np.zeros((4, STACKED))
-    hyper[0] = np.geomspace(0.001, 0.1, STACKED)
+def train_stacked(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray[Any]:
+    """Train 32 models at as many learning rates; return their weights."""
+    zeros = np.zeros(STACKED)
+    hyper = Hyperparameters(np.geomspace(0.001, 0.1, STACKED), zeros, zeros, zeros)
     training = Engine(
         Dataset(X, y.astype(np.int32)),
         data.N_CLASSES,
@@ -82,8 +82,8 @@ def train_side_by_side(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray
         optimizer="sgd",
         n_models=STACKED,
     )
-    rng, states = np.random.default_rng(0), training.start()
+    rng, states = np.random.default_rng(0), training.to_device()
     with training:
-        for _ in range(epochs):
-            states, *_ = training.train(states, rng.permutation(len(X)), hyper)
-    return training.finish(states)[0]
+        for chunks in training.epochs(lambda: rng.permutation(len(X)), epochs):
+            states, _ = training.train_epoch(states, chunks, hyper)
+    return training.to_numpy(states)[0]

@@ -54,7 +54,7 @@ def keras_wrapper(epochs: int) -> Any:
 
     Its clones forget `fit_kwargs` (Keras 3.15): a search has to set them in the grid.
     """
-    runtime.import_tensorflow()  # which brings TensorFlow in quietly
+    runtime.import_tensorflow()  # which imports TensorFlow quietly
     import keras
     from keras.wrappers import SKLearnClassifier
 

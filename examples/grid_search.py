@@ -1,7 +1,7 @@
 """Search the learning rate and the penalty of softmax regression on MNIST.
 
 A pipeline drops the pixels that are always blank, and `TFSoftmaxGridSearchCV` trains
-all 24 candidates of a fold side by side, on batches that they share:
+all 24 candidates of a fold together, on batches that they share:
 
     python examples/grid_search.py
     python examples/grid_search.py --rows 60000 --folds 5 --epochs 10

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.batches import MIN_MICRO_BATCH, Layout
+from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
 from tfsoftmax.engine.placement import MAX_THREADS, map_at_most, model_blocks
@@ -234,42 +234,3 @@ class Engine:
         by_micro_batch = np.concatenate(sums, dtype=np.float64) * batch_rows
         loss, accuracy = by_micro_batch.sum(axis=0) / len(self._loader.dataset)
         return loss, accuracy
-
-
-def make_engines(
-    dataset: Dataset,
-    held_out: Dataset | None,
-    n_classes: int,
-    *,
-    batch_size: int,
-    optimizer: str | None,
-    precision: np.dtype[Any] | None,
-    fit_intercept: bool,
-    rescale: float,
-    n_models: int = 1,
-) -> tuple[Engine, Engine | None]:
-    """Return the engines over the training rows and over the held-out rows, if any.
-
-    The parameters are those of :class:`Engine`.
-    """
-    training = Engine(
-        dataset,
-        n_classes,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        precision=precision,
-        fit_intercept=fit_intercept,
-        rescale=rescale,
-        n_models=n_models,
-    )
-    if held_out is None:
-        return training, None
-    return training, Engine(
-        held_out,
-        n_classes,
-        batch_size=MIN_MICRO_BATCH,
-        precision=training.precision,
-        fit_intercept=fit_intercept,
-        rescale=rescale,
-        n_models=n_models,
-    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,15 +54,18 @@ class Program:
 
     def __init__(self, spec: ProgramSpec) -> None:
         self.spec = spec
+        self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
 
     def to_device(
         self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
     ) -> State:
         """Return weights and slots as tensors; without any, the initial ones."""
+        zeros = np.zeros(self.spec.weights, self.spec.precision)
         if V is None:
-            V = _zero_weights(self.spec)
-            slots = _initial_slots(self.spec)
-        gradient = _open_gradient(self.spec)
+            V = zeros
+            if self.spec.optimizer is not None:
+                slots = OPTIMIZERS[self.spec.optimizer].init(V)
+        gradient = (zeros,) if self.spec.accumulates else ()
         return State(*tf.nest.map_structure(tf.constant, (V, slots, gradient)))
 
     def to_tensor(self, values: Any) -> Tensor:
@@ -93,8 +96,8 @@ class Program:
         sums : ndarray of shape (n_micro_batches of the chunk, 2, n_models)
             Σ w·CE and Σ w·[predicted = y] of each micro-batch, before its update.
         """
-        V, slots, gradient, sums = self._train(
-            state.V, state.slots, state.gradient, hyper, rescale, _share(chunk)
+        V, slots, gradient, sums = self._call(
+            _train, state.V, state.slots, state.gradient, hyper, rescale, _share(chunk)
         )
         # Fetching the sums waits for the program, so the buffers are free again.
         return State(V, slots, gradient), sums.numpy()[: chunk.n_micro_batches]
@@ -103,25 +106,18 @@ class Program:
         self, V: Tensor, gradient: Tensor, chunk: Chunk, rescale: Tensor
     ) -> tuple[Tensor, NDArray[Any]]:
         """Add the gradient at V of one chunk, and take no step."""
-        gradient, sums = self._accumulate(V, gradient, rescale, _share(chunk))
+        gradient, sums = self._call(_accumulate, V, gradient, rescale, _share(chunk))
         return gradient, sums.numpy()[: chunk.n_micro_batches]
 
     def evaluate(self, V: Tensor, chunk: Chunk, rescale: Tensor) -> NDArray[Any]:
         """Compute the same sums as `train` over one chunk, and change nothing."""
-        sums = self._evaluate(V, rescale, _share(chunk))
+        sums = self._call(_evaluate, V, rescale, _share(chunk))
         return sums.numpy()[: chunk.n_micro_batches]  # type: ignore[no-any-return]
 
-    @cached_property
-    def _train(self) -> Callable[..., Any]:
-        return compiled(_train, self.spec)
-
-    @cached_property
-    def _accumulate(self) -> Callable[..., Any]:
-        return compiled(_accumulate, self.spec)
-
-    @cached_property
-    def _evaluate(self) -> Callable[..., Any]:
-        return compiled(_evaluate, self.spec)
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if function not in self._functions:
+            self._functions[function] = compiled(function, self.spec, arguments)
+        return self._functions[function](*arguments)
 
 
 def _share(chunk: Chunk) -> Data:
@@ -131,27 +127,32 @@ def _share(chunk: Chunk) -> Data:
     return Data(*(tf.experimental.dlpack.from_dlpack(a.__dlpack__()) for a in arrays))
 
 
-def compiled(function: Callable[..., Any], spec: ProgramSpec) -> Callable[..., Any]:
+def compiled(
+    function: Callable[..., Any], spec: ProgramSpec, arguments: tuple[Any, ...]
+) -> Callable[..., Any]:
     """Return the function compiled for this spec, from the cache after the first time.
 
-    Each call of :func:`_compile` is one compilation: the signature leaves no
-    dimension and no dtype open.
+    All arguments have shapes and dtypes that follow from the spec.
     """
     with _compiling:
-        return _compile(function, spec)
+        return _compile(
+            function, spec, tf.nest.map_structure(tf.TensorSpec.from_tensor, arguments)
+        )
 
 
 _compiling = threading.Lock()
 
 
 @lru_cache(maxsize=128)
-def _compile(function: Callable[..., Any], spec: ProgramSpec) -> Callable[..., Any]:
+def _compile(
+    function: Callable[..., Any], spec: ProgramSpec, signature: tuple[Any, ...]
+) -> Callable[..., Any]:
     def program(*arguments: Any) -> Any:
         return function(spec, *arguments)
 
     graph = tf.function(
         program,
-        input_signature=_SIGNATURES[function](spec),
+        input_signature=signature,
         jit_compile=device.xla_works(),
         autograph=False,
     )
@@ -246,10 +247,13 @@ def _over_micro_batches(
         return i, *carried_on, sums.write(i, row_sums)
 
     n_used = tf.math.count_nonzero(actions, dtype=tf.int32)
+    empty_sums = tf.TensorArray(
+        spec.precision,
+        size=spec.n_micro_batches,
+        element_shape=(2, spec.n_models, spec.micro_batch_size),
+    )
     _, *carried_on, sums = tf.while_loop(
-        lambda i, *_: i < n_used - 1,
-        body,
-        (tf.constant(-1), *carried, _empty_sums(spec)),
+        lambda i, *_: i < n_used - 1, body, (tf.constant(-1), *carried, empty_sums)
     )
     return tuple(carried_on), tf.reduce_sum(sums.stack(), axis=-1)
 
@@ -271,73 +275,3 @@ def _micro_batch(
         target = tf.cast(is_class, spec.precision)
     weights = tf.slice(rows.weights, [0, start], [spec.n_weight_rows, size])
     return MicroBatch(x, target, labels, weights)
-
-
-def _empty_sums(spec: ProgramSpec) -> Tensor:
-    return tf.TensorArray(
-        spec.precision,
-        size=spec.n_micro_batches,
-        element_shape=(2, spec.n_models, spec.micro_batch_size),
-    )
-
-
-def _zero_weights(spec: ProgramSpec) -> NDArray[Any]:
-    return np.zeros(spec.weights, spec.precision)
-
-
-def _initial_slots(spec: ProgramSpec) -> Slots:
-    if spec.optimizer is None:
-        return ()
-    return OPTIMIZERS[spec.optimizer].init(_zero_weights(spec))
-
-
-def _open_gradient(spec: ProgramSpec) -> Slots:
-    return (_zero_weights(spec),) if spec.accumulates else ()
-
-
-def _signature_of_chunk(spec: ProgramSpec) -> Data:
-    n_rows = spec.micro_batch_size * spec.n_micro_batches
-    return Data(
-        tf.TensorSpec((n_rows, spec.n_features), spec.storage),
-        tf.TensorSpec((n_rows, spec.n_classes), spec.precision)
-        if spec.soft_labels
-        else tf.TensorSpec((n_rows,), tf.int32),
-        tf.TensorSpec((spec.n_weight_rows, n_rows), spec.precision),
-        tf.TensorSpec((spec.n_micro_batches,), tf.int32),
-    )
-
-
-def _signature_of_train(spec: ProgramSpec) -> list[Any]:
-    slots, gradient = tf.nest.map_structure(
-        lambda array: tf.TensorSpec(array.shape, array.dtype),
-        (_initial_slots(spec), _open_gradient(spec)),
-    )
-    n_numbers = len(Hyperparameters._fields)
-    return [
-        tf.TensorSpec(spec.weights, spec.precision),
-        slots,
-        gradient,
-        tf.TensorSpec((n_numbers, spec.n_models), spec.precision),
-        tf.TensorSpec((), spec.precision),
-        _signature_of_chunk(spec),
-    ]
-
-
-def _signature_of_accumulate(spec: ProgramSpec) -> list[Any]:
-    V = tf.TensorSpec(spec.weights, spec.precision)
-    return [V, V, tf.TensorSpec((), spec.precision), _signature_of_chunk(spec)]
-
-
-def _signature_of_evaluate(spec: ProgramSpec) -> list[Any]:
-    return [
-        tf.TensorSpec(spec.weights, spec.precision),
-        tf.TensorSpec((), spec.precision),
-        _signature_of_chunk(spec),
-    ]
-
-
-_SIGNATURES = {
-    _train: _signature_of_train,
-    _accumulate: _signature_of_accumulate,
-    _evaluate: _signature_of_evaluate,
-}

@@ -67,7 +67,7 @@ class _FusedSearchMixin(DocumentationLinkMixin):
 
 
 class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[misc]
-    """Search a grid of parameters, its candidates trained side by side.
+    """Search a grid of parameters, its candidates trained together.
 
     A drop-in replacement for scikit-learn's
     :class:`~sklearn.model_selection.GridSearchCV`, with the same parameters,
@@ -176,7 +176,7 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
 
 
 class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # type: ignore[misc]
-    """Search parameters drawn at random, the candidates trained side by side.
+    """Search parameters drawn at random, the candidates trained together.
 
     A drop-in replacement for scikit-learn's
     :class:`~sklearn.model_selection.RandomizedSearchCV`; which candidates are trained

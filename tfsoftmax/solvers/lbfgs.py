@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
-from tfsoftmax.engine.engine import Engine, make_engines
+from tfsoftmax.engine.engine import Engine
+from tfsoftmax.solvers.engines import make_engines
 from tfsoftmax.solvers.objective import Evaluation, Objective
 from tfsoftmax.solvers.result import (
     Callback,
@@ -47,14 +48,11 @@ def solve(problem: Problem, callbacks: Sequence[Callback]) -> list[Outcome]:
     (settings,), (callback,) = problem.settings, callbacks
     previous = problem.previous
     training, held_out = make_engines(
-        problem.dataset,
-        problem.held_out,
-        problem.n_classes,
+        problem,
+        [0],
         batch_size=len(problem.dataset),
         optimizer=None,
         precision=None if previous is None else previous.V.dtype,
-        fit_intercept=settings.fit_intercept,
-        rescale=settings.rescale,
     )
     run = _Run(problem, training, held_out, callback)
     tol = DEFAULT_TOL if settings.tol is None else settings.tol

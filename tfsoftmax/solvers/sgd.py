@@ -22,21 +22,23 @@ ended, the others go on in a product half as wide.
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.loader import Chunk, Order
-from tfsoftmax.engine.engine import Engine, Weights, make_engines
+from tfsoftmax.engine.engine import Engine, Weights
 from tfsoftmax.engine.optimizers import OPTIMIZERS
 from tfsoftmax.engine.spec import Hyperparameters
+from tfsoftmax.solvers.engines import make_engines
 from tfsoftmax.solvers.result import (
     Callback,
     Ending,
@@ -64,40 +66,33 @@ def solve(problem: Problem, callbacks: Sequence[Callback]) -> list[Outcome]:
     outcomes : list of Result or ValueError
         A ValueError where the loss or a weight ceased to be finite.
     """
-    runs = [
-        _Run(problem, settings, callback)
-        for settings, callback in zip(problem.settings, callbacks, strict=True)
-    ]
-    columns = _columns(runs, problem.dataset)
+    runs = [_Run(problem, i, callback) for i, callback in enumerate(callbacks)]
+    columns = _group_duplicates(runs, problem.dataset)
     previous = problem.previous
     weights = None if previous is None else (previous.V, previous.slots)
     rng = copy.deepcopy(problem.rng)
     assert rng is not None
     while columns:
-        weights = _train(columns, problem, weights, rng)
-        columns = [column for column in columns if column.is_active]
+        weights = _train(problem, columns, weights, rng)
+        columns = [column for column in columns if _active(column)]
     return [run.outcome for run in runs if run.outcome is not None]
 
 
 def _train(
-    columns: Sequence[_Column],
     problem: Problem,
+    columns: Sequence[Sequence[_Run]],
     weights: Weights | None,
     rng: np.random.RandomState,
 ) -> Weights | None:
     """Train until at most half of the columns are active; return their weights."""
-    settings = columns[0].settings  # those that are the same for all models count here
+    settings = columns[0][0].settings  # what is read here is the same for all models
     training, held_out = make_engines(
-        problem.dataset.for_models([column.model for column in columns]),
-        problem.held_out,
-        problem.n_classes,
+        problem,
+        [column[0].model for column in columns],
         batch_size=settings.batch_size,
         optimizer=settings.optimizer,
         # Weights keep the precision they began with.
         precision=None if weights is None else weights[0].dtype,
-        fit_intercept=settings.fit_intercept,
-        rescale=settings.rescale,
-        n_models=len(columns),
     )
     states = training.to_device() if weights is None else training.to_device(*weights)
     rng_state = rng.get_state(legacy=False)
@@ -108,27 +103,30 @@ def _train(
         rng_states.append(rng.get_state(legacy=False))
         return order
 
-    longest = sorted((column.n_epochs_left for column in columns), reverse=True)
-    n_epochs = longest[len(columns) // 2]  # after these, half of the columns have ended
+    epochs_left = [max(run.epochs_left for run in _active(c)) for c in columns]
+    # After so many epochs, half of the columns have ended.
+    n_epochs = sorted(epochs_left, reverse=True)[len(columns) // 2]
     with training, held_out or nullcontext():
         try:
             for chunks in training.epochs(draw_order, n_epochs):
-                for column in columns:
-                    column.begin_epoch()
+                for run in itertools.chain.from_iterable(map(_active, columns)):
+                    run.callback.on_epoch_begin()
                 states, metrics = _train_epoch(
                     training, held_out, states, chunks, columns
                 )
                 rng_state = rng_states.popleft()
                 for i, column in enumerate(columns):
-                    own = training.model_weights(states, i)
-                    column.finish_epoch(metrics[i], own, rng_state)
-                if sum(column.is_active for column in columns) * 2 <= len(columns):
+                    for run in _active(column):
+                        run.finish_epoch(
+                            metrics[i], training.model_weights(states, i), rng_state
+                        )
+                if sum(bool(_active(column)) for column in columns) * 2 <= len(columns):
                     break
         except KeyboardInterrupt:
-            for column in columns:
-                column.interrupt()
+            for run in itertools.chain.from_iterable(columns):
+                run.interrupt()
     rng.set_state(rng_state)  # without the order that was drawn ahead
-    active = [i for i, column in enumerate(columns) if column.is_active]
+    active = [i for i, column in enumerate(columns) if _active(column)]
     if not active:
         return None
     V, slots = training.to_numpy(states)
@@ -140,14 +138,15 @@ def _train_epoch(
     held_out: Engine | None,
     states: list[Any],
     chunks: Iterable[Chunk],
-    columns: Sequence[_Column],
+    columns: Sequence[Sequence[_Run]],
 ) -> tuple[list[Any], list[EpochMetrics]]:
     """Train all columns for one epoch; return the new states and each one's metrics."""
     began = time.perf_counter()
-    settings = [column.settings for column in columns]
+    runs = [(_active(column) or column)[0] for column in columns]
+    settings = [run.settings for run in runs]
     rates = [
-        SCHEDULES[s.learning_rate_schedule].rate(s, column.progress)
-        for s, column in zip(settings, columns, strict=True)
+        SCHEDULES[run.settings.learning_rate_schedule].rate(run.settings, run.progress)
+        for run in runs
     ]
     hyper = Hyperparameters(
         rate=rates,
@@ -176,57 +175,69 @@ def _permutation(n: int, rng: np.random.RandomState) -> Order:
     return order
 
 
-class _Run:
-    """The training of one model: how far it is, and at its end the outcome."""
+class _Position(NamedTuple):
+    """How far a run is: its progress, the weights to keep, and the rows' generator."""
 
-    def __init__(
-        self, problem: Problem, settings: Settings, callback: Callback
-    ) -> None:
-        self.settings, self.callback = settings, callback
+    progress: Progress
+    kept: Weights | None
+    rng_state: RngState
+    n_epochs: int
+
+
+class _Run:
+    """The training of one model, and at its end the outcome."""
+
+    def __init__(self, problem: Problem, model: int, callback: Callback) -> None:
+        self.model, self.callback = model, callback
+        self.settings = problem.settings[model]
         self.outcome: Outcome | None = None
-        previous = problem.previous
-        self._previous = previous
-        self._n_samples = len(problem.dataset)
-        self._n_epochs = problem.n_epochs or settings.epochs
+        self._problem = problem
         self._metrics: list[EpochMetrics] = []
-        watched = "val_accuracy" if settings.early_stopping else "loss"
+        previous = problem.previous
+        kept = (previous.V, previous.slots) if previous else None
         progress = previous.progress if previous else Progress()
-        self._position = _Position(
-            progress.watching(watched),
-            kept=(previous.V, previous.slots) if previous else None,
-        )
+        watched = "val_accuracy" if self.settings.early_stopping else "loss"
+        self._position = _Position(progress.watching(watched), kept, {}, 0)
 
     @property
     def progress(self) -> Progress:
-        """What the schedule of the next epoch goes by."""
+        """What the schedule goes by."""
         return self._position.progress
 
     @property
-    def n_epochs_left(self) -> int:
-        """Number of epochs still to be trained, unless something ends them."""
-        return self._n_epochs - self._position.n_epochs
+    def epochs_left(self) -> int:
+        """Number of epochs still to be trained, if nothing ends training before."""
+        n_epochs = self._problem.n_epochs or self.settings.epochs
+        return n_epochs - self._position.n_epochs
 
     def finish_epoch(
         self, metrics: EpochMetrics, weights: Weights, rng_state: RngState
     ) -> None:
         """Record an epoch, and settle the outcome if it is the last."""
-        n_before = self._previous.n_epochs if self._previous else 0
-        epoch = n_before + self._position.n_epochs + 1
+        previous, settings = self._problem.previous, self.settings
+        progress, kept, _, n_epochs = self._position
+        epoch = n_epochs + 1 + (previous.n_epochs if previous else 0)
         try:
-            check_finite(epoch, weights[0], metrics, self.settings)
+            check_finite(epoch, weights[0], metrics, settings)
         except ValueError as error:
             self.outcome = error
             return
         self._metrics.append(metrics)
+        score = metrics["loss"]
+        if settings.early_stopping:
+            score = -metrics["val_accuracy"]
+            # Copied, so as not to hold on to the weights of the other models.
+            kept = _copied(weights) if score < progress.best else kept
+        else:
+            kept = weights
+        progress = progress.after_epoch(len(self._problem.dataset), score, settings)
         # One assignment, so that an interruption finds all of the epoch or nothing.
-        self._position = self._position.after_epoch(
-            metrics, weights, rng_state, self._n_samples, self.settings
-        )
+        self._position = _Position(progress, kept, rng_state, n_epochs + 1)
         if self.callback.on_epoch_end(epoch, metrics, self._result):
             self.outcome = self._result("stopped")
-        elif self.progress.has_stalled(self.settings):
+        elif progress.has_stalled(settings):
             self.outcome = self._result("converged")
-        elif self.n_epochs_left == 0:
+        elif self.epochs_left == 0:
             self.outcome = self._result("epochs")
 
     def interrupt(self) -> None:
@@ -237,127 +248,45 @@ class _Run:
             self.outcome = self._result("interrupted")
 
     def _result(self, ended: Ending = "epochs") -> Result:
-        position, previous = self._position, self._previous
-        assert position.kept is not None
-        assert position.rng_state is not None
-        V, slots = position.kept
+        progress, kept, rng_state, n_epochs = self._position
+        previous = self._problem.previous
+        assert kept is not None
         rng = np.random.RandomState(0)
-        rng.set_state(position.rng_state)
-        return Result(
-            np.array(V),
-            tuple(np.array(slot) for slot in slots),
-            append_epochs(
-                previous.history if previous else {}, self._metrics[: position.n_epochs]
-            ),
-            position.progress,
-            self.settings,
-            rng,
-            ended,
+        rng.set_state(rng_state)
+        history = append_epochs(
+            previous.history if previous else {}, self._metrics[:n_epochs]
         )
+        return Result(*_copied(kept), history, progress, self.settings, rng, ended)
 
 
-@dataclass(frozen=True)
-class _Position:
-    """How far a run is: its progress, the weights to keep, and the rows' generator."""
-
-    progress: Progress
-    kept: Weights | None
-    rng_state: RngState | None = None
-    n_epochs: int = 0
-
-    def after_epoch(
-        self,
-        metrics: EpochMetrics,
-        weights: Weights,
-        rng_state: RngState,
-        n_samples: int,
-        settings: Settings,
-    ) -> _Position:
-        kept: Weights | None = weights
-        if settings.early_stopping:
-            score = -metrics["val_accuracy"]
-            # Copies, which do not hold on to the weights of the other models.
-            V, slots = weights
-            is_best = score < self.progress.best
-            kept = (V.copy(), tuple(map(np.copy, slots))) if is_best else self.kept
-        else:
-            score = metrics["loss"]
-        progress = self.progress.after_epoch(n_samples, score, settings)
-        return _Position(progress, kept, rng_state, self.n_epochs + 1)
+def _copied(weights: Weights) -> Weights:
+    V, slots = weights
+    return V.copy(), tuple(slot.copy() for slot in slots)
 
 
-@dataclass(frozen=True)
-class _Column:
-    """Runs that can't but be the same, and so are trained as one model.
+def _active(column: Sequence[_Run]) -> list[_Run]:
+    """Return the runs that have not ended."""
+    return [run for run in column if run.outcome is None]
 
-    Trained twice they would differ by rounding, and equal candidates not tie.
+
+def _group_duplicates(runs: Sequence[_Run], dataset: Dataset) -> list[list[_Run]]:
+    """Group runs that train the same model: each group is one column of the product.
+
+    Trained twice, rounding would make them differ, and equal candidates not tie.
     """
-
-    model: int  # the first one's number among the problem's models
-    runs: tuple[_Run, ...]
-
-    @property
-    def is_active(self) -> bool:
-        """Whether a run has not ended yet."""
-        return any(run.outcome is None for run in self.runs)
-
-    @property
-    def _representative(self) -> _Run:
-        return next((run for run in self.runs if run.outcome is None), self.runs[0])
-
-    @property
-    def settings(self) -> Settings:
-        """What the next epoch is trained with."""
-        return self._representative.settings
-
-    @property
-    def progress(self) -> Progress:
-        """What the schedule of the next epoch goes by."""
-        return self._representative.progress
-
-    @property
-    def n_epochs_left(self) -> int:
-        """Number of epochs still to be trained, unless something ends them."""
-        return max(run.n_epochs_left for run in self.runs if run.outcome is None)
-
-    def begin_epoch(self) -> None:
-        for run in self._active():
-            run.callback.on_epoch_begin()
-
-    def finish_epoch(
-        self, metrics: EpochMetrics, weights: Weights, rng_state: RngState
-    ) -> None:
-        for run in self._active():
-            run.finish_epoch(metrics, weights, rng_state)
-
-    def interrupt(self) -> None:
-        for run in self.runs:
-            run.interrupt()
-
-    def _active(self) -> list[_Run]:
-        return [run for run in self.runs if run.outcome is None]
-
-
-def _columns(runs: Sequence[_Run], dataset: Dataset) -> list[_Column]:
-    """Group runs that train the same model."""
-    groups: dict[Hashable, list[int]] = {}
-    for model, run in enumerate(runs):
-        weights = (
-            dataset.for_models([model]).weights if dataset.per_model_weights else None
-        )
-        key = _effective(run.settings), None if weights is None else weights.tobytes()
-        groups.setdefault(key, []).append(model)
-    return [
-        _Column(models[0], tuple(runs[model] for model in models))
-        for models in groups.values()
-    ]
+    weights = dataset.weights if dataset.per_model_weights else None
+    columns: dict[Hashable, list[_Run]] = {}
+    for run in runs:
+        weight_bytes = None if weights is None else weights[run.model].tobytes()
+        key = _effective(run.settings), weight_bytes
+        columns.setdefault(key, []).append(run)
+    return list(columns.values())
 
 
 def _effective(settings: Settings) -> Settings:
     """Return settings that are equal where they train the same model."""
     schedule = SCHEDULES[settings.learning_rate_schedule]
-    optimizer = OPTIMIZERS[settings.optimizer]
-    used = {*schedule.uses, *optimizer.uses}
+    used = {*schedule.uses, *OPTIMIZERS[settings.optimizer].uses}
     return replace(
         settings,
         momentum=settings.momentum if "momentum" in used else 0.0,

@@ -78,22 +78,22 @@ class TFSoftmaxClassifier(
         smaller. A batch of at least ``n_samples`` gives full-batch descent.
 
     learning_rate : float, default=0.01
-        Length of a step, in multiples of what the optimizer makes of the gradient.
+        Step size.
 
     epochs : int, default=10
-        Passes over the data. For ``optimizer="lbfgs"`` the most iterations.
+        Number of passes over the data. For ``optimizer="lbfgs"``, the maximum number
+        of iterations.
 
     optimizer : {"sgd", "momentum", "nesterov", "adam", "lbfgs"}, default="sgd"
         The update rule. ``"sgd"`` is plain gradient descent; ``"momentum"`` and
-        ``"nesterov"`` go on in the direction of former steps; ``"adam"`` takes steps
-        in units of the gradient's running size, with β₁ = 0.9 and β₂ = 0.999.
-        ``"lbfgs"`` is for the optimum: SciPy's L-BFGS on all rows at once, until the
-        gradient's largest component is at most `tol`; it has no batches, no learning
-        rate and nothing random.
+        ``"nesterov"`` add a part of the previous step; ``"adam"`` divides the step by
+        a running average of the gradient's size, with β₁ = 0.9 and β₂ = 0.999.
+        ``"lbfgs"`` minimises to the optimum: SciPy's L-BFGS on all rows at once, until
+        the gradient's largest component is at most `tol`; it has no batches and no
+        learning rate, and nothing in it is random.
 
     momentum : float, default=0.9
-        What is kept of the last step, in [0, 1), by ``"momentum"`` and
-        ``"nesterov"``.
+        Momentum coefficient of ``"momentum"`` and ``"nesterov"``, in [0, 1).
 
     learning_rate_schedule : str, default="constant"
         The learning rate of each epoch. ``"constant"`` is `learning_rate` throughout.
@@ -124,45 +124,44 @@ class TFSoftmaxClassifier(
         refers to the X passed, whatever `rescale` is. None is a factor of 1.
 
     class_weight : dict or "balanced", default=None
-        Weights by class, which multiply the sample weights; a class not in the dict
-        has 1. ``"balanced"`` gives each class the same total weight, with
-        ``n_samples / (n_classes * np.bincount(y))``.
+        Weights of the classes, which multiply the sample weights; the weight of a class
+        that is not in the dict is 1. ``"balanced"`` gives each class the same total
+        weight, with ``n_samples / (n_classes * np.bincount(y))``.
 
     shuffle : bool, default=True
-        Whether each epoch takes the rows in a new random order, or as they stand.
+        Whether each epoch takes the rows in a new random order.
 
     random_state : int, RandomState instance or None, default=None
-        The seed, or what gives a seed, of the generator from which the order of
-        rows comes and, with `early_stopping`, what is held out; nothing else is
-        random. Pass an int for the same result, to the bit, in every call and every
-        process.
+        Determines the order of the rows and, with `early_stopping`, which rows are held
+        out; nothing else is random. Pass an int for the same result, to the bit, in
+        every call and every process.
 
     early_stopping : bool, default=False
-        Whether to watch the accuracy on held-out rows, stop when it has stalled, and
-        keep the weights of the best epoch. The rows are `X_val` where `fit` is given
-        them, and else a fraction of the training rows.
+        Whether to stop when the accuracy on held-out rows has stalled, and keep the
+        weights of the best epoch. The rows are `X_val` if passed to `fit`, otherwise a
+        fraction of the training rows.
 
     validation_fraction : float, default=0.1
-        What `early_stopping` holds out of each class. Equal rows stay together, so
-        that no held-out row was trained on.
+        The fraction of each class that `early_stopping` holds out. Equal rows stay
+        together, so that no held-out row was trained on.
 
     tol : float, default=None
         Progress has stalled when the training loss (with `early_stopping`, the
         held-out accuracy) has not improved by `tol` for more than `n_iter_no_change`
-        epochs in a row; training then stops. None never stops, but stands for 1e-4
-        where `early_stopping` or ``"adaptive"`` need a value. For ``"lbfgs"``, the
-        gradient's largest component at which to stop; None stands for 1e-9.
+        epochs in a row; training then stops. None disables this check, except with
+        `early_stopping` or ``"adaptive"``, where it means 1e-4. For ``"lbfgs"``,
+        training stops when the gradient's largest component is at most `tol`; None
+        means 1e-9.
 
     n_iter_no_change : int, default=10
         Epochs in a row without an improvement by `tol` before training stops.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the former fit, with the optimizer's memory, the
-        count of steps and the order of rows, for another `epochs` epochs. A cosine
-        schedule starts over.
+        Whether `fit` resumes the previous fit, its optimizer's state and its order of
+        rows included, for another `epochs` epochs. A cosine schedule starts over.
 
     verbose : int, default=0
-        With 1, print a line for each epoch; with 0, nothing.
+        1 prints one line per epoch; 0 prints nothing.
 
     Attributes
     ----------
@@ -182,10 +181,10 @@ class TFSoftmaxClassifier(
         The number of features seen during `fit`.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where X had names that are all strings.
+        The names of the features, if X has names that are all strings.
 
     n_iter_ : int
-        The number of epochs trained, those before a warm start included.
+        The number of epochs trained, including those before a warm start.
 
     loss_curve_ : list of float
         The mean cross-entropy in each epoch, without the penalty.
@@ -319,8 +318,8 @@ class TFSoftmaxClassifier(
         Raises
         ------
         TypeError, ValueError
-            If a parameter or an argument is not as described, or the loss does not
-            stay finite. A fitted estimator then keeps its former state.
+            If a parameter or an argument is not as described, or the loss becomes
+            non-finite. A fitted estimator then keeps its previous state.
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
@@ -364,10 +363,10 @@ class TFSoftmaxClassifier(
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> TFSoftmaxClassifier:
-        """Train for one epoch on X and y, going on from where the model stands.
+        """Train for one epoch on X and y, starting from the present weights.
 
-        The optimizer's memory, the schedule and the order of rows go on, too: ten
-        calls on the same data give the very model that one `fit` of ten epochs gives.
+        The optimizer's state, the schedule and the order of rows are resumed, too: ten
+        calls on the same data give the same model as one `fit` of ten epochs.
         `early_stopping` has no effect on a single epoch, and
         ``class_weight="balanced"`` balances the rows of this call.
 
@@ -420,7 +419,7 @@ class TFSoftmaxClassifier(
 
     @property
     def history_(self) -> pd.DataFrame:
-        """The course of training as a DataFrame, one row an epoch.
+        """The metrics of training as a DataFrame, one row per epoch.
 
         Its index, `epoch`, counts from 1. `loss` and `accuracy` are the weighted
         means over the epoch's batches, each measured before its update; the loss is

@@ -125,8 +125,8 @@ def _no_slots(V: NDArray[Any]) -> Slots:
     return ()
 
 
-def _zeros_like_weights(V: NDArray[Any]) -> Slots:
-    return (np.zeros_like(V),)
+def _weights_before(V: NDArray[Any]) -> Slots:
+    return (V.copy(),)  # the step before was none
 
 
 def _moments_and_count(V: NDArray[Any]) -> Slots:
@@ -135,7 +135,7 @@ def _moments_and_count(V: NDArray[Any]) -> Slots:
 
 OPTIMIZERS = {
     "sgd": Optimizer(sgd, _no_slots),
-    "momentum": Optimizer(momentum, _zeros_like_weights, uses=("momentum",)),
-    "nesterov": Optimizer(nesterov, _zeros_like_weights, uses=("momentum",)),
+    "momentum": Optimizer(momentum, _weights_before, uses=("momentum",)),
+    "nesterov": Optimizer(nesterov, _weights_before, uses=("momentum",)),
     "adam": Optimizer(adam, _moments_and_count),
 }

@@ -61,7 +61,7 @@ class _FusedSearchMixin(DocumentationLinkMixin):
             one.
         ValueError
             If a parameter or an argument is not allowed, or all fits fail. A fitted
-            search then keeps its former state.
+            search then keeps its previous state.
         """
         return _fit(self, X, y, params)
 
@@ -100,17 +100,17 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
         The folds; None is 5.
 
     verbose : int, default=0
-        With 1, print how many fits there will be; with 2 or more, a line for each
-        group of candidates trained together.
+        1 prints the number of fits; 2 or more also prints a line for each group of
+        candidates that are trained together.
 
     pre_dispatch : int or str, default="2*n_jobs"
-        Jobs dispatched ahead.
+        Number of jobs that are dispatched at once.
 
     error_score : "raise" or numeric, default=np.nan
         The score of a candidate whose fit fails. The others go on.
 
     return_train_score : bool, default=False
-        Whether to score the training rows, too.
+        Whether to score on the training rows, too.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
         Its parameters.
 
     best_index_ : int
-        Its place in `cv_results_`.
+        Its index in `cv_results_`.
 
     scorer_ : function or dict
         The scorers used.
@@ -188,10 +188,10 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
         What is cloned for each candidate.
 
     param_distributions : dict or list of dicts
-        Of each parameter a distribution with an `rvs` method, or a list of values.
+        For each parameter, a distribution with an `rvs` method, or a list of values.
 
     n_iter : int, default=10
-        Candidates drawn.
+        Number of candidates that are drawn.
 
     scoring : str, callable, list, tuple or dict, default=None
         One scorer, or several; None is the accuracy.
@@ -207,20 +207,20 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
         The folds; None is 5.
 
     verbose : int, default=0
-        With 1, print how many fits there will be; with 2 or more, a line for each
-        group of candidates trained together.
+        1 prints the number of fits; 2 or more also prints a line for each group of
+        candidates that are trained together.
 
     pre_dispatch : int or str, default="2*n_jobs"
-        Jobs dispatched ahead.
+        Number of jobs that are dispatched at once.
 
     random_state : int, RandomState instance or None, default=None
-        The seed of the drawing of candidates; that of the estimator is its own.
+        Determines which candidates are drawn. The estimator has another `random_state`.
 
     error_score : "raise" or numeric, default=np.nan
         The score of a candidate whose fit fails. The others go on.
 
     return_train_score : bool, default=False
-        Whether to score the training rows, too.
+        Whether to score on the training rows, too.
 
     Attributes
     ----------
@@ -239,7 +239,7 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
         Its parameters.
 
     best_index_ : int
-        Its place in `cv_results_`.
+        Its index in `cv_results_`.
 
     scorer_ : function or dict
         The scorers used.

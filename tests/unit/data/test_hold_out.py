@@ -1,4 +1,4 @@
-"""What early stopping holds out, by what rows are and not by where they stand."""
+"""What early stopping holds out, by the values of rows and not by their positions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tfsoftmax import TFSoftmaxClassifier, classifier
+from tests.problems import estimator
+from tfsoftmax import TFSoftmaxClassifier, fitting
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.hold_out import hold_out
 
 
-def rows_of(y, X=None, weights=None):
-    """Give rows that are all different, unless X is passed."""
+def dataset_of(y, X=None, weights=None):
+    """Return rows that are all different, unless X is passed."""
     y = np.asarray(y, dtype=np.int32)
     if X is None:
         X = np.random.default_rng(0).normal(size=(len(y), 3))
@@ -29,13 +30,18 @@ def rows_of(y, X=None, weights=None):
 
 
 def split(rows, fraction=0.25, seed=0):
-    """Give the indices of the rows trained on and of those held out."""
-    training, held_out = hold_out(rows, fraction, np.random.RandomState(seed))
-    return training.index, held_out.index
+    """Return the indices of the rows to train on and of those held out."""
+    return hold_out(rows, fraction, np.random.RandomState(seed))
+
+
+def both_sides(rows, fraction=0.25, rng=None):
+    """Return the rows to train on and those held out, as datasets."""
+    sides = hold_out(rows, fraction, rng or np.random.RandomState(0))
+    return tuple(rows.take(side) for side in sides)
 
 
 def contents(rows):
-    """Give the different (row, label) pairs of some rows with a weight."""
+    """Return the different (row, label) pairs of some rows with a weight."""
     X = rows.X[rows.index]
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     return {
@@ -51,7 +57,7 @@ def contents(rows):
 def test_the_fraction_is_held_out_of_each_class(fraction):
     sizes = [2, 3, 4, 7, 10, 11, 20, 99, 100, 101, 1000]
     y = np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    training, held_out = split(rows_of(y), fraction)
+    training, held_out = split(dataset_of(y), fraction)
     for label, size in enumerate(sizes):
         expected = min(size - 1, math.ceil(round(fraction * size, 9)))
         assert (y[held_out] == label).sum() == expected
@@ -68,7 +74,7 @@ def test_each_row_is_on_one_side_and_keeps_its_place(y, fraction, seed):
     counts = np.bincount(y, minlength=4)
     if counts.max() < 2:
         return
-    training, held_out = split(rows_of(y), fraction, seed)
+    training, held_out = split(dataset_of(y), fraction, seed)
     np.testing.assert_array_equal(np.sort(np.r_[training, held_out]), np.arange(len(y)))
     assert (np.diff(training) > 0).all()
     assert (np.diff(held_out) > 0).all()
@@ -95,7 +101,7 @@ def rows_from(table):
     seen = {(x, label) for x, label, weight in table if weight}
     if len(seen) == len({label for _, label in seen}):
         return None  # nothing can be held out
-    return rows_of(labels, values[:, None].astype(float), weights)
+    return dataset_of(labels, values[:, None].astype(float), weights)
 
 
 @settings(max_examples=100, deadline=None)
@@ -105,7 +111,7 @@ def test_equal_rows_stay_together(table, fraction, seed):
     if rows is None:
         return
     generator = np.random.RandomState(seed)
-    training, held_out = hold_out(rows, fraction, generator)
+    training, held_out = both_sides(rows, fraction, generator)
     assert not contents(training) & contents(held_out)
     assert contents(held_out)
 
@@ -128,7 +134,7 @@ def test_weighting_repeating_and_reordering_hold_out_the_same_rows(
     order.shuffle(shuffled)
     sides = []
     for other in (rows, rows_from(repeated), rows_from(shuffled)):
-        parts = hold_out(other, fraction, np.random.RandomState(seed))
+        parts = both_sides(other, fraction, np.random.RandomState(seed))
         sides.append([contents(part) for part in parts])
     assert sides[0] == sides[1] == sides[2]
 
@@ -136,15 +142,15 @@ def test_weighting_repeating_and_reordering_hold_out_the_same_rows(
 def test_rows_of_weight_zero_are_never_held_out():
     y = np.arange(200) % 2
     weights = np.random.default_rng(0).integers(0, 2, 200)
-    training, held_out = split(rows_of(y, weights=weights), 0.5)
+    training, held_out = split(dataset_of(y, weights=weights), 0.5)
     assert weights[held_out].all()
     assert set(np.flatnonzero(weights == 0)) <= set(training)
 
 
 def test_weights_of_both_sides_have_a_mean_of_one():
     s = np.random.default_rng(0).uniform(0, 5, 100)
-    rows = rows_of(np.arange(100) % 2, weights=s)
-    for part in hold_out(rows, 0.2, np.random.RandomState(0)):
+    rows = dataset_of(np.arange(100) % 2, weights=s)
+    for part in both_sides(rows, 0.2):
         assert part.weights.mean() == pytest.approx(1, rel=1e-12)
         np.testing.assert_allclose(
             part.weights / part.weights[0], s[part.index] / s[part.index[0]]
@@ -155,7 +161,7 @@ def test_the_weight_of_a_class_is_what_the_fraction_is_taken_of():
     # One of the ten rows has half of the weight: alone it is enough, or too much.
     weights = [9] + [1] * 9
     for seed in range(20):
-        _, held_out = split(rows_of([0] * 10, weights=weights), 0.5, seed)
+        _, held_out = split(dataset_of([0] * 10, weights=weights), 0.5, seed)
         of_weight = np.array(weights)[held_out].sum()
         without_the_last = of_weight - np.array(weights)[held_out].max()
         assert of_weight >= 9
@@ -166,20 +172,20 @@ def test_the_weight_of_a_class_is_what_the_fraction_is_taken_of():
 def test_rounding_holds_out_no_row_too_many(weight):
     for n_tenths in range(1, 10):
         y = np.repeat([0, 1], [10, 7])
-        rows = rows_of(y, weights=np.where(y == 0, weight, 1.0))
+        rows = dataset_of(y, weights=np.where(y == 0, weight, 1.0))
         _, held_out = split(rows, n_tenths / 10)
         assert (y[held_out] == 0).sum() == n_tenths
 
 
 def test_a_seed_gives_one_split_and_another_seed_another():
-    rows = rows_of(np.arange(100) % 3)
+    rows = dataset_of(np.arange(100) % 3)
     np.testing.assert_array_equal(split(rows, seed=1)[1], split(rows, seed=1)[1])
     assert split(rows, seed=1)[1].tolist() != split(rows, seed=2)[1].tolist()
 
 
-def test_the_generator_goes_on():
-    rows, generator = rows_of(np.arange(100) % 3), np.random.RandomState(0)
-    first, second = (hold_out(rows, 0.25, generator)[1].index for _ in range(2))
+def test_the_generator_moves_on():
+    rows, generator = dataset_of(np.arange(100) % 3), np.random.RandomState(0)
+    first, second = (hold_out(rows, 0.25, generator)[1] for _ in range(2))
     assert first.tolist() != second.tolist()
 
 
@@ -190,16 +196,16 @@ def test_the_generator_goes_on():
 def test_layout_of_the_rows_changes_nothing(dtype, arrange):
     X = np.random.default_rng(0).integers(0, 2, (60, 20)).astype(dtype)
     y = np.arange(60) % 3
-    plain = split(rows_of(y, X))
-    np.testing.assert_array_equal(split(rows_of(y, arrange(X)))[1], plain[1])
+    plain = split(dataset_of(y, X))
+    np.testing.assert_array_equal(split(dataset_of(y, arrange(X)))[1], plain[1])
 
 
 def test_x_is_not_copied():
     X = np.random.default_rng(0).normal(size=(2000, 500))
-    rows = rows_of(np.arange(2000) % 2, X)
+    rows = dataset_of(np.arange(2000) % 2, X)
     tracemalloc.start()
     try:
-        parts = hold_out(rows, 0.1, np.random.RandomState(0))
+        parts = both_sides(rows, 0.1)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -210,7 +216,7 @@ def test_x_is_not_copied():
 def test_sparse_rows_are_split_too_and_not_copied():
     X = sparse.random_array((300, 50), density=0.1, rng=np.random.default_rng(0))
     X = X.tocsr()
-    parts = hold_out(rows_of(np.arange(300) % 3, X), 0.1, np.random.RandomState(0))
+    parts = both_sides(dataset_of(np.arange(300) % 3, X), 0.1)
     assert all(part.X is X for part in parts)
     training, held_out = parts
     assert (np.bincount(held_out.y) == 10).all()
@@ -221,7 +227,7 @@ def test_sparse_rows_are_split_too_and_not_copied():
 
 def test_equal_sparse_rows_stay_together():
     X = sparse.csr_array(np.repeat(np.eye(8), 5, axis=0))
-    held_out = split(rows_of([0] * 40, X), 0.5)[1]
+    held_out = split(dataset_of([0] * 40, X), 0.5)[1]
     assert (np.bincount(held_out // 5) % 5 == 0).all()
     assert len(held_out) == 20
 
@@ -230,24 +236,24 @@ def test_soft_labels_count_for_their_most_probable_class():
     hard = np.arange(90) % 3
     X = np.random.default_rng(0).normal(size=(90, 3))
     soft = Dataset(X, np.eye(3)[hard] * 0.7 + 0.1)
-    expected = split(rows_of(hard, X))
+    expected = split(dataset_of(hard, X))
     for one, other in zip(split(soft), expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_split_of_a_part_refers_to_the_whole():
-    rows = rows_of(np.arange(100) % 2)
+    rows = dataset_of(np.arange(100) % 2)
     part = rows.take(np.arange(0, 100, 3))
-    training, held_out = hold_out(part, 0.25, np.random.RandomState(0))
+    training, held_out = both_sides(part)
     assert set(training.index) | set(held_out.index) == set(range(0, 100, 3))
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        rows_of([0, 1]),
-        rows_of([0] * 5 + [1] * 5, X=np.repeat(np.eye(2), 5, axis=0)),
-        rows_of([0] * 5 + [1] * 5, weights=[0, 0, 0, 0, 1, 1, 0, 0, 0, 0]),
+        dataset_of([0, 1]),
+        dataset_of([0] * 5 + [1] * 5, X=np.repeat(np.eye(2), 5, axis=0)),
+        dataset_of([0] * 5 + [1] * 5, weights=[0, 0, 0, 0, 1, 1, 0, 0, 0, 0]),
     ],
     ids=["one row each", "equal rows", "one row with a weight each"],
 )
@@ -258,15 +264,15 @@ def test_where_nothing_can_be_held_out_there_is_an_error(rows):
 
 @pytest.fixture
 def splits(monkeypatch):
-    """Give a list that keeps the indices of both sides, split by split."""
+    """A list that keeps the indices of both sides, split by split."""
     made = []
 
     def watched(*arguments):
         parts = hold_out(*arguments)
-        made.append([part.index.tolist() for part in parts])
+        made.append([part.tolist() for part in parts])
         return parts
 
-    monkeypatch.setattr(classifier, "hold_out", watched)
+    monkeypatch.setattr(fitting, "hold_out", watched)
     return made
 
 
@@ -276,24 +282,19 @@ def learnable():
     return X, y
 
 
-def estimator(**parameters):
-    defaults = {"batch_size": 50, "learning_rate": 0.1, "epochs": 3, "random_state": 5}
-    return TFSoftmaxClassifier(**defaults | parameters)
-
-
 def test_early_stopping_trains_on_one_side_and_measures_on_the_other(splits):
     X, y = learnable()
     stopping = {"early_stopping": True, "validation_fraction": 0.2}
-    clf = estimator(shuffle=False, **stopping).fit(X, y)
+    clf = estimator(shuffle=False, random_state=5, **stopping).fit(X, y)
     [(rows, held_out)] = splits
     assert len(held_out) == 14 * 3
-    by_hand = estimator(shuffle=False)
+    by_hand = estimator(shuffle=False, random_state=5)
     by_hand.fit(X[rows], y[rows], X_val=X[held_out], y_val=y[held_out])
     columns = ["loss", "accuracy", "val_loss", "val_accuracy"]
     np.testing.assert_array_equal(clf.history_[columns], by_hand.history_[columns])
 
 
-def test_fits_hold_out_by_their_seed_and_go_on_with_the_same_rows(splits):
+def test_fits_hold_out_by_their_seed_and_resume_with_the_same_rows(splits):
     X, y = learnable()
     clf = estimator(early_stopping=True, warm_start=True).fit(X, y)
     pickle.loads(pickle.dumps(clf)).fit(X, y)

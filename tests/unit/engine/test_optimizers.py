@@ -21,22 +21,16 @@ RATES = np.array([0.1, 0.03])[:, None, None]
 MOMENTA = np.array([0.9, 0.5])[:, None, None]
 
 
-def initial_slots(name, V):
-    """The slots of a rule that starts at V."""
-    rule = OPTIMIZERS[name]
-    # Where momentum starts, the step before it was none.
-    like = np.zeros_like(V) if name == "adam" else V
-    counts = [np.zeros((len(V), 1, 1), V.dtype)] * rule.n_counts
-    return (*[like] * rule.n_like_weights, *counts)
-
-
-def run(name, V, gradient, rates, momentum=0.0, l1=0.0):
-    """The weights after each step; `gradient` gives that of the smooth part at V."""
+def run(name, V, gradient, rates, momentum=0.0, l1=0.0, l2=0.0):
+    """The weights after each step; `gradient` is that of the cross-entropy at V."""
     dtype = V.dtype
-    V, slots = tf.constant(V), tuple(map(tf.constant, initial_slots(name, V)))
+    slots = tuple(map(tf.constant, OPTIMIZERS[name].init(V)))
+    V = tf.constant(V)
     trace = []
     for rate in rates:
-        hyper = Hyperparameters(*(tf.constant(h, dtype) for h in (rate, momentum, l1)))
+        hyper = Hyperparameters(
+            *(tf.constant(h, dtype) for h in (rate, momentum, l2, l1))
+        )
         V, slots = OPTIMIZERS[name].update(V, tf.constant(gradient(V)), slots, hyper)
         trace.append(V.numpy())
     return trace
@@ -187,16 +181,24 @@ def test_rules_converge_to_the_closed_form_of_the_lasso(name, mu):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_rules_return_the_slots_they_declare(name):
-    V, rule = np.ones((2, 3, 4)), OPTIMIZERS[name]
-    slots = initial_slots(name, V)
-    assert len(slots) == rule.n_like_weights + rule.n_counts
-    hyper = Hyperparameters(RATES, MOMENTA, np.zeros((2, 1, 4)))
-    new, new_slots = rule.update(V, V, slots, hyper)
+def test_an_update_returns_slots_like_the_initial_ones(name):
+    V, optimizer = np.ones((2, 3, 4)), OPTIMIZERS[name]
+    slots = optimizer.init(V)
+    hyper = Hyperparameters(RATES, MOMENTA, *np.zeros((2, 2, 1, 4)))
+    new, new_slots = optimizer.update(V, V, slots, hyper)
     assert new.shape == V.shape
-    assert [s.shape for s in new_slots] == [s.shape for s in slots]
-    shapes = [V.shape] * rule.n_like_weights + [(2, 1, 1)] * rule.n_counts
-    assert [tuple(s.shape) for s in new_slots] == shapes
+    assert [tuple(s.shape) for s in new_slots] == [s.shape for s in slots]
+    assert all(slot.shape[0] == len(V) for slot in slots)  # an axis for the models
+    assert not any(np.shares_memory(slot, V) for slot in slots)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_l2_penalty_is_the_gradient_of_its_columns(name):
+    V, gradient = np.ones((2, 3, 4)), quadratic((2, 3, 4))
+    l2 = np.array([0.5, 0.5, 0.5, 0.0])  # the last column is the intercept
+    by_hand = run(name, V, lambda V: gradient(V) + l2 * V, [RATES] * 10, 0.9)
+    actual = run(name, V, gradient, [RATES] * 10, 0.9, l2=l2)
+    np.testing.assert_allclose(actual, by_hand, rtol=1e-12)
 
 
 def softmax_problem():

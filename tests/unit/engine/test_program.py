@@ -19,27 +19,27 @@ from tfsoftmax.engine import device, program, spec
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """Start with an empty cache; call to get the number of compilations since."""
+    """A function that returns the number of compilations since the test began."""
     program._compile.cache_clear()
     yield lambda: program._compile.cache_info().misses
     program._compile.cache_clear()
 
 
 def first_chunk(X, y, batch_size=None):
-    rows = Dataset(X, y.astype(np.int32), None)
+    dataset = Dataset(X, y.astype(np.int32), None)
     layout = Layout.choose(batch_size or len(X), len(X), X.shape[1] * X.itemsize)
-    chunks = ChunkLoader(rows, layout, (X.dtype, X.dtype))
-    return layout, next(chunks.epoch(None))
+    loader = ChunkLoader(dataset, layout, (X.dtype, X.dtype))
+    return layout, next(loader.epoch())
 
 
-def shape_of(layout, n_features, n_classes, **changes):
+def spec_for(layout, n_features, n_classes, **changes):
     fields = {
         "n_models": 1,
         "n_classes": n_classes,
         "n_features": n_features,
         "fit_intercept": True,
-        "tile": layout.tile,
-        "n_tiles": layout.micro_batches_per_chunk,
+        "micro_batch_size": layout.micro_batch_size,
+        "n_micro_batches": layout.micro_batches_per_chunk,
         "accumulates": False,
         "soft_labels": False,
         "per_model_weights": False,
@@ -50,9 +50,13 @@ def shape_of(layout, n_features, n_classes, **changes):
     return spec.ProgramSpec(**fields | changes)
 
 
+def number(value):
+    return tf.constant(value, tf.float64)
+
+
 def at_rates(*rates):
     rate = np.array(rates, dtype=float)
-    return np.array([rate, rate * 0, rate * 0, rate * 0])
+    return tf.constant([rate, rate * 0, rate * 0, rate * 0])
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
@@ -61,14 +65,14 @@ def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(20, 4)), rng.integers(0, n_classes, 20)
     layout, chunk = first_chunk(X, y)
-    shape = shape_of(layout, 4, n_classes, fit_intercept=fit_intercept)
-    compiled = program.Program(shape)
-    V = rng.normal(size=shape.weights)
+    program_spec = spec_for(layout, 4, n_classes, fit_intercept=fit_intercept)
+    compiled = program.Program(program_spec)
+    V = rng.normal(size=program_spec.weights)
 
     def loss(V):
-        return compiled.evaluate(compiled.start(V).V, chunk, 0.7)[0, 0, 0]
+        return compiled.evaluate(compiled.to_device(V).V, chunk, number(0.7))[0, 0, 0]
 
-    stepped, _ = compiled.train(compiled.start(V), chunk, at_rates(1), 0.7)
+    stepped, _ = compiled.train(compiled.to_device(V), chunk, at_rates(1), number(0.7))
     gradient = V - np.array(stepped.V)
     for index in np.ndindex(V.shape):
         step = np.zeros_like(V)
@@ -80,9 +84,11 @@ def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
 def test_the_loss_is_stable_for_huge_logits():
     X = np.array([[1.0], [-1.0]])
     layout, chunk = first_chunk(X, np.array([0, 1]))
-    compiled = program.Program(shape_of(layout, 1, 3))
+    compiled = program.Program(spec_for(layout, 1, 3))
     V = np.array([[[1e6, 0], [-1e6, 0], [0, 0]]])
-    loss, correct = compiled.evaluate(compiled.start(V).V, chunk, 1.0)[0, :, 0]
+    loss, correct = compiled.evaluate(compiled.to_device(V).V, chunk, number(1.0))[
+        0, :, 0
+    ]
     assert loss == 0
     assert correct == 1
 
@@ -90,22 +96,26 @@ def test_the_loss_is_stable_for_huge_logits():
 def test_a_tie_counts_for_the_first_class_as_in_predict():
     X, y = np.zeros((4, 1)), np.array([0, 1, 2, 0])
     layout, chunk = first_chunk(X, y)
-    compiled = program.Program(shape_of(layout, 1, 3))
-    _, correct = compiled.evaluate(compiled.start().V, chunk, 1.0)[0, :, 0]
+    compiled = program.Program(spec_for(layout, 1, 3))
+    _, correct = compiled.evaluate(compiled.to_device().V, chunk, number(1.0))[0, :, 0]
     assert correct == pytest.approx(0.5)
 
 
-def test_models_side_by_side_are_the_models_alone():
+def test_stacked_models_are_the_models_alone():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(90, 6)), rng.integers(0, 4, 90)
     layout, chunk = first_chunk(X, y, batch_size=25)
-    together = program.Program(shape_of(layout, 6, 4, n_models=3))
-    alone = program.Program(shape_of(layout, 6, 4))
+    together = program.Program(spec_for(layout, 6, 4, n_models=3))
+    alone = program.Program(spec_for(layout, 6, 4))
     rates = (0.01, 0.3, 2.0)
-    state, sums = together.train(together.start(), chunk, at_rates(*rates), 1.0)
+    state, sums = together.train(
+        together.to_device(), chunk, at_rates(*rates), number(1.0)
+    )
     V = np.array(state.V)
     for m in range(3):
-        state, own_sums = alone.train(alone.start(), chunk, at_rates(rates[m]), 1.0)
+        state, own_sums = alone.train(
+            alone.to_device(), chunk, at_rates(rates[m]), number(1.0)
+        )
         np.testing.assert_allclose(V[m], np.array(state.V)[0], rtol=1e-12)
         np.testing.assert_allclose(sums[:, :, m], own_sums[:, :, 0], rtol=1e-12)
 
@@ -114,9 +124,9 @@ def test_training_leaves_its_arguments_as_they_are():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 6)), rng.integers(0, 4, 30)
     layout, chunk = first_chunk(X, y)
-    compiled = program.Program(shape_of(layout, 6, 4))
-    start = compiled.start()
-    compiled.train(start, chunk, at_rates(1), 1.0)
+    compiled = program.Program(spec_for(layout, 6, 4))
+    start = compiled.to_device()
+    compiled.train(start, chunk, at_rates(1), number(1.0))
     assert not np.array(start.V).any()
     np.testing.assert_array_equal(chunk.X[:30], X)
 
@@ -126,7 +136,7 @@ def test_chunks_are_handed_over_without_a_copy():
     _, chunk = first_chunk(X, y)
     shared = program._share(chunk)
     for tensor, array in zip(
-        shared, (chunk.X, chunk.y, chunk.weights, chunk.tiles), strict=True
+        shared, (chunk.X, chunk.y, chunk.weights, chunk.actions), strict=True
     ):
         address = np.asarray(memoryview(tensor)).ctypes.data
         assert address == array.ctypes.data
@@ -141,7 +151,7 @@ def test_a_second_fit_of_the_same_width_compiles_nothing(compilations):
         TFSoftmaxClassifier(**parameters).fit(X, y, X_val=X, y_val=y)
 
     fit(400)
-    assert compilations() == 2  # training and measuring
+    assert compilations() == 2  # training and evaluating
     fit(400, learning_rate=0.5)
     fit(399, rescale=0.5)
     fit(1001, epochs=3, shuffle=False, random_state=4)
@@ -166,7 +176,7 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
 
     compiled = [fit(b) for b in (100, 1500)]
     program._compile.cache_clear()
-    monkeypatch.setattr(program, "xla_works", lambda: False)
+    monkeypatch.setattr(device, "xla_works", lambda: False)
     for one, other in zip(compiled, [fit(b) for b in (100, 1500)], strict=True):
         np.testing.assert_allclose(other.coef_, one.coef_, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(

@@ -334,9 +334,9 @@ def test_what_others_write_meanwhile_is_passed_on():
     result = run(
         """
         import os, sys
-        from tfsoftmax import backend
+        from tfsoftmax.engine import runtime
         sys.modules.pop("tensorflow", None)
-        with backend._stderr_without_chatter():
+        with runtime._stderr_without_chatter():
             os.write(2, b"I0000 00:00:1795355534.789351    3982 a.cc:269] chatter\\n")
             print("a warning of someone else's", file=sys.stderr)
             os.write(2, b"F0000 00:00:1795355534.789351    3982 a.cc:269] fatal\\n")
@@ -383,7 +383,7 @@ def test_threads_that_fit_first_leave_standard_error_as_it_was():
     result = run(
         """
         import os, threading
-        from tfsoftmax import backend
+        from tfsoftmax.engine import runtime
         before = os.fstat(2).st_ino
         barrier = threading.Barrier(4)
 

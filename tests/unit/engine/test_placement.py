@@ -1,0 +1,66 @@
+"""Placement: which models and which chunks are worked on at once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tfsoftmax.engine import placement
+from tfsoftmax.utils.threads import ThreadPool
+
+
+@given(st.integers(1, 300), st.integers(1, 64))
+@settings(max_examples=200, deadline=None)
+@example(1, 1)
+@example(16, 1)
+@example(17, 1)
+@example(33, 2)
+@example(5, 64)
+def test_blocks_cover_the_models_evenly(n_models, n_threads):
+    blocks = placement.model_blocks(n_models, n_threads)
+    assert [m for b in blocks for m in range(b.start, b.stop)] == list(range(n_models))
+    sizes = [block.stop - block.start for block in blocks]
+    assert min(sizes) >= 1
+    assert max(sizes) <= placement.MAX_MODELS_PER_BLOCK
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("n_models", "n_threads", "n_blocks"),
+    [(1, 2, 1), (4, 2, 1), (5, 2, 2), (16, 1, 1), (17, 1, 2), (32, 2, 2), (40, 2, 4)],
+)
+def test_there_are_as_many_blocks_as_threads_where_there_are_several(
+    n_models, n_threads, n_blocks
+):
+    assert len(placement.model_blocks(n_models, n_threads)) == n_blocks
+
+
+@pytest.mark.parametrize(("n_items", "n_at_once"), [(0, 2), (1, 2), (7, 1), (7, 3)])
+def test_results_come_in_order_and_no_more_items_are_worked_on_at_once(
+    n_items, n_at_once
+):
+    taken = []
+
+    def items():
+        for i in range(n_items):
+            taken.append(i)
+            yield i
+
+    pool = ThreadPool(4, "test-placement")
+    results = placement.map_at_most(pool, lambda i: i * i, items(), n_at_once)
+    for i, result in enumerate(results):
+        assert result == i * i
+        assert len(taken) <= i + n_at_once
+    assert len(taken) == n_items
+    pool.close()
+
+
+def test_several_items_are_worked_on_at_once():
+    meet = threading.Barrier(2)
+    pool = ThreadPool(2, "test-placement")
+    ranks = placement.map_at_most(pool, lambda _: meet.wait(60), range(2), 2)
+    assert sorted(ranks) == [0, 1]
+    pool.close()

@@ -42,7 +42,7 @@ def layout_with(batch_size, n_samples, row_bytes=8, **limits):
 
 
 def expected_micro_batches(order, batch_size, size):
-    """Yield of each micro-batch its rows, the size of its batch, and if it's the last."""
+    """Yield each micro-batch's rows, its batch's size, and if it is the last."""
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         for i in range(0, len(batch), size):

@@ -13,7 +13,8 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV
 
-from tests.test_search import (
+from tests.problems import estimator
+from tests.searches import (
     OURS_AND_THEIRS,
     RATES,
     TWO_SCORES,
@@ -22,14 +23,13 @@ from tests.test_search import (
     Y,
     accuracy_and_size,
     both,
-    classifier,
     pipeline,
 )
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.classifier import EpochLogger
 from tfsoftmax.engine import device, placement, program
 from tfsoftmax.model_selection import fusion
-from tfsoftmax.utils import slices
+from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.validation.parameters import RULES
 
 
@@ -40,7 +40,7 @@ from tfsoftmax.validation.parameters import RULES
 def test_candidates_that_fail_score_the_error_score(error_score, scoring):
     several = scoring in (TWO_SCORES, accuracy_and_size)
     ours, _ = both(
-        classifier(),
+        estimator(),
         {"batch_size": [50, 0], "learning_rate": [0.1, -1.0, 1e300, 0.01]},
         X * 1e10,
         scoring=scoring,
@@ -65,8 +65,8 @@ def test_failures_of_a_pipeline_equal_grid_search():
 def test_a_diverging_candidate_does_not_disturb_the_others():
     large, small_rates = X * 1e10, [1e-21, 1e-20]
     grid = {"learning_rate": [1e-21, 1e300, 1e-20, 1e299]}
-    ours, _ = both(classifier(), grid, large)
-    alone, _ = both(classifier(), {"learning_rate": small_rates}, large)
+    ours, _ = both(estimator(), grid, large)
+    alone, _ = both(estimator(), {"learning_rate": small_rates}, large)
     assert np.isnan(ours.cv_results_["mean_test_accuracy"][[1, 3]]).all()
     for score in TWO_SCORES:
         key = f"mean_test_{score}"
@@ -76,7 +76,7 @@ def test_a_diverging_candidate_does_not_disturb_the_others():
 
 
 def test_the_warning_names_the_failures():
-    search = TFSoftmaxGridSearchCV(classifier(), {"alpha": [0, -1]}, cv=3)
+    search = TFSoftmaxGridSearchCV(estimator(), {"alpha": [0, -1]}, cv=3)
     with pytest.warns() as caught:
         search.fit(X, Y)
     kinds = {one.category: str(one.message) for one in caught}
@@ -87,10 +87,10 @@ def test_the_warning_names_the_failures():
 
 def test_when_all_fits_fail_the_search_does():
     for kind in OURS_AND_THEIRS[0]:
-        search = kind(classifier(), {"alpha": [-1, -2], "epochs": [1, 2]}, cv=3)
+        search = kind(estimator(), {"alpha": [-1, -2], "epochs": [1, 2]}, cv=3)
         with pytest.raises(ValueError, match="All the 12 fits failed"):
             search.fit(X, Y)
-        search = kind(classifier(), {"alpha": [0, 1]}, cv=3, scoring=accuracy_and_size)
+        search = kind(estimator(), {"alpha": [0, 1]}, cv=3, scoring=accuracy_and_size)
         with pytest.raises(ValueError, match="All the 6 fits failed"):
             search.set_params(refit=False).fit(X * np.nan, Y)
 
@@ -107,7 +107,7 @@ def test_when_all_fits_fail_the_search_does():
 def test_errors_are_raised_where_that_is_asked_for(grid, error):
     messages = []
     for kind in OURS_AND_THEIRS[0]:
-        clf = classifier(learning_rate=1e-21)
+        clf = estimator(learning_rate=1e-21)
         search = kind(clf, grid, error_score="raise", cv=2)
         with pytest.raises(error) as caught:
             search.fit(X * 1e10, Y)
@@ -121,7 +121,7 @@ def test_a_warning_made_an_error_fails_its_candidate_alone():
     grid = {"learning_rate": [0.1, 1e4, 0.01]}
     scores = []
     for kind in OURS_AND_THEIRS[0]:
-        search = kind(classifier(epochs=1), grid, cv=2, error_score=-1.0)
+        search = kind(estimator(epochs=1), grid, cv=2, error_score=-1.0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", FitFailedWarning)
@@ -161,11 +161,11 @@ def test_candidates_share_the_calls_of_the_program(program_calls, monkeypatch):
     monkeypatch.setattr(program, "n_threads", lambda: 2)
     grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-3, 1e-2, 0.1]}
     options = {"cv": 2, "refit": False}
-    TFSoftmaxGridSearchCV(classifier(), grid, **options).fit(X, Y)
+    TFSoftmaxGridSearchCV(estimator(), grid, **options).fit(X, Y)
     ours = program_calls.total()
     assert 1 not in program_calls
     program_calls.clear()
-    GridSearchCV(classifier(), grid, **options).fit(X, Y)
+    GridSearchCV(estimator(), grid, **options).fit(X, Y)
     assert program_calls == {1: 16 * 2 * 3}
     # Two blocks of eight models in each fold and epoch.
     assert ours == 2 * 2 * 3
@@ -174,7 +174,7 @@ def test_candidates_share_the_calls_of_the_program(program_calls, monkeypatch):
 def test_all_folds_and_a_second_search_find_the_program_compiled():
     def search(rates):
         grid = {"learning_rate": rates, "class_weight": [None]}
-        TFSoftmaxGridSearchCV(classifier(), grid, cv=3, refit=False).fit(X, Y)
+        TFSoftmaxGridSearchCV(estimator(), grid, cv=3, refit=False).fit(X, Y)
         return program._compile.cache_info().misses
 
     program._compile.cache_clear()
@@ -267,36 +267,36 @@ def test_each_parameter_says_whether_models_may_differ_in_it():
 @pytest.mark.parametrize("name", [*PER_MODEL, *SHARED])
 def test_models_differ_in_their_own_parameters_only(name):
     values = (PER_MODEL | SHARED)[name]
-    classifiers = [classifier(**{name: value}) for value in values * 2]
+    classifiers = [estimator(**{name: value}) for value in values * 2]
     together = [[0, 1, 2, 3]] if name in PER_MODEL else [[0, 2], [1, 3]]
     assert fusion.fusion_groups(classifiers) == together
 
 
 @pytest.mark.parametrize("parameters", [{"optimizer": "lbfgs"}, {"verbose": 1}])
 def test_some_train_alone(parameters):
-    classifiers = [classifier(alpha=alpha, **parameters) for alpha in (0.1, 0.1)]
+    classifiers = [estimator(alpha=alpha, **parameters) for alpha in (0.1, 0.1)]
     assert fusion.fusion_groups(classifiers) == [[0], [1]]
 
 
 def test_generators_are_told_apart_by_their_state():
     seeds = [np.random.RandomState(seed) for seed in (0, 1, 0, 0)]
     seeds[3].uniform()
-    classifiers = [classifier(random_state=seed) for seed in seeds]
+    classifiers = [estimator(random_state=seed) for seed in seeds]
     assert fusion.fusion_groups(classifiers) == [[0, 2], [1], [3]]
 
 
 def test_true_and_one_are_not_the_same_value():
     """Of the two, only the one is allowed for the size of a batch."""
-    classifiers = [classifier(batch_size=1), classifier(batch_size=True)]
+    classifiers = [estimator(batch_size=1), estimator(batch_size=True)]
     assert fusion.fusion_groups(classifiers) == [[0], [1]]
-    both(classifier(epochs=1), {"batch_size": [1, True], "alpha": [0, 0.1]}, cv=2)
+    both(estimator(epochs=1), {"batch_size": [1, True], "alpha": [0, 0.1]}, cv=2)
 
 
 @pytest.mark.parametrize(("n", "at_once"), [(1, 5), (7, 3), (8, 8), (9, 1), (3, 0)])
 def test_parts_are_even_and_small_enough(n, at_once):
-    slices = list(slices.split_at_most(n, at_once))
-    covered = [i for part in slices for i in range(n)[part]]
-    sizes = [part.stop - part.start for part in slices]
+    parts = split_at_most(n, at_once)
+    covered = [i for part in parts for i in range(n)[part]]
+    sizes = [part.stop - part.start for part in parts]
     assert covered == list(range(n))
     assert max(sizes) <= max(1, at_once)
     assert max(sizes) - min(sizes) <= 1
@@ -340,7 +340,7 @@ WEIGHTS = [None, "balanced", {0: 2, 1: 0.5, 2: 0}]
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("weighted", [True, False])
 def test_class_weights_are_each_models_own(optimizer, weighted):
-    team = [classifier(class_weight=w, optimizer=optimizer) for w in WEIGHTS]
+    team = [estimator(class_weight=w, optimizer=optimizer) for w in WEIGHTS]
     weights = {"sample_weight": S} if weighted else {}
     assert fit_as_a_team(team, X, Y, **weights) == [None] * 3
     for clf in team:
@@ -349,7 +349,7 @@ def test_class_weights_are_each_models_own(optimizer, weighted):
 
 @pytest.mark.parametrize("rows", [X.astype(np.float32), sparse.csr_array(X)])
 def test_class_weights_are_each_models_own_for_other_rows(rows):
-    team = [classifier(class_weight=w, early_stopping=True) for w in WEIGHTS]
+    team = [estimator(class_weight=w, early_stopping=True) for w in WEIGHTS]
     assert fit_as_a_team(team, rows, Y) == [None] * 3
     for clf in team:
         assert_as_alone(clf, rows, Y, rtol=1e-10 if rows.dtype == X.dtype else 1e-4)
@@ -357,7 +357,7 @@ def test_class_weights_are_each_models_own_for_other_rows(rows):
 
 def test_class_weights_of_soft_labels_are_each_models_own():
     soft = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
-    team = [classifier(class_weight=w) for w in WEIGHTS]
+    team = [estimator(class_weight=w) for w in WEIGHTS]
     assert fit_as_a_team(team, X, soft) == [None] * 3
     for clf in team:
         assert_as_alone(clf, X, soft)
@@ -365,7 +365,7 @@ def test_class_weights_of_soft_labels_are_each_models_own():
 
 def test_a_class_weight_that_is_wrong_fails_its_model_alone():
     wrong = [{9: 1.0}, {0: -1.0}, {0: "much"}, "heavy", {0: 0, 1: 0, 2: 0}]
-    team = [classifier(class_weight=w) for w in [*wrong, None, "balanced"]]
+    team = [estimator(class_weight=w) for w in [*wrong, None, "balanced"]]
     errors = fit_in_teams(team, X, Y)
     for clf, error in zip(team[:5], errors, strict=False):
         with pytest.raises(type(error)) as alone:
@@ -378,7 +378,7 @@ def test_a_class_weight_that_is_wrong_fails_its_model_alone():
 
 def test_a_parameter_that_is_wrong_fails_its_model_alone():
     wrong = [{"learning_rate": 0}, {"alpha": "x"}, {"epochs": 1.5}, {"l1_ratio": 2}]
-    team = [classifier(**one) for one in [*wrong, {}, {"alpha": 0.1}]]
+    team = [estimator(**one) for one in [*wrong, {}, {"alpha": 0.1}]]
     errors = fit_in_teams(team, X, Y)
     for clf, error in zip(team[:4], errors, strict=False):
         with pytest.raises(type(error)) as alone:
@@ -391,7 +391,7 @@ def test_a_parameter_that_is_wrong_fails_its_model_alone():
 
 
 def test_what_all_share_fails_all():
-    team = [classifier(alpha=alpha) for alpha in (0, 0.1)]
+    team = [estimator(alpha=alpha) for alpha in (0, 0.1)]
     errors = fit_as_a_team(team, X * np.nan, Y)
     assert [type(error) for error in errors] == [ValueError] * 2
     errors = fit_as_a_team(team, X, Y, sample_weight=-S)
@@ -402,7 +402,7 @@ def test_a_team_too_wide_for_memory_goes_in_parts(monkeypatch):
     def fit_all():
         grid = [(r, w) for r in (0.01, 0.1, 1.0) for w in (None, "balanced")]
         team = [
-            classifier(learning_rate=r, class_weight=w, random_state=None)
+            estimator(learning_rate=r, class_weight=w, random_state=None)
             for r, w in grid
         ]
         np.random.seed(5)
@@ -430,7 +430,7 @@ def test_a_team_too_wide_for_memory_goes_in_parts(monkeypatch):
 
 
 def test_the_models_of_a_team_go_on_by_themselves():
-    team = [classifier(alpha=alpha) for alpha in (0, 0.1)]
+    team = [estimator(alpha=alpha) for alpha in (0, 0.1)]
     fit_as_a_team(team, X, Y)
     for clf in team:
         alone = clone(clf).fit(X, Y).partial_fit(X, Y)
@@ -448,7 +448,7 @@ def test_the_warnings_are_those_of_separate_fits():
     ):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fit([classifier(**one) for one in parameters])
+            fit([estimator(**one) for one in parameters])
         messages.append([str(one.message) for one in caught])
     assert len(messages[0]) == 2
     assert messages[0] == messages[1]
@@ -468,7 +468,7 @@ def test_ctrl_c_ends_a_search_also_where_a_candidate_trains_alone(alone, monkeyp
         return after_epoch(self, epoch, entry, record)
 
     monkeypatch.setattr(EpochLogger, "after_epoch", interrupting)
-    search = TFSoftmaxGridSearchCV(classifier(**alone), {"alpha": [0.1, 0.2]}, cv=2)
+    search = TFSoftmaxGridSearchCV(estimator(**alone), {"alpha": [0.1, 0.2]}, cv=2)
     with (
         pytest.warns(UserWarning, match="interrupted"),
         pytest.raises(KeyboardInterrupt),

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import accuracy_score, confusion_matrix, make_scorer
 from sklearn.pipeline import make_pipeline
 
-from tests.test_search import (
+from tests.problems import estimator
+from tests.searches import (
     OURS_AND_THEIRS,
     PIPELINES_ROUTE_TO_SCORE,
     RATES,
@@ -19,7 +20,6 @@ from tests.test_search import (
     Y,
     accuracy_and_size,
     both,
-    classifier,
 )
 
 
@@ -29,13 +29,13 @@ def test_results_equal_grid_search_for_two_classes(labels):
     scoring = [*TWO_SCORES, "roc_auc", "average_precision", "balanced_accuracy"]
     if labels == ["ham", "spam"]:
         scoring.remove("average_precision")
-    both(classifier(), {"learning_rate": RATES}, y=y, scoring=scoring)
+    both(estimator(), {"learning_rate": RATES}, y=y, scoring=scoring)
 
 
 def test_one_score_by_name_equals_grid_search():
     for scoring in (None, "accuracy", "neg_log_loss", "f1_macro"):
         ours, _ = both(
-            classifier(), {"learning_rate": RATES}, scoring=scoring, refit=True
+            estimator(), {"learning_rate": RATES}, scoring=scoring, refit=True
         )
         assert not ours.multimetric_
 
@@ -56,7 +56,7 @@ def number_of_rows(estimator, X, y):
 @pytest.mark.parametrize("refit", ["accuracy", False])
 def test_several_scores_equal_grid_search(scoring, refit):
     ours, _ = both(
-        classifier(),
+        estimator(),
         {"learning_rate": RATES},
         scoring=scoring,
         refit=refit,
@@ -67,7 +67,7 @@ def test_several_scores_equal_grid_search(scoring, refit):
 
 def test_a_callable_may_choose_the_best():
     ours, _ = both(
-        classifier(),
+        estimator(),
         {"learning_rate": RATES},
         refit=lambda results: int(results["mean_test_accuracy"].argmin()),
     )
@@ -81,7 +81,7 @@ def test_a_callable_may_choose_the_best():
 )
 def test_a_callable_that_chooses_no_candidate_is_refused(ours, theirs, index, error):
     for kind in (ours, theirs):
-        search = kind(classifier(), {"alpha": [0, 0.1]}, refit=lambda _: index, cv=2)
+        search = kind(estimator(), {"alpha": [0, 0.1]}, refit=lambda _: index, cv=2)
         if kind in OURS_AND_THEIRS[1]:
             search.set_params(n_iter=2)
         is_ours = kind is ours
@@ -94,14 +94,14 @@ def test_a_callable_that_chooses_no_candidate_is_refused(ours, theirs, index, er
 @pytest.mark.parametrize("scoring", [TWO_SCORES, accuracy_and_size])
 def test_with_several_scores_refit_must_name_one(scoring, refit):
     for kind in OURS_AND_THEIRS[0]:
-        search = kind(classifier(), {"alpha": [0]}, scoring=scoring, refit=refit)
+        search = kind(estimator(), {"alpha": [0]}, scoring=scoring, refit=refit)
         with pytest.raises(ValueError, match="For multi-metric scoring"):
             search.fit(X, Y)
 
 
 def test_ties_share_the_smallest_rank():
     grid = {"alpha": [0, 1e-15], "class_weight": [{0: 100}, None]}
-    ours, _ = both(classifier(), grid, scoring="accuracy", refit=True)
+    ours, _ = both(estimator(), grid, scoring="accuracy", refit=True)
     assert ours.cv_results_["rank_test_score"].tolist() == [3, 1, 3, 1]
     assert ours.best_index_ == 1
 
@@ -111,7 +111,7 @@ def test_an_undefined_score_ranks_last():
         return np.nan if estimator.alpha == 0.1 else estimator.score(X, y)
 
     grid = {"alpha": [0.1, 0, 0.01]}
-    ours, _ = both(classifier(), grid, scoring=score, refit=True)
+    ours, _ = both(estimator(), grid, scoring=score, refit=True)
     assert ours.cv_results_["rank_test_score"][0] == 3
 
 
@@ -128,16 +128,16 @@ def failing_score(estimator, X, y):
 def test_a_scorer_that_raises_scores_the_error_score(scoring):
     refit = "accuracy" if isinstance(scoring, dict) else True
     options = {"scoring": scoring, "refit": refit, "return_train_score": True}
-    both(classifier(), {"alpha": [0, 0.1]}, error_score=-1.0, **options)
+    both(estimator(), {"alpha": [0, 0.1]}, error_score=-1.0, **options)
     for kind in OURS_AND_THEIRS[0]:
-        search = kind(classifier(), {"alpha": [0, 0.1]}, error_score="raise", **options)
+        search = kind(estimator(), {"alpha": [0, 0.1]}, error_score="raise", **options)
         with pytest.raises(RuntimeError, match="no score for penalties"):
             search.fit(X, Y)
 
 
 def test_a_score_that_is_no_number_is_refused():
     for kind in OURS_AND_THEIRS[0]:
-        search = kind(classifier(), {"alpha": [0]}, scoring=lambda e, X, y: "good")
+        search = kind(estimator(), {"alpha": [0]}, scoring=lambda e, X, y: "good")
         with pytest.raises(ValueError, match="scoring must return a number"):
             search.fit(X, Y)
 
@@ -147,13 +147,13 @@ def test_confusion_matrices_as_scores_equal_grid_search():
         matrix = confusion_matrix(y, estimator.predict(X))
         return {f"n{i}{j}": matrix[i, j] for i in range(3) for j in range(3)}
 
-    both(classifier(), {"learning_rate": RATES}, scoring=counts, refit="n11")
+    both(estimator(), {"learning_rate": RATES}, scoring=counts, refit="n11")
 
 
 def test_a_fold_with_nothing_to_test_scores_the_error_score():
     folds = [(np.arange(100), np.arange(100, 203)), (np.arange(100), np.arange(0))]
     both(
-        classifier(),
+        estimator(),
         {"learning_rate": RATES},
         cv=folds,
         scoring="accuracy",
@@ -180,7 +180,7 @@ class ShiftsByWeight(TransformerMixin, BaseEstimator):
 def test_metadata_go_to_the_transform_of_a_pipeline():
     with sklearn.config_context(enable_metadata_routing=True):
         step = ShiftsByWeight().set_transform_request(sample_weight=True)
-        clf = classifier().set_fit_request(sample_weight=True)
+        clf = estimator().set_fit_request(sample_weight=True)
         clf.set_score_request(sample_weight=True)
         both(
             make_pipeline(step, clf),
@@ -197,7 +197,7 @@ def test_a_scorer_without_weights_is_warned_of():
 
     fit_params = {"sample_weight": S}
     both(
-        classifier(),
+        estimator(),
         {"learning_rate": RATES},
         scoring=score,
         refit=True,

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import sklearn
 from scipy import sparse
-from scipy.stats import expon, loguniform, randint, rankdata
+from scipy.stats import expon, loguniform, randint
 from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
@@ -22,148 +22,36 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
-    RandomizedSearchCV,
     ShuffleSplit,
     StratifiedKFold,
     cross_val_score,
 )
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
-from sklearn.utils.fixes import parse_version
 
-from tests.problems import mostly_slow, problem
+from tests.problems import estimator, mostly_slow, problem
+from tests.searches import (
+    OURS_AND_THEIRS,
+    PIPELINES_ROUTE_TO_SCORE,
+    RATES,
+    TWO_SCORES,
+    S,
+    X,
+    Y,
+    assert_same_choice,
+    assert_same_results,
+    both,
+    fitted,
+    pipeline,
+)
 from tfsoftmax import (
     TFSoftmaxClassifier,
     TFSoftmaxGridSearchCV,
     TFSoftmaxRandomizedSearchCV,
     callbacks,
 )
-
-X, Y, S = problem()
-OURS_AND_THEIRS = [
-    (TFSoftmaxGridSearchCV, GridSearchCV),
-    (TFSoftmaxRandomizedSearchCV, RandomizedSearchCV),
-]
-TWO_SCORES = ["accuracy", "neg_log_loss"]
-RATES = [0.01, 0.1, 1.0]
-
-
-def classifier(**parameters):
-    defaults = {
-        "batch_size": 50,
-        "learning_rate": 0.1,
-        "epochs": 3,
-        "random_state": 0,
-    }
-    return TFSoftmaxClassifier(**defaults | parameters)
-
-
-def pipeline(*steps, **parameters):
-    steps = [(f"step{i}", step) for i, step in enumerate(steps)]
-    return Pipeline([*steps, ("clf", classifier(**parameters))])
-
-
-def accuracy_and_size(estimator, X, y):
-    return {"accuracy": estimator.score(X, y), "rows": len(X)}
-
-
-def fitted(search, X, y, **fit_params):
-    """Fit, and give the search and how many warnings of each kind there were."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        search.fit(X, y, **fit_params)
-    kinds = (one.category for one in caught)
-    # Something old, at its first import, may do what pyparsing calls deprecated.
-    return search, Counter(k for k in kinds if not k.__module__.startswith("pyparsing"))
-
-
-# With an older scikit-learn, the score of a pipeline takes no metadata.
-PIPELINES_ROUTE_TO_SCORE = parse_version(sklearn.__version__) >= parse_version("1.8")
-
-
-def both(estimator, grid, X=X, y=Y, *, fit_params=None, atol=1e-12, **options):
-    """Search with ours and theirs; check that all results are the same."""
-    n_iter = options.get("n_iter")
-    kinds = OURS_AND_THEIRS[n_iter is not None]
-    options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"} | options
-    (ours, own_warnings), (theirs, their_warnings) = (
-        fitted(kind(estimator, grid, **options), X, y, **fit_params or {})
-        for kind in kinds
-    )
-    assert own_warnings == their_warnings
-    assert_same_results(ours.cv_results_, theirs.cv_results_, atol)
-    assert_same_choice(ours, theirs, atol)
-    return ours, theirs
-
-
-def assert_same_results(ours, theirs, atol):
-    assert list(ours) == list(theirs)
-    for key, theirs_of_key in theirs.items():
-        own = ours[key]
-        assert type(own) is type(theirs_of_key), key
-        if key == "params":
-            assert [list(one) for one in own] == [list(one) for one in theirs_of_key]
-            assert own == theirs_of_key
-            continue
-        assert own.dtype == theirs_of_key.dtype, key
-        assert own.shape == theirs_of_key.shape, key
-        if key.startswith("param_"):
-            np.testing.assert_array_equal(own.mask, theirs_of_key.mask)
-            assert own.compressed().tolist() == theirs_of_key.compressed().tolist()
-        elif key.endswith("_time"):
-            assert (own >= 0).all()
-        elif key.startswith("rank_"):
-            # Two scores that differ by rounding alone may come in either order.
-            means = theirs["mean" + key.removeprefix("rank")]
-            near = abs(means[:, None] - means) <= atol
-            alone = near.sum(axis=1) <= 1
-            np.testing.assert_array_equal(own[alone], theirs_of_key[alone], key)
-            own_means = ours["mean" + key.removeprefix("rank")]
-            if np.isfinite(own_means).all():
-                np.testing.assert_array_equal(own, rankdata(-own_means, "min"), key)
-        elif "accuracy" in key:
-            np.testing.assert_array_equal(own, theirs_of_key, err_msg=key)
-        else:
-            np.testing.assert_allclose(
-                own, theirs_of_key, rtol=0, atol=atol, err_msg=key
-            )
-
-
-def assert_same_choice(ours, theirs, atol=1e-12):
-    for name in ("n_splits_", "multimetric_", "best_index_", "best_params_"):
-        assert hasattr(ours, name) == hasattr(theirs, name), name
-        assert getattr(ours, name, None) == getattr(theirs, name, None), name
-    assert type(ours.scorer_) is type(theirs.scorer_)
-    if isinstance(ours.scorer_, dict):
-        assert list(ours.scorer_) == list(theirs.scorer_)
-    assert hasattr(ours, "best_score_") == hasattr(theirs, "best_score_")
-    if hasattr(theirs, "best_score_"):
-        np.testing.assert_allclose(
-            ours.best_score_, theirs.best_score_, rtol=0, atol=atol
-        )
-    assert hasattr(ours, "best_estimator_") == hasattr(theirs, "best_estimator_")
-    if hasattr(theirs, "best_estimator_"):
-        assert ours.refit_time_ > 0
-        if hasattr(theirs, "classes_"):
-            np.testing.assert_array_equal(ours.classes_, theirs.classes_)
-        first = getattr(theirs.best_estimator_, "steps", [("", None)])[0][1]
-        if first != "passthrough":  # of which scikit-learn asks the number, too
-            assert ours.n_features_in_ == theirs.n_features_in_
-        named = hasattr(theirs, "feature_names_in_")
-        assert hasattr(ours, "feature_names_in_") == named
-        if named:
-            np.testing.assert_array_equal(
-                ours.feature_names_in_, theirs.feature_names_in_
-            )
-        np.testing.assert_array_equal(coef_of(ours), coef_of(theirs))
-
-
-def coef_of(search):
-    best = search.best_estimator_
-    return (best[-1] if isinstance(best, Pipeline) else best).coef_
-
 
 # The same results as GridSearchCV, whatever is searched
 
@@ -239,7 +127,7 @@ QUICK += ["class weights", "early stopping", "warm starts", "a list of grids"]
 )
 def test_results_equal_grid_search(case):
     parameters, grid = GRIDS[case]
-    both(classifier(**parameters), grid, return_train_score=True)
+    both(estimator(**parameters), grid, return_train_score=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -247,20 +135,20 @@ def test_results_equal_grid_search_for_all_kinds_of_numbers(dtype):
     rows = np.clip(X * 40 + 128, 0, 255).astype(dtype)
     grid = {"learning_rate": RATES, "alpha": [0, 0.01]}
     rows_before, y_before = rows.copy(), Y.copy()
-    both(classifier(rescale=1 / 255), grid, rows, return_train_score=True, atol=1e-5)
+    both(estimator(rescale=1 / 255), grid, rows, return_train_score=True, atol=1e-5)
     np.testing.assert_array_equal(rows, rows_before)
     np.testing.assert_array_equal(Y, y_before)
 
 
 def test_results_equal_grid_search_for_sparse_rows():
     rows = sparse.csc_matrix(np.where(abs(X) > 0.5, X, 0))
-    both(classifier(), {"learning_rate": RATES}, rows)
+    both(estimator(), {"learning_rate": RATES}, rows)
 
 
 def test_results_equal_grid_search_for_a_data_frame():
     frame = pd.DataFrame(X, columns=list("abcde"))
     labels = pd.Series(np.array(["no", "perhaps", "yes"])[Y])
-    ours, _ = both(classifier(), {"learning_rate": RATES}, frame, labels)
+    ours, _ = both(estimator(), {"learning_rate": RATES}, frame, labels)
     assert ours.feature_names_in_.tolist() == list("abcde")
     assert ours.classes_.tolist() == ["no", "perhaps", "yes"]
     pipe = pipeline(StandardScaler().set_output(transform="pandas"))
@@ -268,13 +156,13 @@ def test_results_equal_grid_search_for_a_data_frame():
 
 
 def test_results_equal_grid_search_for_lists():
-    both(classifier(), {"learning_rate": RATES}, X.tolist(), Y.tolist())
+    both(estimator(), {"learning_rate": RATES}, X.tolist(), Y.tolist())
 
 
 def test_results_equal_grid_search_for_soft_labels():
     soft = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
     grid = {"learning_rate": RATES, "class_weight": [None, {1: 3}]}
-    both(classifier(), grid, y=soft, scoring=None, refit=True)
+    both(estimator(), grid, y=soft, scoring=None, refit=True)
 
 
 def test_results_equal_grid_search_on_digits(digits):
@@ -285,14 +173,14 @@ def test_results_equal_grid_search_on_digits(digits):
 
 
 def test_a_generator_for_the_seed_is_left_as_it_is():
-    clf = classifier(random_state=np.random.RandomState(3))
+    clf = estimator(random_state=np.random.RandomState(3))
     both(clf, {"learning_rate": RATES, "batch_size": [20, 50]})
     state = np.random.RandomState(3).get_state()[1]
     np.testing.assert_array_equal(clf.random_state.get_state()[1], state)
 
 
 def test_without_a_seed_each_search_draws_its_own_order():
-    clf = classifier(random_state=None)
+    clf = estimator(random_state=None)
     grid = {"learning_rate": [0.05], "batch_size": [10]}
     first, second = (
         TFSoftmaxGridSearchCV(clf, grid, scoring="neg_log_loss", cv=2).fit(X, Y)
@@ -323,9 +211,9 @@ def test_the_grid_and_the_estimator_are_not_changed():
     ids=["no penalty", "no momentum", "constant rate"],
 )
 def test_candidates_that_come_to_the_same_model_tie(grid):
-    """Whatever rounding makes of them side by side, the first of them is the best."""
+    """Whatever rounding makes of them together, the first of them is the best."""
     rows, y, weights = problem(seed=7)
-    clf = classifier(epochs=30, learning_rate=0.5, random_state=7)
+    clf = estimator(epochs=30, learning_rate=0.5, random_state=7)
     options = {"cv": 3, "fit_params": {"sample_weight": weights}}
     ours, _ = both(clf, grid, rows, y, **options)
     assert ours.best_index_ == 0
@@ -347,10 +235,10 @@ PIPELINE_GRIDS = {
         {"clf__batch_size": [20]},
     ],
     "classifiers": {
-        "clf": [classifier(), classifier(learning_rate=0.5), classifier(alpha=0.1)]
+        "clf": [estimator(), estimator(learning_rate=0.5), estimator(alpha=0.1)]
     },
     "classifiers and their parameters": {
-        "clf": [classifier(), classifier(optimizer="adam")],
+        "clf": [estimator(), estimator(optimizer="adam")],
         "clf__learning_rate": [0.01, 0.1],
         "step1": [PCA(3), "passthrough"],
     },
@@ -365,7 +253,7 @@ def test_pipelines_equal_grid_search(case):
 
 
 def test_a_pipeline_of_the_classifier_alone_equals_grid_search():
-    both(make_pipeline(classifier()), {"tfsoftmaxclassifier__learning_rate": RATES})
+    both(make_pipeline(estimator()), {"tfsoftmaxclassifier__learning_rate": RATES})
 
 
 def test_a_pipeline_with_a_cache_equals_grid_search(tmp_path):
@@ -391,8 +279,8 @@ def test_a_pipeline_with_a_supervised_step_equals_grid_search():
 
 def test_sample_weights_reach_training_and_scoring():
     grid = {"learning_rate": RATES, "class_weight": [None, "balanced"]}
-    weighted, _ = both(classifier(), grid, fit_params={"sample_weight": S})
-    plain, _ = both(classifier(), grid)
+    weighted, _ = both(estimator(), grid, fit_params={"sample_weight": S})
+    plain, _ = both(estimator(), grid)
     assert weighted.best_score_ != plain.best_score_
 
 
@@ -405,7 +293,7 @@ def test_sample_weights_of_a_pipeline_reach_its_classifier():
 @pytest.mark.parametrize("score_request", [True, False])
 def test_metadata_go_where_they_are_requested(fit_request, score_request):
     with sklearn.config_context(enable_metadata_routing=True):
-        clf = classifier().set_fit_request(sample_weight=fit_request)
+        clf = estimator().set_fit_request(sample_weight=fit_request)
         clf.set_score_request(sample_weight=score_request)
         scorer = get_scorer("neg_log_loss").set_score_request(
             sample_weight=score_request
@@ -430,7 +318,7 @@ def test_metadata_go_where_they_are_requested(fit_request, score_request):
 def test_metadata_nobody_asked_for_are_refused_as_by_grid_search():
     with sklearn.config_context(enable_metadata_routing=True):
         for kind in OURS_AND_THEIRS[0]:
-            search = kind(classifier(), {"learning_rate": RATES})
+            search = kind(estimator(), {"learning_rate": RATES})
             with pytest.raises(ValueError, match="sample_weight"):
                 search.fit(X, Y, sample_weight=S)
 
@@ -438,7 +326,7 @@ def test_metadata_nobody_asked_for_are_refused_as_by_grid_search():
 def test_groups_reach_the_splitter():
     groups = np.arange(len(X)) % 5
     ours, _ = both(
-        classifier(),
+        estimator(),
         {"learning_rate": RATES},
         cv=GroupKFold(5),
         fit_params={"groups": groups},
@@ -451,14 +339,14 @@ def test_groups_reach_the_splitter():
 def test_held_out_rows_are_passed_on():
     held_out = {"X_val": X[:40], "y_val": Y[:40], "sample_weight_val": S[:40]}
     grid = {"tol": [0.01, 0.2], "n_iter_no_change": [1, 3], "alpha": [0, 0.1]}
-    clf = classifier(early_stopping=True, epochs=8)
+    clf = estimator(early_stopping=True, epochs=8)
     ours, _ = both(clf, grid, fit_params=held_out)
     assert "val_loss" in ours.best_estimator_.history_
 
 
 def test_an_unknown_argument_of_fit_fails_every_fit():
     for kind in OURS_AND_THEIRS[0]:
-        search = kind(classifier(), {"learning_rate": RATES}, cv=2)
+        search = kind(estimator(), {"learning_rate": RATES}, cv=2)
         with pytest.raises(ValueError, match="All the 6 fits failed"):
             search.fit(X, Y, pace=3)
 
@@ -470,7 +358,7 @@ def test_splitters_of_all_kinds_equal_grid_search():
     halves = [(np.arange(100), np.arange(100, 203)), (np.arange(90, 203), [1, 5, 7])]
     masks = [(np.arange(203) >= 100, np.arange(203) < 100)]
     for cv in (None, 2, KFold(2), ShuffleSplit(2, random_state=0), halves, masks):
-        both(classifier(), {"learning_rate": RATES}, cv=cv)
+        both(estimator(), {"learning_rate": RATES}, cv=cv)
 
 
 def test_folds_may_come_from_a_generator():
@@ -479,7 +367,7 @@ def test_folds_may_come_from_a_generator():
 
     options = {"scoring": "neg_log_loss"}
     searches = [
-        kind(classifier(), {"learning_rate": RATES}, cv=folds(), **options).fit(X, Y)
+        kind(estimator(), {"learning_rate": RATES}, cv=folds(), **options).fit(X, Y)
         for kind in OURS_AND_THEIRS[0]
     ]
     assert_same_results(*(search.cv_results_ for search in searches), atol=1e-12)
@@ -488,7 +376,7 @@ def test_folds_may_come_from_a_generator():
 def test_all_candidates_get_the_same_random_folds():
     folds = ShuffleSplit(3, test_size=0.3, random_state=np.random.RandomState(0))
     grid = {"learning_rate": [0.1, 0.1], "batch_size": [50, 50]}
-    search = TFSoftmaxGridSearchCV(classifier(), grid, cv=folds, refit=False)
+    search = TFSoftmaxGridSearchCV(estimator(), grid, cv=folds, refit=False)
     results = search.fit(X, Y).cv_results_
     for split in range(3):
         assert len(set(results[f"split{split}_test_score"])) == 1
@@ -500,7 +388,7 @@ def test_all_candidates_get_the_same_random_folds():
 def test_without_refit_there_is_no_best_estimator():
     for options in ({}, {"scoring": TWO_SCORES}):
         search = TFSoftmaxGridSearchCV(
-            classifier(), {"alpha": [0, 0.1]}, refit=False, cv=2, **options
+            estimator(), {"alpha": [0, 0.1]}, refit=False, cv=2, **options
         ).fit(X, Y)
         assert not hasattr(search, "best_estimator_")
         assert hasattr(search, "best_index_") == (not options)
@@ -515,13 +403,13 @@ def test_without_refit_there_is_no_best_estimator():
 
 def test_times_are_shares_of_what_a_group_took():
     grid = {"learning_rate": RATES, "alpha": [0, 0.1]}
-    search = TFSoftmaxGridSearchCV(classifier(), grid, cv=2).fit(X, Y)
+    search = TFSoftmaxGridSearchCV(estimator(), grid, cv=2).fit(X, Y)
     for name in ("fit", "score"):
         means = search.cv_results_[f"mean_{name}_time"]
         assert (means > 0).all()
         assert len(set(means)) == 1
     apart = {"batch_size": [20, 50]}
-    search = TFSoftmaxGridSearchCV(classifier(), apart, cv=2).fit(X, Y)
+    search = TFSoftmaxGridSearchCV(estimator(), apart, cv=2).fit(X, Y)
     assert len(set(search.cv_results_["mean_fit_time"])) == 2
 
 
@@ -530,12 +418,12 @@ def test_times_are_shares_of_what_a_group_took():
 
 def search_of(**options):
     grid = {"learning_rate": RATES}
-    return TFSoftmaxGridSearchCV(classifier(), grid, **{"cv": 2} | options)
+    return TFSoftmaxGridSearchCV(estimator(), grid, **{"cv": 2} | options)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
 def test_constructors_have_the_same_parameters_and_defaults(ours, theirs):
-    own, their = (kind(classifier(), {}) for kind in (ours, theirs))
+    own, their = (kind(estimator(), {}) for kind in (ours, theirs))
     assert list(own.get_params(deep=False)) == list(their.get_params(deep=False))
     for name, value in their.get_params(deep=False).items():
         if name == "error_score":
@@ -548,19 +436,19 @@ def test_constructors_have_the_same_parameters_and_defaults(ours, theirs):
 
 @pytest.mark.parametrize(("ours", "theirs"), OURS_AND_THEIRS)
 def test_tags_and_routing_are_those_of_grid_search(ours, theirs):
-    for estimator in (classifier(), pipeline(StandardScaler())):
-        own, their = (kind(estimator, {}) for kind in (ours, theirs))
+    for model in (estimator(), pipeline(StandardScaler())):
+        own, their = (kind(model, {}) for kind in (ours, theirs))
         assert get_tags(own) == get_tags(their)
         assert is_classifier(own)
     with sklearn.config_context(enable_metadata_routing=True):
-        clf = classifier().set_fit_request(sample_weight=True)
+        clf = estimator().set_fit_request(sample_weight=True)
         own, their = (kind(clf, {}).get_metadata_routing() for kind in (ours, theirs))
         assert repr(own).replace(ours.__name__, theirs.__name__) == repr(their)
 
 
 @pytest.mark.parametrize("kind", [TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV])
 def test_a_search_is_cloned_and_changed_like_any_estimator(kind):
-    search = kind(classifier(), {"learning_rate": RATES}, cv=2)
+    search = kind(estimator(), {"learning_rate": RATES}, cv=2)
     copied = clone(search)
     assert type(copied) is kind
     assert repr(copied) == repr(search)
@@ -627,7 +515,7 @@ def test_before_fit_there_is_nothing_to_predict_by():
 
 @pytest.mark.parametrize("kind", [TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV])
 def test_fit_gives_the_search_itself_and_can_be_repeated(kind):
-    search = kind(classifier(), {"learning_rate": [0.1] * 10}, cv=2)
+    search = kind(estimator(), {"learning_rate": [0.1] * 10}, cv=2)
     assert search.fit(X, Y) is search
     first = search.cv_results_["mean_test_score"]
     search.fit(X, Y)
@@ -645,7 +533,7 @@ def test_a_failed_fit_keeps_the_former_results():
 
 def test_nothing_of_a_former_search_is_left():
     grid = {"learning_rate": RATES}
-    search = TFSoftmaxGridSearchCV(classifier(), grid, cv=2)
+    search = TFSoftmaxGridSearchCV(estimator(), grid, cv=2)
     search.fit(pd.DataFrame(X).rename(columns=str), Y)
     assert hasattr(search, "feature_names_in_")
     search.set_params(refit=lambda results: 0).fit(X, Y)
@@ -659,7 +547,7 @@ def test_nothing_of_a_former_search_is_left():
 
 def test_a_search_can_be_nested():
     scores = cross_val_score(search_of(), X, Y, cv=2)
-    theirs = GridSearchCV(classifier(), {"learning_rate": RATES}, cv=2)
+    theirs = GridSearchCV(estimator(), {"learning_rate": RATES}, cv=2)
     np.testing.assert_array_equal(scores, cross_val_score(theirs, X, Y, cv=2))
     outer = make_pipeline(StandardScaler(), search_of()).fit(X, Y)
     assert outer.score(X, Y) > 0.5
@@ -692,7 +580,7 @@ def test_scikit_learns_checks_pass():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
 def test_the_best_estimator_is_a_separate_fit_to_the_bit(dtype):
     rows = np.clip(X * 40 + 128, 0, 255).astype(dtype)
-    clf = classifier(rescale=1 / 255)
+    clf = estimator(rescale=1 / 255)
     grid = {"learning_rate": RATES, "optimizer": ["sgd", "adam"], "alpha": [0, 0.01]}
     search, _ = fitted(TFSoftmaxGridSearchCV(clf, grid, cv=2), rows, Y, sample_weight=S)
     alone = clone(clf).set_params(**search.best_params_)
@@ -719,7 +607,7 @@ def test_the_best_pipeline_is_a_separate_fit_to_the_bit():
 def test_results_equal_randomized_search():
     distributions = {"learning_rate": loguniform(1e-3, 1), "epochs": randint(1, 5)}
     ours, _ = both(
-        classifier(), distributions, n_iter=8, random_state=5, return_train_score=True
+        estimator(), distributions, n_iter=8, random_state=5, return_train_score=True
     )
     assert len(ours.cv_results_["params"]) == 8
     pipe = pipeline(StandardScaler())
@@ -733,7 +621,7 @@ def test_results_equal_randomized_search():
 def test_the_drawing_follows_its_seed():
     def draw(seed):
         search = TFSoftmaxRandomizedSearchCV(
-            classifier(epochs=1),
+            estimator(epochs=1),
             {"learning_rate": loguniform(1e-3, 1)},
             n_iter=3,
             cv=2,
@@ -748,11 +636,11 @@ def test_the_drawing_follows_its_seed():
 
 def test_a_list_is_drawn_from_without_replacement():
     search = TFSoftmaxRandomizedSearchCV(
-        classifier(epochs=1), {"alpha": [0, 0.1, 0.2]}, n_iter=3, cv=2, random_state=0
+        estimator(epochs=1), {"alpha": [0, 0.1, 0.2]}, n_iter=3, cv=2, random_state=0
     ).fit(X, Y)
     assert sorted(search.cv_results_["param_alpha"]) == [0, 0.1, 0.2]
     both(
-        classifier(epochs=1), {"alpha": [0, 0.1]}, n_iter=5, random_state=0
+        estimator(epochs=1), {"alpha": [0, 0.1]}, n_iter=5, random_state=0
     )  # which warns that there are but two
 
 
@@ -763,9 +651,9 @@ def test_a_list_is_drawn_from_without_replacement():
 def test_threads_and_processes_change_nothing():
     grid = {"learning_rate": RATES, "batch_size": [20, 50]}
     options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"}
-    alone = TFSoftmaxGridSearchCV(classifier(), grid, **options).fit(X, Y)
+    alone = TFSoftmaxGridSearchCV(estimator(), grid, **options).fit(X, Y)
     for backend in ("threading", "loky"):
-        search = TFSoftmaxGridSearchCV(classifier(), grid, n_jobs=2, **options)
+        search = TFSoftmaxGridSearchCV(estimator(), grid, n_jobs=2, **options)
         with joblib.parallel_config(backend):
             search.fit(X, Y)
         assert_same_results(search.cv_results_, alone.cv_results_, atol=1e-12)
@@ -808,7 +696,7 @@ def test_the_search_prints_what_it_is_asked_to(capsys):
 def test_an_estimator_that_prints_does_so_in_a_search(capsys):
     printed = []
     for kind in OURS_AND_THEIRS[0]:
-        kind(classifier(verbose=1), {"alpha": [0, 0.1]}, cv=2).fit(X, Y)
+        kind(estimator(verbose=1), {"alpha": [0, 0.1]}, cv=2).fit(X, Y)
         printed.append(sorted(capsys.readouterr().out.splitlines()))
     assert len(printed[0]) == (2 * 2 + 1) * 3
     assert printed[0] == printed[1]
@@ -878,22 +766,22 @@ with_callbacks = pytest.mark.skipif(
     not callbacks.SUPPORTED, reason="this scikit-learn's callbacks are not known"
 )
 CALLBACK_CASES = {
-    "plain": (classifier(), {"alpha": [0, 0.1, 0.2]}, {}),
-    "no refit": (classifier(), {"alpha": [0, 0.1]}, {"refit": False}),
-    "several teams": (classifier(), {"batch_size": [20, 50], "alpha": [0, 0.1]}, {}),
+    "plain": (estimator(), {"alpha": [0, 0.1, 0.2]}, {}),
+    "no refit": (estimator(), {"alpha": [0, 0.1]}, {"refit": False}),
+    "several teams": (estimator(), {"batch_size": [20, 50], "alpha": [0, 0.1]}, {}),
     "a pipeline": (
         pipeline(StandardScaler()),
         {"step0__with_mean": [True, False], "clf__alpha": [0, 0.1]},
         {},
     ),
-    "failing candidates": (classifier(), {"alpha": [0, -1]}, {}),
+    "failing candidates": (estimator(), {"alpha": [0, -1]}, {}),
     "failing steps": (
         pipeline(PCA()),
         {"step0__n_components": [2, 99], "clf__alpha": [0, 0.1]},
         {},
     ),
     "lbfgs": (
-        classifier(optimizer="lbfgs", epochs=5, tol=10.0, alpha=0.1),
+        estimator(optimizer="lbfgs", epochs=5, tol=10.0, alpha=0.1),
         {"alpha": [0.1, 0.2]},
         {},
     ),
@@ -936,8 +824,8 @@ def test_callbacks_that_propagate_see_the_epochs_of_grid_search(case):
 @pytest.mark.parametrize(
     ("estimator", "grid", "fit_params"),
     [
-        (classifier(), {"alpha": [0, 0.1]}, {}),
-        (classifier(), {"alpha": [0, 0.1]}, {"sample_weight": S}),
+        (estimator(), {"alpha": [0, 0.1]}, {}),
+        (estimator(), {"alpha": [0, 0.1]}, {"sample_weight": S}),
         (pipeline(StandardScaler()), {"clf__alpha": [0, 0.1]}, {}),
         (
             pipeline(StandardScaler()),
@@ -968,7 +856,7 @@ def digest(seen):
 def test_tasks_that_began_end_when_an_error_is_raised():
     recorders = Recorder(), Recorder()
     for kind, recorder in zip(OURS_AND_THEIRS[0], recorders, strict=True):
-        search = kind(classifier(), {"alpha": [-1]}, error_score="raise", cv=2)
+        search = kind(estimator(), {"alpha": [-1]}, error_score="raise", cv=2)
         with pytest.raises(ValueError, match="alpha"):
             search.set_callbacks(recorder).fit(X, Y)
     own, their = (Counter(recorder.events) for recorder in recorders)
@@ -998,7 +886,7 @@ def test_callbacks_of_the_estimator_follow_its_every_fit():
     logs = []
     for kind in OURS_AND_THEIRS[0]:
         monitor = ScoringMonitor(scoring="accuracy")
-        clf = classifier().set_callbacks(monitor)
+        clf = estimator().set_callbacks(monitor)
         kind(clf, {"learning_rate": RATES}, cv=2).fit(X, Y)
         log = monitor.get_logs().data_as_pandas
         logs.append(sorted(log[log.task_name == "epoch"].accuracy))
@@ -1012,13 +900,13 @@ def test_dummy_is_not_fused():
 
 
 def test_a_search_that_fails_leaves_the_search_as_it_was():
-    search = TFSoftmaxGridSearchCV(classifier(), {"alpha": [0, 0.1]}).fit(X, Y)
+    search = TFSoftmaxGridSearchCV(estimator(), {"alpha": [0, 0.1]}).fit(X, Y)
     former = pickle.dumps(search)
     with pytest.raises(ValueError, match="All the 10 fits failed"):
         search.set_params(param_grid={"alpha": [-1, -2]}).fit(X, Y)
     search.set_params(param_grid={"alpha": [0, 0.1]})
     assert pickle.dumps(search) == former
-    never_fitted = TFSoftmaxGridSearchCV(classifier(), {"alpha": [-1]})
+    never_fitted = TFSoftmaxGridSearchCV(estimator(), {"alpha": [-1]})
     with pytest.raises(ValueError, match="All the 5 fits failed"):
         never_fitted.fit(X, Y)
     assert set(vars(never_fitted)) == set(never_fitted.get_params(deep=False))

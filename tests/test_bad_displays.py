@@ -34,8 +34,8 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
 
 from tests.generated import N_CALLS, run
-from tests.robustness.oracle import fingerprint
 from tests.problems import problem
+from tests.robustness.oracle import fingerprint
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, displays
 from tfsoftmax.displays import (
     HistoryDisplay,

@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 import tfsoftmax
 from tests.problems import mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier, callbacks
-from tfsoftmax.data import loader
+from tfsoftmax import TFSoftmaxClassifier, callbacks, classifier, fitting
+from tfsoftmax.data import batches
 
 callback = pytest.importorskip("sklearn.callback")
 pytestmark = pytest.mark.skipif(
@@ -52,10 +52,10 @@ class Recorder:
     def on_fit_task_begin(
         self, estimator, context, *, X, y, metadata, fitted_estimator
     ):
-        self._result("begin", context, X, y, metadata, fitted_estimator)
+        self._record("begin", context, X, y, metadata, fitted_estimator)
 
     def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
-        self._result("end", context, X, y, metadata, fitted_estimator)
+        self._record("end", context, X, y, metadata, fitted_estimator)
 
     def teardown(self, estimator, context):
         self.calls.append(("teardown", context.task_name, {}))
@@ -100,7 +100,7 @@ class Silent:
 
 
 def fillers():
-    return [t for t in threading.enumerate() if t.name.startswith("tfsoftmax-chunks")]
+    return [t for t in threading.enumerate() if t.name.startswith("tfsoftmax-loader")]
 
 
 # The hooks and what they are given
@@ -210,13 +210,14 @@ def test_looking_on_changes_nothing(optimizer):
 
 def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
     made = []
-    original = TFSoftmaxClassifier._fitted_attributes
+    original = fitting.fitted_attributes
 
-    def count(self, record):
-        made.append(record.n_epochs)
-        return original(self, record)
+    def count(problem, result):
+        made.append(result.n_epochs)
+        return original(problem, result)
 
-    monkeypatch.setattr(TFSoftmaxClassifier, "_fitted_attributes", count)
+    monkeypatch.setattr(fitting, "fitted_attributes", count)
+    monkeypatch.setattr(classifier, "fitted_attributes", count)
     estimator().set_callbacks(Silent()).fit(X, Y)
     assert made == [4]  # what fit itself stores
     made.clear()
@@ -382,7 +383,7 @@ def test_the_progress_bar_reaches_into_a_search(capsys):
     ids=str,
 )
 def test_an_error_in_a_callback_keeps_the_former_fit(optimizer, fail_at, monkeypatch):
-    monkeypatch.setattr(loader, "MAX_CHUNK_ROWS", 100)  # so that a thread fills them
+    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)  # so that a thread fills them
     failing, other = Silent(fail_at=fail_at), Silent()
     clf = estimator(optimizer=optimizer, alpha=0.01, epochs=100).fit(X, Y, S)
     clf.set_callbacks(failing, other)

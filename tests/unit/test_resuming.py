@@ -12,7 +12,7 @@ import pytest
 
 from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.data import loader
+from tfsoftmax.engine.engine import Engine
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.schedules import SCHEDULES
 
@@ -232,22 +232,22 @@ def test_a_warm_start_can_not_change_over_to_lbfgs():
 
 def interrupt_in_epoch(number, monkeypatch):
     epochs_begun = 0
-    original = loader.ChunkLoader.epoch
+    original = Engine.train_epoch
 
-    def interrupt(self, order, following=None):
+    def interrupt(self, states, chunks, hyper):
         nonlocal epochs_begun
         epochs_begun += 1
-        for chunk in original(self, order, following):
-            yield chunk
-            if epochs_begun == number:
-                raise KeyboardInterrupt
+        trained = original(self, states, chunks, hyper)
+        if epochs_begun == number:
+            raise KeyboardInterrupt
+        return trained
 
-    monkeypatch.setattr(loader.ChunkLoader, "epoch", interrupt)
+    monkeypatch.setattr(Engine, "train_epoch", interrupt)
 
 
 @pytest.mark.parametrize("optimizer", BY_EPOCHS)
 @pytest.mark.parametrize("schedule", UNENDING)
-def test_an_interrupted_fit_goes_on_as_if_nothing_had_happened(
+def test_an_interrupted_fit_resumes_as_if_nothing_had_happened(
     optimizer, schedule, monkeypatch
 ):
     once = estimator(optimizer, learning_rate_schedule=schedule).fit(X, Y)

@@ -78,7 +78,8 @@ def find_classes(y: Any, name: str = "y") -> NDArray[Any]:
 def _sorted_classes(y: Any, name: str) -> NDArray[Any]:
     with errors_name(name):
         try:
-            check_classification_targets(y)
+            with np.errstate(invalid="ignore"):  # scikit-learn casts infinities
+                check_classification_targets(y)
             classes = LabelEncoder().fit(y).classes_
         except ValueError as error:
             got = reprlib.repr(np.asarray(y).tolist())

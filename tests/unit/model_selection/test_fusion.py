@@ -1,9 +1,10 @@
-"""Which candidates train together, and that each is as if it were alone."""
+"""Which candidates are fused, and that each is the model that it is alone."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,9 +27,10 @@ from tests.searches import (
     pipeline,
 )
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
-from tfsoftmax.classifier import EpochLogger
+from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.engine import device, placement, program
 from tfsoftmax.model_selection import fusion
+from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.validation.parameters import RULES
 
@@ -150,7 +152,7 @@ def program_calls(monkeypatch):
     train = program.Program.train
 
     def counting(self, *arguments):
-        calls[self.shape.n_models] += 1
+        calls[self.spec.n_models] += 1
         return train(self, *arguments)
 
     monkeypatch.setattr(program.Program, "train", counting)
@@ -158,7 +160,7 @@ def program_calls(monkeypatch):
 
 
 def test_candidates_share_the_calls_of_the_program(program_calls, monkeypatch):
-    monkeypatch.setattr(program, "n_threads", lambda: 2)
+    monkeypatch.setattr(device, "n_threads", lambda: 2)
     grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-3, 1e-2, 0.1]}
     options = {"cv": 2, "refit": False}
     TFSoftmaxGridSearchCV(estimator(), grid, **options).fit(X, Y)
@@ -273,7 +275,7 @@ def test_models_differ_in_their_own_parameters_only(name):
 
 
 @pytest.mark.parametrize("parameters", [{"optimizer": "lbfgs"}, {"verbose": 1}])
-def test_some_train_alone(parameters):
+def test_some_are_fitted_alone(parameters):
     classifiers = [estimator(alpha=alpha, **parameters) for alpha in (0.1, 0.1)]
     assert fusion.fusion_groups(classifiers) == [[0], [1]]
 
@@ -302,22 +304,22 @@ def test_parts_are_even_and_small_enough(n, at_once):
     assert max(sizes) - min(sizes) <= 1
 
 
-def fit_as_a_team(classifiers, *arguments, **fit_params):
+def fit_fused(classifiers, *arguments, **fit_params):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return fusion.fit_group(classifiers, *arguments, fit_params)
 
 
-def fit_in_teams(classifiers, *arguments):
+def fit_in_groups(classifiers, *arguments):
     errors = {}
-    for team in fusion.fusion_groups(classifiers):
-        own = fit_as_a_team([classifiers[place] for place in team], *arguments)
-        errors |= zip(team, own, strict=True)
-    return [errors[place] for place in range(len(classifiers))]
+    for group in fusion.fusion_groups(classifiers):
+        own = fit_fused([classifiers[i] for i in group], *arguments)
+        errors |= zip(group, own, strict=True)
+    return [errors[i] for i in range(len(classifiers))]
 
 
 def assert_as_alone(clf, *arguments, rtol=1e-10, **fit_params):
-    """Compare a model of a team with a separate fit."""
+    """Compare a model of a group with a separate fit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         alone = clone(clf).fit(*arguments, **fit_params)
@@ -340,99 +342,99 @@ WEIGHTS = [None, "balanced", {0: 2, 1: 0.5, 2: 0}]
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("weighted", [True, False])
 def test_class_weights_are_each_models_own(optimizer, weighted):
-    team = [estimator(class_weight=w, optimizer=optimizer) for w in WEIGHTS]
+    group = [estimator(class_weight=w, optimizer=optimizer) for w in WEIGHTS]
     weights = {"sample_weight": S} if weighted else {}
-    assert fit_as_a_team(team, X, Y, **weights) == [None] * 3
-    for clf in team:
+    assert fit_fused(group, X, Y, **weights) == [None] * 3
+    for clf in group:
         assert_as_alone(clf, X, Y, **weights)
 
 
 @pytest.mark.parametrize("rows", [X.astype(np.float32), sparse.csr_array(X)])
 def test_class_weights_are_each_models_own_for_other_rows(rows):
-    team = [estimator(class_weight=w, early_stopping=True) for w in WEIGHTS]
-    assert fit_as_a_team(team, rows, Y) == [None] * 3
-    for clf in team:
+    group = [estimator(class_weight=w, early_stopping=True) for w in WEIGHTS]
+    assert fit_fused(group, rows, Y) == [None] * 3
+    for clf in group:
         assert_as_alone(clf, rows, Y, rtol=1e-10 if rows.dtype == X.dtype else 1e-4)
 
 
 def test_class_weights_of_soft_labels_are_each_models_own():
     soft = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
-    team = [estimator(class_weight=w) for w in WEIGHTS]
-    assert fit_as_a_team(team, X, soft) == [None] * 3
-    for clf in team:
+    group = [estimator(class_weight=w) for w in WEIGHTS]
+    assert fit_fused(group, X, soft) == [None] * 3
+    for clf in group:
         assert_as_alone(clf, X, soft)
 
 
 def test_a_class_weight_that_is_wrong_fails_its_model_alone():
     wrong = [{9: 1.0}, {0: -1.0}, {0: "much"}, "heavy", {0: 0, 1: 0, 2: 0}]
-    team = [estimator(class_weight=w) for w in [*wrong, None, "balanced"]]
-    errors = fit_in_teams(team, X, Y)
-    for clf, error in zip(team[:5], errors, strict=False):
+    group = [estimator(class_weight=w) for w in [*wrong, None, "balanced"]]
+    errors = fit_in_groups(group, X, Y)
+    for clf, error in zip(group[:5], errors, strict=False):
         with pytest.raises(type(error)) as alone:
             clone(clf).fit(X, Y)
         assert str(error) == str(alone.value)
     assert errors[5:] == [None, None]
-    for clf in team[5:]:
+    for clf in group[5:]:
         assert_as_alone(clf, X, Y)
 
 
 def test_a_parameter_that_is_wrong_fails_its_model_alone():
     wrong = [{"learning_rate": 0}, {"alpha": "x"}, {"epochs": 1.5}, {"l1_ratio": 2}]
-    team = [estimator(**one) for one in [*wrong, {}, {"alpha": 0.1}]]
-    errors = fit_in_teams(team, X, Y)
-    for clf, error in zip(team[:4], errors, strict=False):
+    group = [estimator(**one) for one in [*wrong, {}, {"alpha": 0.1}]]
+    errors = fit_in_groups(group, X, Y)
+    for clf, error in zip(group[:4], errors, strict=False):
         with pytest.raises(type(error)) as alone:
             clone(clf).fit(X, Y)
         assert str(error) == str(alone.value)
         assert not hasattr(clf, "coef_")
     assert errors[4:] == [None, None]
-    for clf in team[4:]:
+    for clf in group[4:]:
         assert_as_alone(clf, X, Y)
 
 
 def test_what_all_share_fails_all():
-    team = [estimator(alpha=alpha) for alpha in (0, 0.1)]
-    errors = fit_as_a_team(team, X * np.nan, Y)
+    group = [estimator(alpha=alpha) for alpha in (0, 0.1)]
+    errors = fit_fused(group, X * np.nan, Y)
     assert [type(error) for error in errors] == [ValueError] * 2
-    errors = fit_as_a_team(team, X, Y, sample_weight=-S)
+    errors = fit_fused(group, X, Y, sample_weight=-S)
     assert all("sample_weight" in str(error) for error in errors)
 
 
-def test_a_team_too_wide_for_memory_goes_in_parts(monkeypatch):
+def test_a_group_too_wide_for_memory_goes_in_parts(monkeypatch):
     def fit_all():
         grid = [(r, w) for r in (0.01, 0.1, 1.0) for w in (None, "balanced")]
-        team = [
+        group = [
             estimator(learning_rate=r, class_weight=w, random_state=None)
             for r, w in grid
         ]
         np.random.seed(5)
-        assert fit_as_a_team(team, X, Y) == [None] * 6
-        return team
+        assert fit_fused(group, X, Y) == [None] * 6
+        return group
 
     whole = fit_all()
     widths = []
-    original = fusion.train_side_by_side
+    original = SOLVERS["sgd"]
 
-    def counting(rows, n_classes, settings, *arguments, **options):
-        widths.append(len(settings))
-        return original(rows, n_classes, settings, *arguments, **options)
+    def counting(problem, callbacks):
+        widths.append(len(problem.settings))
+        return original.solve(problem, callbacks)
 
-    monkeypatch.setattr(fusion, "train_side_by_side", counting)
-    monkeypatch.setattr(fusion, "MAX_TEAM_BYTES", 8 * 1024)
+    monkeypatch.setitem(SOLVERS, "sgd", replace(original, solve=counting))
+    monkeypatch.setattr(fusion, "MAX_GROUP_BYTES", 8 * 1024)
     for clf, one in zip(whole, fit_all(), strict=True):
         np.testing.assert_allclose(clf.coef_, one.coef_, rtol=1e-10)
     assert len(widths) > 1
     assert sum(widths) == 6
-    monkeypatch.setattr(fusion, "MAX_TEAM_BYTES", 1)
+    monkeypatch.setattr(fusion, "MAX_GROUP_BYTES", 1)
     widths.clear()
     fit_all()
     assert widths == [1] * 6
 
 
-def test_the_models_of_a_team_go_on_by_themselves():
-    team = [estimator(alpha=alpha) for alpha in (0, 0.1)]
-    fit_as_a_team(team, X, Y)
-    for clf in team:
+def test_the_models_of_a_group_go_on_by_themselves():
+    group = [estimator(alpha=alpha) for alpha in (0, 0.1)]
+    fit_fused(group, X, Y)
+    for clf in group:
         alone = clone(clf).fit(X, Y).partial_fit(X, Y)
         clf.partial_fit(X, Y)
         np.testing.assert_allclose(clf.coef_, alone.coef_, rtol=1e-10)
@@ -443,8 +445,8 @@ def test_the_warnings_are_those_of_separate_fits():
     parameters = [one | {"n_iter_no_change": 1} for one in parameters]
     messages = []
     for fit in (
-        lambda team: fusion.fit_group(team, X, Y, {}),
-        lambda team: [clf.fit(X, Y) for clf in team],
+        lambda group: fusion.fit_group(group, X, Y, {}),
+        lambda group: [clf.fit(X, Y) for clf in group],
     ):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -457,22 +459,21 @@ def test_the_warnings_are_those_of_separate_fits():
 @pytest.mark.parametrize(
     "alone", [{"verbose": 1}, {"optimizer": "lbfgs", "tol": 1e-9, "learning_rate": 1}]
 )
-def test_ctrl_c_ends_a_search_also_where_a_candidate_trains_alone(alone, monkeypatch):
-    after_epoch, n_epochs = EpochLogger.after_epoch, 0
+def test_ctrl_c_ends_a_search_also_where_a_candidate_is_fitted_alone(
+    alone, monkeypatch
+):
+    on_epoch_end, n_epochs = EpochLogger.on_epoch_end, 0
 
-    def interrupting(self, epoch, entry, record):
+    def interrupting(self, epoch, metrics, result):
         nonlocal n_epochs
         n_epochs += 1
         if n_epochs == 3:
             raise KeyboardInterrupt
-        return after_epoch(self, epoch, entry, record)
+        return on_epoch_end(self, epoch, metrics, result)
 
-    monkeypatch.setattr(EpochLogger, "after_epoch", interrupting)
+    monkeypatch.setattr(EpochLogger, "on_epoch_end", interrupting)
     search = TFSoftmaxGridSearchCV(estimator(**alone), {"alpha": [0.1, 0.2]}, cv=2)
-    with (
-        pytest.warns(UserWarning, match="interrupted"),
-        pytest.raises(KeyboardInterrupt),
-    ):
+    with pytest.raises(KeyboardInterrupt):
         search.fit(X, Y)
     assert n_epochs == 3
     assert not hasattr(search, "cv_results_")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -14,16 +13,13 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.solvers import schedules
+from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers.schedules import SCHEDULES, Progress
-from tfsoftmax.solvers.settings import Settings
 
 
 def settings(**changes):
     """The settings of an estimator with these parameters."""
-    clf = TFSoftmaxClassifier(**changes)
-    own = {field.name: getattr(clf, field.name) for field in fields(Settings)}
-    return Settings(**own | {"rescale": 1.0})
+    return settings_of(TFSoftmaxClassifier(**changes))
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +62,13 @@ def mlp_run(scores, settings):
 def own_run(scores, settings):
     progress, rates = Progress(), []
     for score in scores:
-        rates.append(SCHEDULES[settings.learning_rate_schedule](settings, progress))
+        rates.append(
+            SCHEDULES[settings.learning_rate_schedule].rate(settings, progress)
+        )
         progress = progress.after_epoch(10, score, settings)
         if progress.has_stalled(settings):
             break
     return rates
-
-
-def test_every_schedule_that_may_be_named_exists():
-    assert set(schedules.SCHEDULES) == set(SCHEDULES)
 
 
 def test_a_constant_rate_stays(problem):

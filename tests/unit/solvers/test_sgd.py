@@ -17,8 +17,10 @@ from sklearn.utils import check_random_state
 from tests import reference
 from tests.problems import mostly_slow
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.data import loader
-from tfsoftmax.solvers.sgd import Orders, warn_of_interruption
+from tfsoftmax.data import batches
+from tfsoftmax.engine.engine import Engine
+from tfsoftmax.fitting import settings_of
+from tfsoftmax.solvers import sgd
 
 
 def problem(n_samples, n_features, n_classes, dtype=np.float64, seed=0):
@@ -87,8 +89,8 @@ def test_coefficients_equal_the_numpy_reference(
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 33, 100, 150, 1000])
-def test_batches_larger_than_a_tile_are_added_up(batch_size, monkeypatch):
-    monkeypatch.setattr(loader, "MAX_TILE", 32)
+def test_batches_larger_than_a_micro_batch_are_added_up(batch_size, monkeypatch):
+    monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 32)
     X, y, s = problem(317, 5, 4)
     clf = TFSoftmaxClassifier(batch_size, 0.3, 3, random_state=1).fit(X, y, s)
     coef, intercept, _ = reference.fit(
@@ -133,10 +135,10 @@ def test_a_batch_of_all_rows_takes_the_gradient_of_the_objective():
 def test_chunk_size_changes_no_bit(dtype, batch_size, monkeypatch):
     X, y, s = problem(333, 20, 3, dtype)
     rescale = 0.01 if dtype == np.uint8 else None
-    monkeypatch.setattr(loader, "MAX_TILE", 64)
+    monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 64)
 
     def fit(max_rows):
-        monkeypatch.setattr(loader, "MAX_CHUNK_ROWS", max_rows)
+        monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", max_rows)
         clf = TFSoftmaxClassifier(
             batch_size, epochs=3, rescale=rescale, random_state=0
         ).fit(X, y, s, X_val=X[:50], y_val=y[:50])
@@ -176,25 +178,41 @@ def test_two_processes_give_the_same_bits():
 
 def test_the_order_of_rows_is_the_generators_permutation():
     theirs, ours = np.random.RandomState(5), np.random.RandomState(5)
-    orders = Orders(12_345, ours, shuffle=True)
     for _ in range(2):
-        expected = theirs.permutation(12_345)
-        order = orders.begin_epoch()
-        np.testing.assert_array_equal(order, expected)
+        order = sgd._permutation(12_345, ours)
+        np.testing.assert_array_equal(order, theirs.permutation(12_345))
         assert order.dtype == np.int32
-        assert ours.get_state()[2] == theirs.get_state()[2]
+    assert pickle.dumps(ours) == pickle.dumps(theirs)
 
 
-def test_an_order_drawn_ahead_moves_the_generator_when_its_epoch_begins():
-    generator = np.random.RandomState(5)
-    orders = Orders(100, generator, shuffle=True)
-    drawn = orders.draw()
-    assert orders.draw() is drawn
-    assert pickle.dumps(generator) == pickle.dumps(np.random.RandomState(5))
-    assert orders.begin_epoch() is drawn
-    after = np.random.RandomState(5)
-    np.testing.assert_array_equal(after.permutation(100), drawn)
-    assert pickle.dumps(generator) == pickle.dumps(after)
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_the_generator_afterwards_has_drawn_an_order_for_each_epoch(epochs):
+    X, y, _ = problem(300, 3, 3)
+    clf = TFSoftmaxClassifier(20, 0.1, epochs, random_state=5).fit(X, y)
+    expected = np.random.RandomState(5)
+    for _ in range(epochs):
+        expected.permutation(300)
+    assert clf._result.rng.randint(10**9) == expected.randint(10**9)
+
+
+def test_an_order_that_was_drawn_ahead_and_not_used_does_not_count(monkeypatch):
+    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
+    drawn = []
+    original = sgd._permutation
+
+    def permutation(n, rng):
+        drawn.append(n)
+        return original(n, rng)
+
+    monkeypatch.setattr(sgd, "_permutation", permutation)
+    X, y, _ = problem(300, 3, 3)
+    clf = TFSoftmaxClassifier(20, 0.1, 50, tol=1.0, random_state=5).fit(X, y)
+    assert clf.n_iter_ < 50
+    assert len(drawn) == clf.n_iter_ + 1
+    expected = np.random.RandomState(5)
+    for _ in range(clf.n_iter_):
+        expected.permutation(300)
+    assert clf._result.rng.randint(10**9) == expected.randint(10**9)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +237,7 @@ def test_settings_that_have_no_effect_make_no_difference_and_others_do(
 ):
     def differ(**others):
         one, other = (
-            TFSoftmaxClassifier(**others | {name: value})._settings().effective()
+            sgd._effective(settings_of(TFSoftmaxClassifier(**others | {name: value})))
             for value in ((2, 3) if name == "n_iter_no_change" else (0.2, 0.3))
         )
         return one != other
@@ -237,16 +255,10 @@ def test_the_seconds_of_all_epochs_are_no_more_than_have_passed(digits):
     assert clf.history_["seconds"].sum() < passed
 
 
-def test_an_interruption_says_which_epochs_are_kept():
-    with pytest.warns(UserWarning, match=r"in epoch 4; .* those after epoch 3"):
-        warn_of_interruption(4)
-
-
-def test_unshuffled_rows_have_no_order_and_draw_nothing():
-    generator = np.random.RandomState(5)
-    orders = Orders(100, generator, shuffle=False)
-    assert orders.draw() is orders.begin_epoch() is None
-    assert pickle.dumps(generator) == pickle.dumps(np.random.RandomState(5))
+def test_unshuffled_rows_draw_nothing():
+    X, y, _ = problem(300, 3, 3)
+    clf = TFSoftmaxClassifier(20, 0.1, shuffle=False, random_state=5).fit(X, y)
+    assert clf._result.rng.randint(10**9) == np.random.RandomState(5).randint(10**9)
 
 
 def test_a_random_state_instance_gives_a_new_seed_to_each_fit(digits):
@@ -409,17 +421,17 @@ def test_interrupted_training_keeps_the_last_finished_epoch(
         learning_rate=0.1, epochs=interrupted_epoch - 1, random_state=0
     ).fit(X, y)
     epochs_begun = 0
-    original = loader.ChunkLoader.epoch
+    original = Engine.train_epoch
 
-    def interrupt(self, order, following=None):
+    def interrupt(self, states, chunks, hyper):
         nonlocal epochs_begun
         epochs_begun += 1
-        for chunk in original(self, order, following):
-            yield chunk
-            if epochs_begun == interrupted_epoch:
-                raise KeyboardInterrupt
+        trained = original(self, states, chunks, hyper)
+        if epochs_begun == interrupted_epoch:
+            raise KeyboardInterrupt
+        return trained
 
-    monkeypatch.setattr(loader.ChunkLoader, "epoch", interrupt)
+    monkeypatch.setattr(Engine, "train_epoch", interrupt)
     clf = TFSoftmaxClassifier(learning_rate=0.1, random_state=0)
     with pytest.warns(UserWarning, match=f"interrupted in epoch {interrupted_epoch}"):
         clf.fit(X, y)
@@ -435,10 +447,10 @@ def test_training_interrupted_before_any_epoch_leaves_the_estimator_as_it_was(
     clf = TFSoftmaxClassifier(random_state=0).fit(X, y)
     coef = clf.coef_.copy()
 
-    def interrupt(self, order, following=None):
+    def interrupt(self, states, chunks, hyper):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loader.ChunkLoader, "epoch", interrupt)
+    monkeypatch.setattr(Engine, "train_epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X[:, :2], y)
     np.testing.assert_array_equal(clf.coef_, coef)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.engine.optimizers import SOLVERS
+from tfsoftmax.engine.optimizers import OPTIMIZERS
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.schedules import SCHEDULES
 from tfsoftmax.validation.parameters import RULES, check_parameters
@@ -171,7 +171,7 @@ def test_the_defaults_are_allowed():
     check_parameters(TFSoftmaxClassifier().get_params())
 
 
-def test_every_update_rule_can_be_asked_for_by_name():
+def test_every_optimizer_has_a_solver():
     assert sorted(SOLVERS) == sorted([*OPTIMIZERS, "lbfgs"])
 
 

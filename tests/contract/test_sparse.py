@@ -12,7 +12,7 @@ from scipy import sparse
 
 from tests.problems import mostly_slow
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.data import loader
+from tfsoftmax.data import batches
 
 FORMATS = ["csr", "csc", "coo"]
 CONTAINERS = [
@@ -261,8 +261,8 @@ def test_every_optimizer_takes_sparse_rows(optimizer):
 
 @pytest.mark.parametrize("optimizer", mostly_slow(["lbfgs"], ("sgd",)))
 def test_no_more_than_a_chunk_is_ever_made_dense(optimizer, monkeypatch):
-    monkeypatch.setattr(loader, "MAX_TILE", 50)
-    monkeypatch.setattr(loader, "MAX_CHUNK_ROWS", 100)
+    monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 50)
+    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
     X, y, _ = problem(n_samples=1003)
     clf = estimator(optimizer=optimizer, alpha=0.1, epochs=50)
     if optimizer == "lbfgs":
@@ -297,7 +297,7 @@ def test_no_more_than_a_chunk_is_ever_made_dense(optimizer, monkeypatch):
 @pytest.mark.filterwarnings("ignore:The last epoch's loss")
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_memory_is_bounded_by_a_chunk(early_stopping, monkeypatch):
-    monkeypatch.setattr(loader, "MAX_CHUNK_ROWS", 100)
+    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
     rng = np.random.default_rng(0)
     X = sparse.random_array((20_000, 2000), density=5e-4, rng=rng, format="csr")
     y = np.arange(20_000) % 3

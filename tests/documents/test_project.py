@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import doctest
 import importlib
 import importlib.util
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import tfsoftmax.search
-import tfsoftmax.travel
 
 import tfsoftmax.classifier
 import tfsoftmax.datasets._idx
 import tfsoftmax.datasets._mnist
 import tfsoftmax.displays
+import tfsoftmax.export
+import tfsoftmax.model_selection.search
 from tests.problems import mostly_slow
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.datasets import load_mnist
+from tfsoftmax.engine.spec import ProgramSpec
+from tfsoftmax.model_selection.candidates import EvaluationJob
+from tfsoftmax.solvers.result import Problem, Result
 from tfsoftmax.solvers.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = tfsoftmax.__path__, "tfsoftmax."
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -83,19 +90,51 @@ def test_the_example_says_what_is_wrong_with_an_option(arguments, message):
 
 
 def test_records_are_immutable():
-    modules = [
-        importlib.import_module(f"tfsoftmax.{path.stem}")
-        for path in (ROOT / "tfsoftmax").glob("[a-z]*.py")
-    ]
+    names = [module.name for module in pkgutil.walk_packages(*PACKAGE)]
     records = {
         value
-        for module in modules
+        for module in map(importlib.import_module, names)
         for value in vars(module).values()
         if isinstance(value, type) and dataclasses.is_dataclass(value)
     }
-    assert Settings in records
-    mutable = {one.__name__ for one in records if not one.__dataclass_params__.frozen}
-    assert mutable == {"_Model"}  # one of several in training
+    assert {Settings, Result, Problem, Dataset, ProgramSpec, EvaluationJob} <= records
+    assert all(record.__dataclass_params__.frozen for record in records)
+
+
+def imports():
+    """Yield (file, module, name) for each import of the package, wherever it stands."""
+    for path in (ROOT / "tfsoftmax").rglob("*.py"):
+        file = path.relative_to(ROOT / "tfsoftmax").as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((file, alias.name, "") for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from ((file, node.module, alias.name) for alias in node.names)
+
+
+def test_only_the_engine_imports_tensorflow():
+    files = {
+        file for file, module, _ in imports() if module.split(".")[0] == "tensorflow"
+    }
+    assert files
+    assert all(file.startswith("engine/") for file in files)
+
+
+def test_private_names_of_scikit_learn_are_imported_in_one_file_only():
+    files = {
+        file
+        for file, module, name in imports()
+        if module.split(".")[0] == "sklearn"
+        and "._" in f"{module}.{name}"
+        and not file.startswith("displays/")
+    }
+    assert files <= {"utils/sklearn_compat.py"}
+
+
+def test_no_test_module_imports_another():
+    for path in (ROOT / "tests").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^(from|import) tests\.\S*\btest_", text, re.M), path
 
 
 @pytest.mark.parametrize(
@@ -108,8 +147,8 @@ def test_records_are_immutable():
         tfsoftmax.displays._predictions,
         tfsoftmax.displays._search,
         tfsoftmax.displays._weights,
-        tfsoftmax.search,
-        tfsoftmax.travel,
+        tfsoftmax.export,
+        tfsoftmax.model_selection.search,
     ],
     ids=lambda module: module.__name__,
 )

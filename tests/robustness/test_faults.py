@@ -81,14 +81,14 @@ def own_threads():
     return [t for t in threading.enumerate() if t.name.startswith("tfsoftmax")]
 
 
-LIMITS = {"MAX_CHUNK_ROWS": 64, "MAX_TILE": 64}
+LIMITS = {"MAX_CHUNK_ROWS": 64, "MAX_MICRO_BATCH": 64}
 
 
 @pytest.fixture
 def several_chunks(monkeypatch):
-    """Have the rows fill several loader, so that threads take part."""
+    """Have the rows fill several chunks, so that threads take part."""
     for name, limit in LIMITS.items():
-        monkeypatch.setattr(loader, name, limit)
+        monkeypatch.setattr(batches, name, limit)
 
 
 def in_child(function, *arguments, limits=LIMITS):
@@ -891,7 +891,7 @@ def test_where_threads_or_memory_run_out_all_stays_as_it_was(
 
 @pytest.fixture
 def fillers(monkeypatch, several_chunks):
-    """Give the threads that have filled loader, slowly, beside the main one."""
+    """Give the threads that have filled chunks, slowly, beside the main one."""
     threads, fill = set(), loader.ChunkLoader._fill
 
     def slow_fill(self, *arguments):
@@ -906,17 +906,21 @@ def fillers(monkeypatch, several_chunks):
 
 def interrupt(monkeypatch, number):
     """Raise KeyboardInterrupt when so many chunks have been used."""
-    original, n_used = loader.ChunkLoader.epoch, 0
+    original, n_used = loader.ChunkLoader.epochs, 0
 
-    def interrupting(self, order, following=None):
+    def counting(chunks):
         nonlocal n_used
-        for chunk in original(self, order, following):
+        for chunk in chunks:
             yield chunk
             n_used += 1
             if n_used == number:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(loader.ChunkLoader, "epoch", interrupting)
+    def interrupting(self, draw_order, n_epochs):
+        for chunks in original(self, draw_order, n_epochs):
+            yield counting(chunks)
+
+    monkeypatch.setattr(loader.ChunkLoader, "epochs", interrupting)
 
 
 N_CHUNKS = 9
@@ -924,8 +928,8 @@ N_CHUNKS = 9
 
 def test_the_rows_fill_so_many_chunks(several_chunks):
     layout = batches.Layout.choose(50, len(X), X.itemsize * X.shape[1])
-    n_tiles = len(layout.tiles(len(X)))
-    assert (n_tiles, layout.micro_batches_per_chunk) == (N_CHUNKS, 1)
+    n_micro_batches = len(layout.micro_batches(len(X)))
+    assert (n_micro_batches, layout.micro_batches_per_chunk) == (N_CHUNKS, 1)
 
 
 @pytest.mark.parametrize(

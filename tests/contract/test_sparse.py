@@ -310,7 +310,7 @@ def test_memory_is_bounded_by_a_chunk(early_stopping, monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < as_dense / 20
+    assert peak < as_dense / 16
 
 
 @pytest.mark.parametrize(

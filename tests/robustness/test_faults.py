@@ -417,7 +417,7 @@ def test_ctrl_c_while_tensorflow_is_imported_is_raised(delay):
 
 
 def test_eight_threads_that_fit_at_once_give_the_serial_bits(several_chunks):
-    from tfsoftmax import program
+    from tfsoftmax.engine import program
 
     wide, wide_y, _ = problem(503, n_features=7, n_classes=4, seed=2)
     jobs = [
@@ -590,7 +590,7 @@ def fit_three_hundred_times():
 
     Each fit writes to more than 2 MB of buffers, so that it shows if they are kept.
     """
-    from tfsoftmax import program
+    from tfsoftmax.engine import program
 
     X, y = (array[:500] for array in load_digits(return_X_y=True))
     X = np.tile(X, 8)

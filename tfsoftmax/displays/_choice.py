@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 
 from tfsoftmax.displays._figures import check_image_shape, is_positive_integer
 from tfsoftmax.inputs import (
@@ -18,6 +18,7 @@ from tfsoftmax.inputs import (
     check_real,
     naming,
 )
+from tfsoftmax.utils.sklearn_compat import _safe_indexing
 
 
 def checked(

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_pandas_support
 
 from tfsoftmax.displays._figures import COLORS, check_matplotlib, panels
 from tfsoftmax.displays._parts import take_apart
 from tfsoftmax.inputs import naming
+from tfsoftmax.utils.sklearn_compat import check_pandas_support
 
 if TYPE_CHECKING:
     import pandas as pd

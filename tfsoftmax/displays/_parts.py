@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.feature_selection import SelectorMixin
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -26,6 +25,7 @@ from sklearn.random_projection import BaseRandomProjection
 from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax.inputs import naming
+from tfsoftmax.utils.sklearn_compat import BaseSearchCV
 
 
 def take_apart(estimator: Any) -> tuple[list[Any], Any]:

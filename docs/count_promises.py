@@ -53,8 +53,9 @@ PROMISES = [
     ),
     Promise("Callbacks hear of every epoch.", ("callbacks",)),
     Promise(
-        "Any call gives a right result or an error that names the argument.",
-        ("bad_input", "bad_parameters", "bad_searches", "bad_files", "bad_displays"),
+        "Any call of an estimator, a search or a data set gives a right result or an "
+        "error that names the argument.",
+        ("bad_input", "bad_parameters", "bad_searches", "bad_files"),
         "bad calls",
     ),
     Promise(

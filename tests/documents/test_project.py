@@ -124,9 +124,7 @@ def test_private_names_of_scikit_learn_are_imported_in_one_file_only():
     files = {
         file
         for file, module, name in imports()
-        if module.split(".")[0] == "sklearn"
-        and "._" in f"{module}.{name}"
-        and not file.startswith("displays/")
+        if module.split(".")[0] == "sklearn" and "._" in f"{module}.{name}"
     }
     assert files <= {"utils/sklearn_compat.py"}
 

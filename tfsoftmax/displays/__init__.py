@@ -1,8 +1,8 @@
 """Displays: what a model, its training and its predictions look like.
 
-In the manner of scikit-learn's own: ``from_estimator`` computes and plots, the data
-stays on the display, and ``plot`` draws it again, on axes of your own too. matplotlib
-is imported by ``plot`` (``pip install 'tfsoftmax[plots]'``).
+They work as scikit-learn's displays do: ``from_estimator`` computes and plots, the data
+stay on the display, and ``plot`` draws them again, also on given axes. Only drawing
+imports matplotlib (``pip install 'tfsoftmax[plots]'``).
 """
 
 from tfsoftmax.displays._history import HistoryDisplay

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_pandas_support
 
 from tfsoftmax.displays._figures import COLORS, check_matplotlib, panels
 from tfsoftmax.displays._parts import take_apart
-from tfsoftmax.validation.errors import errors_name as naming
+from tfsoftmax.utils.sklearn_compat import check_pandas_support
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# The name of a single estimator that got none; alone, it explains nothing.
+# The name of a single estimator if the user passes none; it needs no legend.
 _UNNAMED = "TFSoftmaxClassifier"
 
 _LABELS = {
@@ -28,8 +27,8 @@ _LABELS = {
 class HistoryDisplay:
     """Loss and accuracy by epoch, of one estimator or of several to compare.
 
-    Training is drawn solid, held-out rows dashed. Where the learning rate changes from
-    epoch to epoch, it has a panel of its own.
+    Training is drawn solid, held-out rows dashed. A learning rate that changes from
+    epoch to epoch is drawn in a third panel.
 
     It is made by :meth:`from_estimator`.
 
@@ -61,23 +60,22 @@ class HistoryDisplay:
     """
 
     def __init__(self, histories: Mapping[str, pd.DataFrame]) -> None:
-        with naming("histories", AttributeError):
-            self.histories = {name: one.copy() for name, one in histories.items()}
+        self.histories = histories
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, *, name: str | None = None, ax: Any = None
     ) -> HistoryDisplay:
-        """Show the course of one fit, or of several.
+        """Show the course of a fit, or of several.
 
         Parameters
         ----------
         estimator : fitted estimator, dict of str -> estimator, or list of estimators
-            A :class:`~tfsoftmax.TFSoftmaxClassifier`, a `Pipeline` that ends in one, or
-            a search, which stands for its best estimator. Several are named by the
-            keys of a dict; those in a list by the parameters in which they differ.
+            A :class:`~tfsoftmax.TFSoftmaxClassifier`, a `Pipeline` that ends in it, or
+            a search, whose best estimator is shown. Several are named by the keys of a
+            dict; those in a list by the parameters in which they differ.
         name : str, default=None
-            The name of a single estimator; None is that of its class.
+            The name of a single estimator; None is the name of its class.
         ax : matplotlib Axes or array-like of Axes, default=None
             As in :meth:`plot`.
 
@@ -90,36 +88,27 @@ class HistoryDisplay:
         NotFittedError
             If an estimator is not fitted.
         TypeError
-            If an estimator is none or has no `history_`, `name` is not a str, or `ax`
-            holds something else than Axes.
+            If an estimator is none or has no `history_`.
         ValueError
-            If there is none to show, a search has kept no estimator, `name` is given
-            for several, or `ax` is as :meth:`plot` refuses it.
+            If there is none to show, a search has kept no estimator, `name` is passed
+            for several, or :meth:`plot` refuses `ax`.
         ImportError
-            If matplotlib is missing.
+            If matplotlib or pandas is missing.
         """
         check_matplotlib(cls)
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a str or None; got {name!r}.")
+        check_pandas_support("HistoryDisplay")
         if isinstance(estimator, Mapping | list | tuple):
             if name is not None:
                 raise ValueError("name is for one estimator; pass several as a dict.")
             if not estimator:
-                raise ValueError(
-                    "HistoryDisplay needs at least one estimator; got none."
-                )
+                raise ValueError("HistoryDisplay needs an estimator; got none.")
         if isinstance(estimator, Mapping):
-            classifiers = {str(n): _trained(e) for n, e in estimator.items()}
-            if len(classifiers) < len(estimator):
-                raise ValueError(
-                    "estimator must not name two estimators alike; got "
-                    f"{list(map(str, estimator))}."
-                )
+            classifiers = {str(key): _classifier(e) for key, e in estimator.items()}
         elif isinstance(estimator, list | tuple):
-            several = [_trained(e) for e in estimator]
+            several = [_classifier(e) for e in estimator]
             classifiers = dict(zip(_names(several), several, strict=True))
         else:
-            single = _trained(estimator)
+            single = _classifier(estimator)
             classifiers = {name or type(single).__name__: single}
         return cls({n: c.history_ for n, c in classifiers.items()}).plot(ax=ax)
 
@@ -129,8 +118,8 @@ class HistoryDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            Two axes, for loss and accuracy, or three, for the learning rate, too; those
-            of another display (`axes_`) add to its curves. One Axes has its place
+            Two axes, for loss and accuracy, or three, for the learning rate, too; on
+            those of another display (`axes_`), its curves stay. The area of one Axes is
             divided into panels. None makes a figure.
 
         Returns
@@ -140,21 +129,16 @@ class HistoryDisplay:
 
         Raises
         ------
-        TypeError
-            If `histories` holds something else than DataFrames, or `ax` something else
-            than Axes.
         ValueError
-            If there is no history, one has no column `loss` or `accuracy`, or `ax` has
-            another number of axes than there are panels, or one that is not part of a
-            grid.
+            If `ax` has another number of axes than there are panels, or is a single
+            one that is not part of a grid.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        _check_histories(self.histories)
         columns = list(_LABELS)
-        given = 1 if ax is None else np.size(np.asarray(ax, dtype=object))
-        if given == 2 or (given == 1 and not self._rate_changes()):
+        n_axes = np.asarray(ax, dtype=object).size
+        if n_axes == 2 or (n_axes == 1 and not self._rate_changes()):
             columns.remove("learning_rate")
         self.figure_, self.axes_ = panels(
             ax, len(columns), len(columns), panel_size=(3.6, 3.0)
@@ -162,16 +146,18 @@ class HistoryDisplay:
         self.lines_: dict[str, dict[str, Any]] = {name: {} for name in self.histories}
         for panel, column in zip(self.axes_, columns, strict=True):
             self._draw(panel, column)
-        _explain(self.axes_[0])
+        _add_legend(self.axes_[0])
         return self
 
     def _rate_changes(self) -> bool:
+        """Whether any learning rate differs between epochs."""
         return any(
             "learning_rate" in history and history["learning_rate"].nunique() > 1
             for history in self.histories.values()
         )
 
     def _draw(self, panel: Any, column: str) -> None:
+        """Draw a column of all histories, and the same column of held-out rows."""
         from matplotlib.ticker import MaxNLocator
 
         longest = max(len(history) for history in self.histories.values())
@@ -180,7 +166,7 @@ class HistoryDisplay:
             panel.set_prop_cycle(color=COLORS)
         for name, history in self.histories.items():
             if column not in history:
-                panel.plot([], [])  # which takes this one's colour
+                panel.plot([], [])  # takes this history's colour from the cycle
                 continue
             epochs, values = history.index, history[column]
             (line,) = panel.plot(epochs, values, marker=marker, label=str(name))
@@ -203,38 +189,9 @@ class HistoryDisplay:
             panel.set_yscale("log")
 
 
-def _check_histories(histories: Mapping[str, Any]) -> None:
-    pd = check_pandas_support("HistoryDisplay")
-    if not histories:
-        raise ValueError("histories must hold something to show; got none.")
-    for name, history in histories.items():
-        if not isinstance(history, pd.DataFrame):
-            raise TypeError(
-                f"histories must hold DataFrames; that of {name!r} is a "
-                f"{type(history).__name__}."
-            )
-        missing = [column for column in ("loss", "accuracy") if column not in history]
-        if missing:
-            raise ValueError(
-                "histories must have the columns loss and accuracy; that of "
-                f"{name!r} has no {' and no '.join(missing)}."
-            )
-        drawn = {*_LABELS, *(f"val_{column}" for column in _LABELS)}
-        for column in drawn.intersection(history.columns):
-            with naming("histories"):
-                values = np.asarray(history[column], dtype=float)
-            if values.ndim != 1:
-                raise ValueError(
-                    f"histories must have each column once; that of {name!r} has "
-                    f"several named {column}."
-                )
-        with naming("histories"):
-            np.asarray(history.index, dtype=float)
-
-
-def _trained(estimator: Any) -> Any:
+def _classifier(estimator: Any) -> Any:
+    """Return the fitted classifier in a pipeline or search, which has `history_`."""
     _, classifier = take_apart(estimator)
-    check_pandas_support("HistoryDisplay")
     if not hasattr(classifier, "history_"):
         raise TypeError(
             "HistoryDisplay shows the history_ of a TFSoftmaxClassifier; "
@@ -244,7 +201,7 @@ def _trained(estimator: Any) -> Any:
 
 
 def _names(classifiers: Sequence[Any]) -> list[str]:
-    """Name classifiers by the parameters in which they differ, and by their place."""
+    """Name classifiers by the parameters in which they differ; number equal names."""
     params = [classifier.get_params(deep=False) for classifier in classifiers]
     differing = [
         name for name in params[0] if len({repr(p.get(name)) for p in params}) > 1
@@ -256,8 +213,8 @@ def _names(classifiers: Sequence[Any]) -> list[str]:
     return names if unique else [f"{i}: {n}" for i, n in enumerate(names, 1)]
 
 
-def _explain(panel: Any) -> None:
-    """Add the legend: names by colour, and what solid and dashed mean."""
+def _add_legend(panel: Any) -> None:
+    """Add the legend: names by colour, and what solid and dashed lines mean."""
     from matplotlib.lines import Line2D
 
     handles, labels = panel.get_legend_handles_labels()

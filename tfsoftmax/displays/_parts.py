@@ -1,7 +1,7 @@
 """How a fitted search or pipeline is taken apart, and weights are mapped back.
 
-Weights W of features x' = A x + c are weights W A of x: that is how the weights of a
-pipeline's last step become weights of the pixels that the pipeline was given.
+Weights W of features x' = A x + c are weights W A of x. So the weights of a pipeline's
+last step become weights of the pixels that the pipeline was fitted on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.feature_selection import SelectorMixin
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -25,13 +24,13 @@ from sklearn.preprocessing import (
 from sklearn.random_projection import BaseRandomProjection
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.validation.errors import errors_name as naming
+from tfsoftmax.utils.sklearn_compat import BaseSearchCV
 
 
 def take_apart(estimator: Any) -> tuple[list[Any], Any]:
-    """Give the fitted steps before the classifier, and the classifier itself.
+    """Return the fitted steps before the classifier, and the classifier.
 
-    A search stands for its best estimator.
+    Of a search, they are those of its best estimator.
 
     Raises
     ------
@@ -42,8 +41,7 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
     ValueError
         If a search has kept no best estimator.
     """
-    with naming("estimator", IndexError, KeyError):
-        check_is_fitted(estimator)
+    check_is_fitted(estimator)
     if isinstance(estimator, BaseSearchCV):
         if not hasattr(estimator, "best_estimator_"):
             raise ValueError(
@@ -53,24 +51,24 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
         return take_apart(estimator.best_estimator_)
     if not isinstance(estimator, Pipeline):
         return [], estimator
-    with naming("estimator"):
-        *before, last = [step for _, step in estimator.steps]
+    *transformers, last = [step for _, step in estimator.steps]
     inner, classifier = take_apart(last)
-    return _flat(before) + inner, classifier
+    return _flatten(transformers) + inner, classifier
 
 
-def _flat(steps: list[Any]) -> list[Any]:
+def _flatten(steps: list[Any]) -> list[Any]:
+    """Replace pipelines among the steps by their steps, and drop "passthrough"."""
     flat: list[Any] = []
     for step in steps:
         if isinstance(step, Pipeline):
-            flat += _flat([inner for _, inner in step.steps])
-        elif step is not None and not isinstance(step, str):  # "passthrough"
+            flat += _flatten([inner for _, inner in step.steps])
+        elif step is not None and not isinstance(step, str):
             flat.append(step)
     return flat
 
 
 def map_back(W: NDArray[Any], steps: list[Any]) -> NDArray[Any]:
-    """Give the weights W A of the features that the first step was given.
+    """Return the weights W A of the features that the first step was fitted on.
 
     Parameters
     ----------
@@ -87,53 +85,60 @@ def map_back(W: NDArray[Any], steps: list[Any]) -> NDArray[Any]:
         If a step is not known to be linear.
     """
     for step in reversed(steps):
-        W = _rule_for(step)(step, W)
+        W = _linear_map(step)(step, W)
     return W
 
 
-Rule = Callable[[Any, NDArray[Any]], NDArray[Any]]
+# From a fitted step and W to W A.
+LinearMap = Callable[[Any, NDArray[Any]], NDArray[Any]]
 
 
-def _rule_for(step: Any) -> Rule:
-    bent = getattr(step, "clip", False) or getattr(step, "func", None) is not None
-    for kind, rule in _RULES.items():
-        if isinstance(step, kind) and not bent:
-            return rule
+def _linear_map(step: Any) -> LinearMap:
+    """Return the map for a step, or raise a ValueError if it may be nonlinear."""
+    clips = getattr(step, "clip", False)
+    applies_function = getattr(step, "func", None) is not None
+    if not (clips or applies_function):
+        for kind, linear_map in _RULES.items():
+            if isinstance(step, kind):
+                return linear_map
     raise ValueError(
         f"The weights can't be mapped back through {step!r}, which is not known to be "
-        "linear. What is known: scikit-learn's scalers, selectors, PCA, TruncatedSVD "
-        "and random projections. Pass the pipeline's last step, pipeline[-1], for the "
+        "linear. Known are scikit-learn's scalers, selectors, PCA, TruncatedSVD and "
+        "random projections. Pass the pipeline's last step, pipeline[-1], for the "
         "weights of the transformed features."
     )
 
 
-def _divided(scaler: Any, W: NDArray[Any]) -> NDArray[Any]:
+def _divide(scaler: Any, W: NDArray[Any]) -> NDArray[Any]:
+    """Return W A for A = diag(1 / scale_)."""
     return W if scaler.scale_ is None else W / scaler.scale_
 
 
-def _projected(step: Any, W: NDArray[Any]) -> NDArray[Any]:
+def _project(step: Any, W: NDArray[Any]) -> NDArray[Any]:
+    """Return W A for A = components_, its rows divided by the scale of whitening."""
     if getattr(step, "whiten", False):
         scale = np.sqrt(step.explained_variance_)
         W = W / np.maximum(scale, np.finfo(scale.dtype).eps)
     return np.asarray(W @ step.components_)
 
 
-def _selected(selector: Any, W: NDArray[Any]) -> NDArray[Any]:
+def _scatter(selector: Any, W: NDArray[Any]) -> NDArray[Any]:
+    """Return W A for A = the selected rows of the identity matrix."""
     support = selector.get_support()
-    of_all = np.zeros((len(W), len(support)), W.dtype)
-    of_all[:, support] = W
-    return of_all
+    mapped = np.zeros((len(W), len(support)), W.dtype)
+    mapped[:, support] = W
+    return mapped
 
 
-_RULES: dict[type, Rule] = {
-    StandardScaler: _divided,
-    RobustScaler: _divided,
-    MaxAbsScaler: _divided,
+_RULES: dict[type, LinearMap] = {
+    StandardScaler: _divide,
+    RobustScaler: _divide,
+    MaxAbsScaler: _divide,
     MinMaxScaler: lambda scaler, W: W * scaler.scale_,
-    PCA: _projected,
-    IncrementalPCA: _projected,
-    TruncatedSVD: _projected,
-    BaseRandomProjection: _projected,
-    SelectorMixin: _selected,
+    PCA: _project,
+    IncrementalPCA: _project,
+    TruncatedSVD: _project,
+    BaseRandomProjection: _project,
+    SelectorMixin: _scatter,
     FunctionTransformer: lambda step, W: W,  # without a function, the identity
 }

@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils import (
+    check_array,
+    check_consistent_length,
+    check_random_state,
+    check_scalar,
+    column_or_1d,
+)
 
-from tfsoftmax.displays._choice import checked, chosen
 from tfsoftmax.displays._figures import (
     WRONG,
-    as_array,
-    check_lengths,
+    check_image_shape,
     check_matplotlib,
-    check_real_array,
-    color_map,
     finite_range,
+    hide_ticks,
     panels,
-    without_ticks,
 )
 from tfsoftmax.displays._parts import take_apart
+from tfsoftmax.utils.sklearn_compat import _safe_indexing
 from tfsoftmax.validation.arrays import check_structure
-from tfsoftmax.validation.errors import errors_name as naming
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
 
 class PredictionsDisplay:
-    """Pictures with their true class, the predicted one and its probability.
+    """Pictures with the true class, the predicted class and its probability.
 
-    The worst predictions are those that give the true class the lowest probability
-    (the largest cross-entropy), and the best give it the highest. A wrong prediction's
-    title is coloured.
+    In the worst predictions the true class has the lowest probability (the largest
+    cross-entropy), in the best the highest. The title of a wrong prediction is
+    coloured.
 
     It is made by :meth:`from_estimator` or :meth:`from_predictions`.
 
@@ -42,7 +47,7 @@ class PredictionsDisplay:
     images : array-like of shape (n_pictures, height, width) or (..., 3)
         The pictures.
     y_true : array-like of shape (n_pictures,)
-        Their classes.
+        The pictures' classes.
     y_pred : array-like of shape (n_pictures,)
         The most probable classes.
     probability : array-like of shape (n_pictures,)
@@ -80,11 +85,11 @@ class PredictionsDisplay:
         probability: ArrayLike,
         index: ArrayLike,
     ) -> None:
-        self.images = as_array(images, "images")
-        self.y_true = as_array(y_true, "y_true")
-        self.y_pred = as_array(y_pred, "y_pred")
-        self.probability = as_array(probability, "probability")
-        self.index = as_array(index, "index")
+        self.images = images
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.probability = probability
+        self.index = index
 
     @classmethod
     def from_estimator(
@@ -106,19 +111,19 @@ class PredictionsDisplay:
         Parameters
         ----------
         estimator : fitted classifier
-            Any with `predict_proba`, pipelines and searches among them.
+            Any classifier with `predict_proba`, also a pipeline or a search.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows, each a picture.
         y : array-like of shape (n_samples,)
-            Their classes.
+            The class of each row.
         image_shape : tuple (height, width) or (height, width, 3), default=None
             The shape of a picture; None is a square.
         kind : {"worst", "best", "random"}, default="worst"
             Which rows to show.
         n_pictures : int, default=20
-            How many; all, where there are fewer.
+            How many rows to show; all if there are fewer.
         random_state : int, RandomState instance or None, default=None
-            What the random rows are drawn with.
+            Draws the rows of ``kind="random"``.
         ax, n_cols, cmap
             As in :meth:`plot`.
 
@@ -131,39 +136,35 @@ class PredictionsDisplay:
         NotFittedError
             If `estimator` is not fitted.
         TypeError
-            If `estimator` is none, has no `predict_proba` or predicts several classes a
-            row, or another argument is of a kind that can't be used.
+            If `estimator` is none or has no `predict_proba`, or `n_pictures` is not an
+            integer.
         ValueError
-            If `X` or `y` can't be used, they have other numbers of rows, or `y` has a
-            class that the classifier doesn't know; if `image_shape` doesn't fit the
-            number of features, `kind` is none of the three, or `n_pictures` is not a
-            positive integer; if a search has kept no estimator; and if `ax`, `n_cols`
-            or `cmap` is as :meth:`plot` refuses it.
+            If `X` and `y` differ in length, or `y` has a class that the classifier
+            doesn't know; if `image_shape` doesn't fit the number of features, `kind` is
+            none of the three, or `n_pictures` is not positive; if a search has kept no
+            estimator; and if :meth:`plot` refuses an argument.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        take_apart(estimator)  # which checks that it is fitted, and keeps its model
+        take_apart(estimator)  # checks that it is fitted and has kept a classifier
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 "PredictionsDisplay needs a classifier with predict_proba; "
                 f"{type(estimator).__name__} has none."
             )
         X = check_structure(X)
-        with naming("X"):
-            y_proba = estimator.predict_proba(X)
-        if isinstance(y_proba, list):
-            raise TypeError(
-                "The estimator must predict one class a row; it predicts several."
-            )
-        shown = chosen(
-            *checked(X, y, y_proba, estimator.classes_, "y"),
+        selected = _select(
+            X,
+            y,
+            estimator.predict_proba(X),
+            estimator.classes_,
             image_shape=image_shape,
             kind=kind,
             n_pictures=n_pictures,
             random_state=random_state,
         )
-        return cls(**shown).plot(ax=ax, n_cols=n_cols, cmap=cmap)
+        return cls(**selected).plot(ax=ax, n_cols=n_cols, cmap=cmap)
 
     @classmethod
     def from_predictions(
@@ -181,19 +182,19 @@ class PredictionsDisplay:
         n_cols: int | None = None,
         cmap: str | Colormap | None = "gray_r",
     ) -> PredictionsDisplay:
-        """Show given predictions, of `cross_val_predict` for one.
+        """Show given predictions, for instance those of `cross_val_predict`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows, each a picture.
         y_true : array-like of shape (n_samples,)
-            Their classes.
+            The class of each row.
         y_proba : array-like of shape (n_samples, n_classes)
             The predicted probability of each class.
         classes : array-like of shape (n_classes,), default=None
-            The classes, in the order of y_proba's columns; None are those of y_true,
-            sorted.
+            The classes, in the order of y_proba's columns; None is the sorted classes
+            of y_true.
         image_shape, kind, n_pictures, random_state
             As in :meth:`from_estimator`.
         ax, n_cols, cmap
@@ -206,23 +207,26 @@ class PredictionsDisplay:
         Raises
         ------
         TypeError
-            If an argument is of a kind that can't be used.
+            If `n_pictures` is not an integer.
         ValueError
-            As in :meth:`from_estimator`, and if `y_proba` has not a row for each of
-            `X` and a column for each of `classes`, or holds no probabilities, or
-            `classes` has one twice.
+            As in :meth:`from_estimator`, and if `y_proba` lacks a row for each row of
+            `X` or a column for each of `classes`, or holds something else than
+            probabilities.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        shown = chosen(
-            *checked(check_structure(X), y_true, y_proba, classes, "y_true"),
+        selected = _select(
+            check_structure(X),
+            y_true,
+            y_proba,
+            classes,
             image_shape=image_shape,
             kind=kind,
             n_pictures=n_pictures,
             random_state=random_state,
         )
-        return cls(**shown).plot(ax=ax, n_cols=n_cols, cmap=cmap)
+        return cls(**selected).plot(ax=ax, n_cols=n_cols, cmap=cmap)
 
     def plot(
         self,
@@ -236,13 +240,13 @@ class PredictionsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            One Axes, whose place is divided into panels, or one for each picture. None
+            One Axes, whose area is divided into panels, or one for each picture. None
             makes a figure.
         n_cols : int, default=None
             Pictures in a row; None is at most 5.
         cmap : str or Colormap, default="gray_r"
-            Colours of pictures that have none of their own: by default ink is black.
-            None is matplotlib's default.
+            The colour map of pictures without colours; by default large values are
+            black. None is matplotlib's default.
 
         Returns
         -------
@@ -252,48 +256,120 @@ class PredictionsDisplay:
         Raises
         ------
         TypeError
-            If `ax` holds something else than Axes, or `cmap` is neither a name nor a
-            Colormap.
+            If `n_cols` is not an integer.
         ValueError
-            If `n_cols` is not a positive integer, `ax` has another number of axes than
-            there are pictures, or one that is not part of a grid, no colour map is
-            named `cmap`, or the display's data don't fit each other.
+            If `n_cols` is not positive, `ax` has another number of axes than there are
+            pictures, or is a single one that is not part of a grid, or no colour map is
+            named `cmap`.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        cmap = color_map(cmap)
-        shape = "(n_pictures, height, width) or (..., 3)"
-        check_real_array(self, "images", shape, 3, 4)
-        if self.images.ndim == 4 and self.images.shape[3] != 3:
-            raise ValueError(f"images must be {shape}; got {self.images.shape}.")
-        check_real_array(self, "probability", "(n_pictures,)", 1)
-        check_lengths(self, "images", "y_true", "y_pred", "probability")
-        self.figure_, self.axes_ = panels(
-            ax, len(self.images), n_cols, panel_size=(1.5, 1.9)
-        )
-        pictures = _drawable(self.images)
+        pictures = _drawable(np.asarray(self.images))
         low, high = finite_range(pictures)
-        for i, panel in enumerate(self.axes_):
-            panel.imshow(pictures[i], cmap=cmap, vmin=low, vmax=high)
-            without_ticks(panel)
+        self.figure_, self.axes_ = panels(
+            ax, len(pictures), n_cols, panel_size=(1.5, 1.9)
+        )
+        predictions = map(np.asarray, (self.y_true, self.y_pred, self.probability))
+        for panel, picture, true, predicted, probability in zip(
+            self.axes_, pictures, *predictions, strict=True
+        ):
+            panel.imshow(picture, cmap=cmap, vmin=low, vmax=high)
+            hide_ticks(panel)
             title = panel.set_title(
-                f"true {self.y_true[i]}\n"
-                f"predicted {self.y_pred[i]} ({self.probability[i]:.2f})",
+                f"true {true}\npredicted {predicted} ({probability:.2f})",
                 fontsize="small",
                 parse_math=False,
             )
-            with naming("y_true"):
-                is_wrong = bool(self.y_true[i] != self.y_pred[i])
-            if is_wrong:
+            if true != predicted:
                 title.set_color(WRONG)
         return self
 
 
+def _select(
+    X: Any,
+    y_true: Any,
+    y_proba: Any,
+    classes: Any,
+    *,
+    image_shape: Sequence[int] | None,
+    kind: str,
+    n_pictures: int,
+    random_state: Any,
+) -> dict[str, NDArray[Any]]:
+    """Return what a display shows of some rows; `X` has passed `check_structure`."""
+    y_true = column_or_1d(y_true)
+    y_proba = check_array(y_proba, dtype=np.float64, input_name="y_proba")
+    check_consistent_length(X, y_true, y_proba)
+    classes = np.unique(y_true) if classes is None else column_or_1d(classes)
+    _check_probabilities(y_proba, classes)
+    p_true = y_proba[np.arange(len(y_true)), _columns(y_true, classes)]
+    check_scalar(n_pictures, "n_pictures", Integral, min_val=1)
+    index = _order(p_true, kind, random_state)[:n_pictures]
+    pictures = _dense_rows(X, index)
+    shape = check_image_shape(image_shape, pictures.shape[1], allow_colors=True)
+    return {
+        "images": pictures.reshape(-1, *shape),
+        "y_true": y_true[index],
+        "y_pred": classes[y_proba[index].argmax(axis=1)],
+        "probability": y_proba[index].max(axis=1),
+        "index": index,
+    }
+
+
+def _check_probabilities(y_proba: NDArray[Any], classes: NDArray[Any]) -> None:
+    """Check that there is a column for each class, of numbers from 0 to 1."""
+    if y_proba.shape[1] != len(classes):
+        raise ValueError(
+            f"y_proba must have a column for each of the {len(classes)} classes; it "
+            f"has {y_proba.shape[1]}. Pass classes, in the order of the columns."
+        )
+    # Rounding may lead a little beyond.
+    if y_proba.min() < -1e-6 or y_proba.max() > 1 + 1e-6:
+        raise ValueError(
+            "y_proba must hold probabilities, from 0 to 1; got numbers from "
+            f"{y_proba.min():g} to {y_proba.max():g}."
+        )
+
+
+def _columns(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the column of y_proba for each row's class."""
+    columns = {label: column for column, label in enumerate(classes.tolist())}
+    unknown = set(y.tolist()) - columns.keys()
+    if unknown:
+        raise ValueError(
+            f"There are labels that are not among the classes {list(columns)}: "
+            f"{sorted(map(str, unknown))}."
+        )
+    return np.array([columns[label] for label in y.tolist()], dtype=np.intp)
+
+
+def _order(p_true: NDArray[Any], kind: str, random_state: Any) -> NDArray[np.intp]:
+    """Return the indices of all rows, those to show first in front."""
+    if kind == "worst":
+        return np.argsort(p_true, kind="stable")
+    if kind == "best":
+        return np.argsort(-p_true, kind="stable")
+    if kind == "random":
+        return check_random_state(random_state).permutation(len(p_true))  # type: ignore[no-any-return]
+    raise ValueError(f"kind must be 'worst', 'best' or 'random'; got {kind!r}.")
+
+
+def _dense_rows(X: Any, index: NDArray[np.intp]) -> NDArray[Any]:
+    """Return some rows of X as a dense array of numbers."""
+    if sparse.issparse(X):
+        return X.tocsr()[index].toarray()  # type: ignore[no-any-return]
+    rows = _safe_indexing(X, index)
+    return check_array(rows, ensure_all_finite=False, input_name="X")  # type: ignore[no-any-return]
+
+
 def _drawable(images: NDArray[Any]) -> NDArray[Any]:
-    """Bring coloured pictures to what matplotlib draws: bytes, or floats in [0, 1]."""
+    """Convert coloured pictures to what matplotlib draws: bytes, or floats in [0, 1].
+
+    NaN becomes white.
+    """
     if images.ndim == 3 or images.dtype == np.uint8:
         return images
-    # A little over 1 comes of resizing. What is not a number is white.
-    of_bytes = finite_range(images)[1] > 2
-    return np.nan_to_num(np.clip(images / (255 if of_bytes else 1), 0, 1), nan=1.0)
+    # Resizing may leave values a little over 1 in pictures of floats.
+    is_in_bytes = finite_range(images)[1] > 2
+    return np.nan_to_num(np.clip(images / (255 if is_in_bytes else 1), 0, 1), nan=1.0)

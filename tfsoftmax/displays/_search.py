@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.displays._figures import (
-    WRONG,
-    as_array,
-    check_axes,
-    check_flag,
-    check_matplotlib,
-    check_real_array,
-    color_map,
-    is_number,
-)
-from tfsoftmax.validation.errors import errors_name as naming
+from tfsoftmax.displays._figures import WRONG, check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -30,7 +21,7 @@ class SearchDisplay:
 
     Where other parameters were searched, too, a cell shows the best of its
     candidates; of a candidate that was scored several times, as in halving searches,
-    the last score counts. A cell without a score is blank; the best ones are framed.
+    the last score counts. A cell without a score is blank; the best cells are framed.
 
     It is made by :meth:`from_estimator`.
 
@@ -56,7 +47,7 @@ class SearchDisplay:
     text_ : ndarray of shape (n_y, n_x) of matplotlib Text, or None
         The scores as written in the cells.
     colorbar_ : matplotlib Colorbar or None
-        The scale, where it was asked for.
+        The scale; None with ``colorbar=False``.
 
     Examples
     --------
@@ -73,19 +64,18 @@ class SearchDisplay:
     def __init__(
         self,
         scores: ArrayLike,
-        x_values: ArrayLike,
-        y_values: ArrayLike,
+        x_values: Sequence[Any] | NDArray[Any],
+        y_values: Sequence[Any] | NDArray[Any],
         *,
         x: str,
         y: str,
         score_name: str = "score",
     ) -> None:
-        self.scores = as_array(scores, "scores")
-        with naming("x_values"):
-            self.x_values = list(x_values)  # type: ignore[arg-type]
-        with naming("y_values"):
-            self.y_values = list(y_values)  # type: ignore[arg-type]
-        self.x, self.y = x, y
+        self.scores = scores
+        self.x_values = x_values
+        self.y_values = y_values
+        self.x = x
+        self.y = y
         self.score_name = score_name
 
     @classmethod
@@ -108,12 +98,12 @@ class SearchDisplay:
         search : fitted search, as TFSoftmaxGridSearchCV or GridSearchCV
             Anything with `cv_results_`.
         x : str, default="learning_rate"
-            The parameter across. Of a pipeline's parameter the last part of the name is
-            enough, where only one ends in it.
+            The parameter on the horizontal axis. Of a pipeline's parameter, the last
+            part of the name is enough where no other parameter ends in it.
         y : str, default="alpha"
-            The parameter upward, named likewise.
+            The parameter on the vertical axis, named likewise.
         metric : str, default=None
-            Which score to show; None is the only one, or of several the one that
+            Which score to show; None is the only score, or of several the score that
             `refit` names.
         ax, cmap, colorbar, annotate
             As in :meth:`plot`.
@@ -127,38 +117,37 @@ class SearchDisplay:
         NotFittedError
             If `search` is not fitted.
         TypeError
-            If it is no estimator or has no `cv_results_`, `ax` is no Axes, or
-            `colorbar` or `annotate` is neither True nor False.
+            If it is no estimator or has no `cv_results_`.
         ValueError
             If `x` or `y` was not searched, both are the same, `metric` is none of the
-            scores, or `cmap` is no colour map.
+            scores, or no colour map is named `cmap`.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(cls)
-        with naming("search"):
-            check_is_fitted(search)
-        results = getattr(search, "cv_results_", None)
-        if results is None:
+        check_is_fitted(search)
+        if not hasattr(search, "cv_results_"):
             raise TypeError(
                 "SearchDisplay shows the cv_results_ of a search; "
                 f"{type(search).__name__} has none."
             )
-        score_name = _metric(search, results, metric)
+        results = search.cv_results_
+        score_name = _metric(search, metric)
         means = np.asarray(results[f"mean_test_{score_name}"], dtype=float)
-        across, upward = _parameter(results, x, "x"), _parameter(results, y, "y")
-        if across == upward:
-            raise ValueError(f"x and y must be two parameters; both are {across!r}.")
-        x_values, columns = _levels(results, across)
-        y_values, rows = _levels(results, upward)
+        x_parameter = _parameter(results, x, "x")
+        y_parameter = _parameter(results, y, "y")
+        if x_parameter == y_parameter:
+            raise ValueError(f"x and y must differ; both are {x_parameter!r}.")
+        x_values, columns = _levels(results, x_parameter)
+        y_values, rows = _levels(results, y_parameter)
         scores = np.full((len(y_values), len(x_values)), np.nan)
         # A halving search scores its candidates in rounds, which differ in a resource.
-        rounds = {getattr(search, "resource", None)} - {across, upward}
-        last = {
-            repr([item for item in params.items() if item[0] not in rounds]): i
+        resource = {getattr(search, "resource", None)} - {x_parameter, y_parameter}
+        last_round = {
+            repr([item for item in params.items() if item[0] not in resource]): i
             for i, params in enumerate(results["params"])
         }
-        for i in last.values():
+        for i in last_round.values():
             row, column = rows[i], columns[i]
             if row is not None and column is not None:
                 scores[row, column] = np.fmax(scores[row, column], means[i])
@@ -184,7 +173,7 @@ class SearchDisplay:
         colorbar : bool, default=True
             Whether to show the scale.
         annotate : bool, default=None
-            Whether to write the scores in the cells; None does up to 100 cells.
+            Whether to write the scores in the cells; None does so up to 100 cells.
 
         Returns
         -------
@@ -193,41 +182,28 @@ class SearchDisplay:
 
         Raises
         ------
-        TypeError
-            If `ax` is no Axes, `colorbar` or `annotate` is neither True nor False, or
-            `cmap` is neither a name nor a Colormap.
         ValueError
-            If `scores` is not an array of real numbers with a row for each of
-            `y_values` and a column for each of `x_values`, or no colour map is named
-            `cmap`.
+            If no colour map is named `cmap`.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
         import matplotlib.pyplot as plt
 
-        self._check()
-        check_flag(colorbar, "colorbar")
-        check_flag(annotate, "annotate", may_be_none=True)
-        cmap = color_map(cmap)
-        n_y, n_x = self.scores.shape
+        scores = np.asarray(self.scores)
+        n_y, n_x = scores.shape
         if ax is None:
             size = (2.2 + 0.75 * min(n_x, 16), 1.4 + 0.5 * min(n_y, 16))
             _, ax = plt.subplots(figsize=size, layout="constrained")
-        check_axes(ax)
         self.ax_, self.figure_ = ax, ax.figure
-        self.image_ = ax.imshow(self.scores, cmap=cmap, origin="lower", aspect="auto")
-        ax.set_xticks(
-            range(n_x), [_text(value) for value in self.x_values], parse_math=False
-        )
-        ax.set_yticks(
-            range(n_y), [_text(value) for value in self.y_values], parse_math=False
-        )
+        self.image_ = ax.imshow(scores, cmap=cmap, origin="lower", aspect="auto")
+        ax.set_xticks(range(n_x), list(map(_text, self.x_values)), parse_math=False)
+        ax.set_yticks(range(n_y), list(map(_text, self.y_values)), parse_math=False)
         ax.set(xlabel=self.x, ylabel=self.y)
-        annotate = self.scores.size <= 100 if annotate is None else annotate
-        self.text_ = self._annotate() if annotate else None
-        best = np.fmax.reduce(self.scores, axis=None)
-        for row, column in np.argwhere(self.scores == best):
+        annotate = scores.size <= 100 if annotate is None else annotate
+        self.text_ = self._annotate(scores) if annotate else None
+        best = np.fmax.reduce(scores, axis=None)
+        for row, column in np.argwhere(scores == best):
             corner = (column - 0.5, row - 0.5)
             frame = plt.Rectangle(corner, 1, 1, fill=False, edgecolor=WRONG, lw=2.5)
             ax.add_patch(frame).set_clip_on(False)
@@ -237,22 +213,12 @@ class SearchDisplay:
             self.colorbar_ = self.figure_.colorbar(self.image_, ax=ax, label=label)
         return self
 
-    def _check(self) -> None:
-        check_real_array(self, "scores", "(n_y, n_x)", 2)
-        n_y, n_x = self.scores.shape
-        for name, n, of in (("y_values", n_y, "rows"), ("x_values", n_x, "columns")):
-            if len(getattr(self, name)) != n:
-                raise ValueError(
-                    f"{name} must have an entry for each of the {n} {of} of scores; "
-                    f"got {len(getattr(self, name))}."
-                )
-
-    def _annotate(self) -> NDArray[Any]:
-        """Write each score in its cell, in a colour that stands out from the cell's."""
-        texts = np.full(self.scores.shape, None, dtype=object)
-        colors = self.image_.cmap(self.image_.norm(self.scores))
+    def _annotate(self, scores: NDArray[Any]) -> NDArray[Any]:
+        """Write each score in its cell, black on light cells and white on dark ones."""
+        texts = np.full(scores.shape, None, dtype=object)
+        colors = self.image_.cmap(self.image_.norm(scores))
         luminance = colors[..., :3] @ (0.299, 0.587, 0.114)
-        for (row, column), score in np.ndenumerate(self.scores):
+        for (row, column), score in np.ndenumerate(scores):
             if np.isfinite(score):
                 color = "black" if luminance[row, column] > 0.5 else "white"
                 texts[row, column] = self.ax_.text(
@@ -261,57 +227,63 @@ class SearchDisplay:
         return texts
 
 
-def _metric(search: Any, results: Any, metric: str | None) -> str:
-    prefix = "mean_test_"
-    names: list[str] = [key[len(prefix) :] for key in results if key.startswith(prefix)]
+def _metric(search: Any, metric: str | None) -> str:
+    """Return the name of the score to show."""
+    names = _names_after("mean_test_", search.cv_results_)
     if metric is None and len(names) == 1:
         return names[0]
-    wanted = getattr(search, "refit", None) if metric is None else metric
-    if not isinstance(wanted, str) or wanted not in names:
+    name = getattr(search, "refit", None) if metric is None else metric
+    if name not in names:
         raise ValueError(f"metric must be one of {names}; got {metric!r}.")
-    return str(wanted)
+    return str(name)
 
 
-def _parameter(results: Any, name: str, argument: str) -> str:
-    """Find the column of a searched parameter, by its name or by its last part."""
-    prefix = "param_"
-    searched: list[str] = [
-        key[len(prefix) :] for key in results if key.startswith(prefix)
-    ]
-    if isinstance(name, str) and name in searched:
+def _parameter(results: dict[str, Any], name: str, argument: str) -> str:
+    """Return the full name of a searched parameter."""
+    searched = _names_after("param_", results)
+    if name in searched:
         return name
-    ending = [key for key in searched if key.endswith(f"__{name}")]
-    if len(ending) != 1:
+    matches = [full for full in searched if full.endswith(f"__{name}")]
+    if len(matches) != 1:
         raise ValueError(
             f"{argument} must be one of the parameters searched, {searched}; got "
-            f"{name!r}" + (f", which is the end of {ending}." if ending else ".")
+            f"{name!r}" + (f", which is the end of {matches}." if matches else ".")
         )
-    return ending[0]
+    return matches[0]
 
 
-def _levels(results: Any, name: str) -> tuple[list[Any], list[int | None]]:
-    """Find the values of a parameter, and the place of each candidate's among them.
+def _names_after(prefix: str, results: dict[str, Any]) -> list[str]:
+    """Return what follows a prefix in those columns of the results that have it."""
+    return [key.removeprefix(prefix) for key in results if key.startswith(prefix)]
 
-    Numbers are sorted, anything else stays in the order tried. A candidate without the
-    parameter has no place.
+
+def _levels(results: dict[str, Any], name: str) -> tuple[list[Any], list[int | None]]:
+    """Return the values of a parameter, and the position of each candidate's value.
+
+    Numbers are sorted, other values stay in the order tried. The position is None for
+    a candidate without the parameter.
     """
-    own = [params.get(name, _ABSENT) for params in results["params"]]
-    keys = [value if is_number(value) else repr(value) for value in own]
-    values = {k: v for k, v in zip(keys, own, strict=True) if v is not _ABSENT}
-    if all(is_number(value) for value in values.values()):
+    tried = [params[name] for params in results["params"] if name in params]
+    values = {_key(value): value for value in tried}
+    if all(map(_is_number, tried)):
         values = dict(sorted(values.items()))
-    places = {key: place for place, key in enumerate(values)}
-    return list(values.values()), [places.get(key) for key in keys]
+    positions = {key: position for position, key in enumerate(values)}
+    return list(values.values()), [
+        positions[_key(params[name])] if name in params else None
+        for params in results["params"]
+    ]
 
 
-_ABSENT = object()
+def _key(value: Any) -> Any:
+    """Return the number, or the text of a value that may not be hashable."""
+    return value if _is_number(value) else repr(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a real number, which a bool is not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:
-    if not is_number(value):
-        return str(value)
-    try:
-        return f"{float(value):g}"
-    except OverflowError:
-        # A Decimal may be larger than any float.
-        return f"{Decimal(int(value)).normalize():.6g}"
+    """Return the label of a tick."""
+    return f"{float(value):g}" if _is_number(value) else str(value)

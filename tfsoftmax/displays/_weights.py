@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from sklearn.utils import check_scalar
 
 from tfsoftmax.displays._figures import (
-    as_array,
-    check_flag,
     check_image_shape,
-    check_lengths,
     check_matplotlib,
-    check_real_array,
-    color_map,
     finite_range,
+    hide_ticks,
     panels,
-    positive_number,
-    without_ticks,
 )
 from tfsoftmax.displays._parts import map_back, take_apart
-from tfsoftmax.validation.errors import errors_name as naming
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -54,7 +49,7 @@ class WeightsDisplay:
     images_ : ndarray of shape (n_panels,) of matplotlib AxesImage
         The pictures.
     colorbar_ : matplotlib Colorbar or None
-        The scale, where it was asked for.
+        The scale; None with ``colorbar=False``.
 
     See Also
     --------
@@ -70,9 +65,8 @@ class WeightsDisplay:
     """
 
     def __init__(self, weights: ArrayLike, class_names: Sequence[str]) -> None:
-        self.weights = as_array(weights, "weights")
-        with naming("class_names"):
-            self.class_names = list(class_names)
+        self.weights = weights
+        self.class_names = class_names
 
     @classmethod
     def from_estimator(
@@ -91,10 +85,10 @@ class WeightsDisplay:
         Parameters
         ----------
         estimator : fitted classifier, Pipeline or search
-            Any classifier with `coef_`. Of a pipeline, the weights are mapped back
-            through its scalers, feature selections, PCA and the like, and so are
-            weights of what the pipeline is given. A search stands for its best
-            estimator.
+            Any classifier with `coef_`. A pipeline's weights are mapped back through
+            its scalers, feature selections, PCA and the like, to weights of the
+            features that the pipeline was fitted on. Of a search, the best estimator
+            is shown.
         image_shape : tuple (height, width), default=None
             The shape of a picture; None is a square.
         ax, n_cols, cmap, limit, colorbar
@@ -109,12 +103,12 @@ class WeightsDisplay:
         NotFittedError
             If `estimator` is not fitted.
         TypeError
-            If `estimator` is none, the classifier has no `coef_` with a row for each
-            class, or `ax`, `cmap` or `colorbar` is as :meth:`plot` refuses it.
+            If `estimator` is none, or the classifier has no `coef_` with a row for
+            each class.
         ValueError
             If `image_shape` doesn't fit the number of features, a pipeline has a step
-            that is not known to be linear, a search has kept no estimator, or another
-            argument is as :meth:`plot` refuses it.
+            that is not known to be linear, a search has kept no estimator, or
+            :meth:`plot` refuses an argument.
         ImportError
             If matplotlib is missing.
         """
@@ -125,7 +119,8 @@ class WeightsDisplay:
         names = [str(name) for name in classifier.classes_]
         if len(W) == 1:
             names = [f"{names[1]} against {names[0]}"]
-        display = cls(W.reshape(-1, *shape), names)
+        # A copy, since some estimators go on training in the array of coef_.
+        display = cls(W.reshape(-1, *shape).copy(), names)
         return display.plot(
             ax=ax, n_cols=n_cols, cmap=cmap, limit=limit, colorbar=colorbar
         )
@@ -144,15 +139,15 @@ class WeightsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            One Axes, whose place is divided into panels, or one for each panel. None
+            One Axes, whose area is divided into panels, or one for each panel. None
             makes a figure.
         n_cols : int, default=None
             Panels in a row; None is at most 5.
         cmap : str or Colormap, default="RdBu_r"
             A diverging colour map; None is matplotlib's default.
         limit : float, default=None
-            The colour scale goes from −`limit` to `limit`; weights beyond have its
-            end's colour. None is the largest absolute weight.
+            The colour scale goes from −`limit` to `limit`; weights beyond have the
+            colour of its end. None is the largest absolute weight.
         colorbar : bool, default=True
             Whether to show the scale.
 
@@ -164,27 +159,21 @@ class WeightsDisplay:
         Raises
         ------
         TypeError
-            If `ax` holds something else than Axes, `cmap` is neither a name nor a
-            Colormap, or `colorbar` is neither True nor False.
+            If `limit` is not a number, or `n_cols` not an integer.
         ValueError
-            If `limit` is not a positive number or `n_cols` not a positive integer, `ax`
-            has another number of axes than there are panels, or one that is not part
-            of a grid, no colour map is named `cmap`, or `weights` and `class_names`
-            don't fit each other.
+            If `limit` or `n_cols` is not positive, `ax` has another number of axes than
+            there are panels, or is a single one that is not part of a grid, or no
+            colour map is named `cmap`.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        end = None if limit is None else positive_number(limit)
-        if limit is not None and end is None:
-            raise ValueError(f"limit must be a positive number; got {limit!r}.")
-        check_flag(colorbar, "colorbar")
-        cmap = color_map(cmap)
-        check_real_array(self, "weights", "(n_panels, height, width)", 3)
-        check_lengths(self, "weights", "class_names")
-        largest = max(map(abs, finite_range(self.weights)))
-        end = end or largest or 1.0
-        n_panels = len(self.weights)
+        if limit is not None:
+            check_scalar(limit, "limit", Real, min_val=0, include_boundaries="neither")
+        pictures = np.asarray(self.weights)
+        largest = max(map(abs, finite_range(pictures)))
+        end = limit or largest or 1.0
+        n_panels = len(pictures)
         self.figure_, self.axes_ = panels(
             ax,
             n_panels,
@@ -192,12 +181,12 @@ class WeightsDisplay:
             panel_size=(1.5, 1.7) if n_panels > 1 else (2.8, 2.5),
         )
         self.images_: NDArray[Any] = np.empty(n_panels, dtype=object)
-        for i, (panel, weights) in enumerate(
-            zip(self.axes_, self.weights, strict=True)
+        for i, (panel, picture, name) in enumerate(
+            zip(self.axes_, pictures, self.class_names, strict=True)
         ):
-            self.images_[i] = panel.imshow(weights, cmap=cmap, vmin=-end, vmax=end)
-            panel.set_title(self.class_names[i], parse_math=False)
-            without_ticks(panel)
+            self.images_[i] = panel.imshow(picture, cmap=cmap, vmin=-end, vmax=end)
+            panel.set_title(name, parse_math=False)
+            hide_ticks(panel)
         self.colorbar_ = None
         if colorbar:
             self.colorbar_ = self.figure_.colorbar(
@@ -210,18 +199,18 @@ class WeightsDisplay:
 
 
 def _weights_by_class(classifier: Any) -> NDArray[Any]:
-    """Take a linear classifier's weights, one row a class, or one for two classes."""
+    """Return a linear classifier's weights: a row for each class, or a single row."""
     if not hasattr(classifier, "coef_") or not hasattr(classifier, "classes_"):
         raise TypeError(
-            "WeightsDisplay shows a linear classifier's coef_, one row a class; "
+            "WeightsDisplay shows a linear classifier's coef_, a row for each class; "
             f"{type(classifier).__name__} has none."
         )
     coef = classifier.coef_
     W = np.atleast_2d(coef.toarray() if sparse.issparse(coef) else coef)
     n_classes = len(classifier.classes_)
-    # An SVC has a row for each pair of classes: with three classes, as many.
-    of_pairs = hasattr(classifier, "decision_function_shape") and n_classes > 2
-    if of_pairs or len(W) != (1 if n_classes == 2 else n_classes):
+    # An SVC has a row for each pair of classes: three rows for three classes.
+    has_rows_of_pairs = hasattr(classifier, "decision_function_shape") and n_classes > 2
+    if has_rows_of_pairs or len(W) != (1 if n_classes == 2 else n_classes):
         raise TypeError(
             f"WeightsDisplay shows a row of weights for each class; the {len(W)} rows "
             f"of {type(classifier).__name__}'s coef_ are not those of its {n_classes} "

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn.metrics._scorer import _PassthroughScorer, _Scorer
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import (
     _insert_error_scores,
     _score,
     _warn_or_raise_about_fit_failures,
 )
+from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
@@ -25,12 +27,14 @@ except ImportError:  # before 1.9
 
 __all__ = [
     "SITE",
+    "BaseSearchCV",
     "DocumentationLinkMixin",
     "_PassthroughScorer",
     "_Scorer",
     "_check_method_params",
     "_insert_error_scores",
     "_num_samples",
+    "_safe_indexing",
     "_safe_split",
     "_score",
     "_warn_or_raise_about_fit_failures",

@@ -220,11 +220,8 @@ def test_a_limit_sets_the_scale():
     assert display.plot(limit=2).colorbar_.extend == "neither"
     zero = WeightsDisplay([[[0.0, 0.0]]], ["a"]).plot().images_[0].get_clim()
     assert zero[0] == -zero[1] < 0
-    for limit in (np.uint8(1), np.float16(60_000), Fraction(1, 3)):
-        picture = display.plot(limit=limit).images_[0]
-        assert picture.get_clim() == (-float(limit), float(limit))
-    for limit in (0, -1, np.nan, 10**400):
-        with pytest.raises(ValueError, match="limit must be a positive number"):
+    for limit in (0, -1.0):
+        with pytest.raises(ValueError, match=f"limit == {limit}, must be > 0"):
             display.plot(limit=limit)
 
 
@@ -273,7 +270,7 @@ def test_what_is_alone_and_constant_needs_no_explanation(clf):
     assert legend(display.axes_[0]) == []
     named = HistoryDisplay.from_estimator(clf, name="mine")
     assert legend(named.axes_[0]) == list(named.histories) == ["mine"]
-    with pytest.raises(ValueError, match="at least one estimator; got none"):
+    with pytest.raises(ValueError, match="needs an estimator; got none"):
         HistoryDisplay.from_estimator([])
     with pytest.raises(ValueError, match="name is for one estimator"):
         HistoryDisplay.from_estimator({"a": clf}, name="b")
@@ -391,21 +388,21 @@ def test_coloured_pictures_share_one_scale(highest, dtype):
     ("changes", "message"),
     [
         ({"kind": "wurst"}, "kind must be 'worst', 'best' or 'random'; got 'wurst'"),
-        ({"n_pictures": 0}, "n_pictures must be a positive integer; got 0"),
-        ({"n_cols": 0}, "n_cols must be a positive integer; got 0"),
-        ({"y_true": [0, 5]}, r"y_true has classes that .* don't have: \['5'\]"),
-        ({"y_true": [0]}, "y_true must have a label for each of the 2 rows of X"),
-        ({"y_true": [[0, 1], [1, 0]]}, "y_true must have one class a row"),
-        ({"y_proba": [0.5, 0.5]}, r"y_proba .* column for each .* shape is \(2,\)"),
-        ({"y_proba": np.eye(2)[:1]}, r"y_proba .* each of the 2 rows of X"),
+        ({"n_pictures": 0}, "n_pictures == 0, must be >= 1"),
+        ({"n_cols": 0}, "n_cols == 0, must be >= 1"),
+        ({"y_true": [0, 5]}, r"not among the classes \[0, 1\]: \['5'\]"),
+        ({"y_true": [0]}, r"inconsistent numbers of samples: \[2, 1, 2\]"),
+        ({"y_true": [[0, 1], [1, 0]]}, "y should be a 1d array"),
+        ({"y_true": None}, "y should be a 1d array"),
+        ({"y_proba": [0.5, 0.5]}, "Expected 2D array, got 1D array"),
+        ({"y_proba": np.eye(2)[:1]}, r"inconsistent numbers of samples: \[2, 2, 1\]"),
+        ({"y_proba": np.full((2, 2), np.nan)}, "y_proba contains NaN"),
         ({"y_proba": 3 * np.eye(2)}, "y_proba .* probabilities.*; got .* 0 to 3"),
         ({"y_proba": -np.eye(2)}, "y_proba .* probabilities.*; got .* -1 to"),
         ({"classes": [0, 1, 2]}, "y_proba .* each of the 3 classes; it has 2"),
-        ({"classes": [0, 0]}, r"classes must not .* twice; got \[0, 0\]"),
         ({"X": np.ones((2, 3))}, "image_shape must be passed"),
-        ({"X": np.ones((2, 4, 1))}, "X must "),
-        ({"X": np.ones(2)}, "X must "),
-        ({"X": np.ones((0, 4)), "y_true": [], "y_proba": np.ones((0, 2))}, "X .*row"),
+        ({"X": np.ones((2, 4, 1))}, "array with dim 3"),
+        ({"X": np.ones(2)}, "Expected 2D array, got 1D array"),
     ],
 )
 def test_predictions_say_what_is_wrong(changes, message):
@@ -416,21 +413,11 @@ def test_predictions_say_what_is_wrong(changes, message):
 
 def test_columns_without_a_class_in_y_true_ask_for_classes():
     X, y, proba = np.eye(2, 4), [0, 2], np.full((2, 3), 1 / 3)
-    words = r"3 columns, and y_true has 2 classes: \[0, 2\]. Pass classes"
+    words = "column for each of the 2 classes; it has 3. Pass classes"
     with pytest.raises(ValueError, match=words):
         PredictionsDisplay.from_predictions(X, y, proba)
     display = PredictionsDisplay.from_predictions(X, y, proba, classes=range(3))
     assert display.y_true.tolist() == y
-
-
-@pytest.mark.parametrize("y", [[0, 5], [0], [[0, 1], [1, 0]], None])
-def test_labels_are_called_as_the_caller_calls_them(y):
-    X, proba = np.eye(2, 4), np.eye(2)
-    model = LogisticRegression().fit(X, [0, 1])
-    with pytest.raises(ValueError, match=r"^y (has|must)"):
-        PredictionsDisplay.from_estimator(model, X, y)
-    with pytest.raises(ValueError, match=r"^y_true (has|must)"):
-        PredictionsDisplay.from_predictions(X, y, proba, classes=[0, 1])
 
 
 # Searches
@@ -507,6 +494,8 @@ def test_a_pipelines_parameters_may_be_named_by_their_end(search, searched):
     for wrong in ("C", "pha", None):
         with pytest.raises(ValueError, match=r"x must be one of .*'clf__alpha'.*got "):
             SearchDisplay.from_estimator(search, x=wrong)
+    with pytest.raises(ValueError, match="x and y must differ; both are 'clf__alpha'"):
+        SearchDisplay.from_estimator(search, x="clf__alpha")
     two = make_pipeline(StandardScaler(), MinMaxScaler(), LogisticRegression())
     grid = {f"{name}__copy": [True] for name in ("standardscaler", "minmaxscaler")}
     with pytest.raises(ValueError, match=r"'copy', which is the end of .*scaler"):
@@ -550,15 +539,15 @@ def test_values_that_are_no_numbers_stay_in_their_order(searched):
     assert labels == ["{'one': 2.0}", "None", "balanced"]
 
 
-def test_every_number_is_written_as_one():
-    values = [0.5, np.float16(0.25), Fraction(1, 8), np.uint8(7), 10**400, -(10**5000)]
-    others = [True, np.timedelta64(3, "s"), (1,), (1, 2), None]
+def test_numbers_are_written_short_and_other_values_as_text():
+    values = [0.5, np.float32(0.25), Fraction(1, 8), np.uint8(7), 20_000_000]
+    others = [True, "sgd", (1, 2), None]
     scores = np.zeros((len(others), len(values)))
     ax = SearchDisplay(scores, values, others, x="x", y="y").plot().ax_
     shown = [text.get_text() for text in ax.get_xticklabels()]
-    assert shown == ["0.5", "0.25", "0.125", "7", "1e+400", "-1e+5000"]
+    assert shown == ["0.5", "0.25", "0.125", "7", "2e+07"]
     shown = [text.get_text() for text in ax.get_yticklabels()]
-    assert shown == ["True", "3 seconds", "(1,)", "(1, 2)", "None"]
+    assert shown == ["True", "sgd", "(1, 2)", "None"]
 
 
 def test_fractions_are_sorted_among_the_numbers(searched):
@@ -624,7 +613,7 @@ def test_importing_the_displays_imports_neither_matplotlib_nor_tensorflow():
 
 
 @EACH
-def test_without_matplotlib_one_is_told_what_to_install(name, made, monkeypatch):
+def test_without_matplotlib_the_error_says_what_to_install(name, made, monkeypatch):
     display = getattr(displays, name)
     fitted = display.from_estimator(*made[name])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -655,7 +644,7 @@ def test_nothing_passed_is_changed_not_even_by_changing_the_display(name, made):
 
 
 @EACH
-def test_it_draws_on_axes_of_ones_own(name, made):
+def test_it_draws_on_given_axes(name, made):
     figure = Figure()  # which pyplot doesn't know
     left, right = figure.subplots(1, 2)
     display = getattr(displays, name).from_estimator(*made[name], ax=left)
@@ -666,12 +655,10 @@ def test_it_draws_on_axes_of_ones_own(name, made):
     if name == "SearchDisplay":
         assert display.ax_ is right
         return
-    own = Figure().subplots(2, len(display.axes_))
-    assert list(display.plot(ax=own[1]).axes_) == list(own[1])
+    several = Figure().subplots(2, len(display.axes_))
+    assert list(display.plot(ax=several[1]).axes_) == list(several[1])
     with pytest.raises(ValueError, match=r"ax must be .* got "):
-        display.plot(ax=own)
-    with pytest.raises(ValueError, match=r"ax must .* one is repeated"):
-        display.plot(ax=[left] * len(display.axes_))
+        display.plot(ax=several)
     with pytest.raises(ValueError, match="ax can't be divided"):
         display.plot(ax=figure.add_axes((0, 0, 1, 1)))
 
@@ -738,33 +725,6 @@ def test_a_dollar_in_a_name_starts_no_mathematics(zeros_and_ones, clf):
         assert not (text.get_parse_math() and is_math_text(text.get_text()))
 
 
-@pytest.mark.parametrize(
-    ("display", "names"),
-    [
-        (WeightsDisplay, ["weights", "class_names"]),
-        (PredictionsDisplay, ["images", "y_true", "y_pred", "probability", "index"]),
-        (SearchDisplay, ["scores", "x_values", "y_values", "x", "y"]),
-    ],
-)
-def test_what_makes_no_array_is_refused_by_name(display, names):
-    arrays = {"weights", "images", "y_true", "y_pred", "probability", "index", "scores"}
-    for name in arrays & set(names):
-        with pytest.raises(ValueError, match=f"^{name} can't be used: .*inhomogeneous"):
-            display(**{key: [0] for key in names} | {name: [[1], [1, 2]]})
-
-
-@pytest.mark.parametrize("display", [HistoryDisplay, WeightsDisplay])
-@pytest.mark.parametrize("steps", [[], [("a",)]])
-def test_a_malformed_pipeline_is_refused_by_name(display, steps):
-    with pytest.raises((TypeError, ValueError), match=r"\bestimator\b"):
-        display.from_estimator(Pipeline(steps))
-
-
-def test_two_estimators_need_two_names(clf):
-    with pytest.raises(ValueError, match=r"estimator must .* alike; got \['1', '1'\]"):
-        HistoryDisplay.from_estimator({1: clf, "1": clf})
-
-
 @pytest.mark.parametrize("kind", [sparse.csr_array, sparse.coo_array])
 def test_sparse_pictures_whose_indices_lie_outside_are_refused(kind, scaled):
     X, y = kind(scaled[0]), scaled[1]
@@ -778,51 +738,40 @@ def test_sparse_pictures_whose_indices_lie_outside_are_refused(kind, scaled):
         PredictionsDisplay.from_estimator(clf, X, y)
 
 
-def test_numbers_too_long_to_write_are_refused_by_name(clf):
-    with pytest.raises(ValueError, match=r"\bimage_shape\b"):
-        WeightsDisplay.from_estimator(clf, image_shape=(10**5000, 2))
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda history: pd.concat([history, history], axis=1),
-        lambda history: history.assign(loss=[[1]] * len(history)),
-        lambda history: history.assign(
-            loss=pd.Series([10**400] * len(history), history.index, dtype=object)
-        ),
-        lambda history: history.set_axis(
-            pd.period_range("2026", periods=len(history), freq="Y")
-        ),
-    ],
-    ids=["each column twice", "lists", "too large", "periods"],
-)
-def test_a_history_that_can_not_be_drawn_is_refused_by_name(clf, spoil):
-    display = HistoryDisplay({"a": spoil(clf.history_)})
-    with pytest.raises((TypeError, ValueError), match=r"\bhistories\b"):
-        display.plot()
-
-
 def test_a_history_may_have_any_name(clf):
     display = HistoryDisplay({("a", 1): clf.history_}).plot()
     (text,) = display.axes_[0].get_legend().get_texts()
     assert text.get_text() == "('a', 1)"
 
 
-@pytest.mark.parametrize("name", ["y_true", "y_pred", "probability"])
-def test_predictions_need_one_value_a_picture(name):
-    parts = {"y_true": [0, 1], "y_pred": [0, 1], "probability": [0.5, 0.5]}
-    parts[name] = [[one, one] for one in parts[name]]
-    display = PredictionsDisplay(np.zeros((2, 3, 3)), index=[0, 1], **parts)
-    with pytest.raises(ValueError, match=rf"\b{name}\b"):
+@EACH
+@pytest.mark.parametrize("value", [5, "clf", TFSoftmaxClassifier])
+def test_what_is_no_estimator_is_refused(name, value, made):
+    with pytest.raises(TypeError, match=r"is (not an estimator|a class)"):
+        getattr(displays, name).from_estimator(value, *made[name][1:])
+
+
+@pytest.mark.parametrize("name", sorted(set(displays.__all__) - {"HistoryDisplay"}))
+def test_an_unknown_colour_map_is_refused(name, made):
+    with pytest.raises(ValueError, match=r"'no such map' .* cmap"):
+        getattr(displays, name).from_estimator(*made[name], cmap="no such map")
+
+
+@pytest.mark.parametrize(
+    "display",
+    [
+        WeightsDisplay(np.ones((3, 2, 2)), ["a", "b"]),
+        PredictionsDisplay(np.ones((2, 2, 2)), [0, 1], [0, 1], [0.5], [0, 1]),
+        SearchDisplay([[0.9, 0.8]], [1], [2], x="a", y="b"),
+    ],
+    ids=lambda display: type(display).__name__,
+)
+def test_parts_that_differ_in_length_are_refused(display):
+    with pytest.raises(ValueError, match=r"shorter than|does not match"):
         display.plot()
 
 
-def test_axes_of_three_dimensions_are_refused(clf):
-    ax = plt.figure().add_subplot(projection="3d")
-    for draw in (
-        lambda: WeightsDisplay.from_estimator(clf, ax=ax),
-        lambda: SearchDisplay([[0.5]], [1], [1], x="a", y="b").plot(ax=ax),
-    ):
-        with pytest.raises(TypeError, match="ax must be matplotlib Axes of two"):
-            draw()
+def test_more_columns_than_panels_make_no_wider_figure():
+    display = WeightsDisplay(np.ones((3, 2, 2)), ["a", "b", "c"])
+    widths = [display.plot(n_cols=n).figure_.get_figwidth() for n in (3, 1_000_000)]
+    assert widths[0] == widths[1]

@@ -13,7 +13,10 @@ from tfsoftmax.datasets import load_mnist
 
 # So that its assertions, too, show what they compare.
 pytest.register_assert_rewrite(
-    "tests.assertions", "tests.generated", "tests.robustness.oracle"
+    "tests.assertions",
+    "tests.generated",
+    "tests.robustness.oracle",
+    "tests.searches",
 )
 
 

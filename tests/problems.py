@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 
 from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.fitting import settings_of
+from tfsoftmax.solvers.result import Problem
 
 
 def problem(n_samples=203, n_features=5, n_classes=3, seed=0, dtype=np.float64):
-    """X, labels and weights: labels drawn by a softmax of random weights."""
+    """X, labels and weights: labels drawn by a softmax of random weights.
+
+    Bytes are the features times 40, around 128.
+    """
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_samples, n_features))
     scores = X @ rng.normal(size=(n_features, n_classes))
     y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    if dtype == np.uint8:
+        X = np.clip(40 * X + 128, 0, 255)
     return X.astype(dtype), y, rng.uniform(0.1, 3.0, n_samples)
 
 
@@ -26,6 +34,36 @@ def estimator(**parameters):
         "random_state": 0,
     }
     return TFSoftmaxClassifier(**defaults | parameters)
+
+
+def solver_problem(parameters, X, y, weights=None, *, held_out=None, seed=0):
+    """What a solver gets, to train an estimator for each set of parameters.
+
+    Weights have a mean of 1; held-out rows are X and labels.
+    """
+    return Problem(
+        dataset=Dataset(X, y.astype(np.int32), weights),
+        held_out=held_out and Dataset(held_out[0], held_out[1].astype(np.int32)),
+        classes=np.unique(y),
+        settings=tuple(settings_of(estimator(**each)) for each in parameters),
+        rng=np.random.RandomState(seed),
+        previous=None,
+        n_epochs=None,
+        attributes={},
+    )
+
+
+class StopAfter:
+    """A solver's callback that asks to stop after this epoch, or never."""
+
+    def __init__(self, epoch=None):
+        self._epoch = epoch
+
+    def on_epoch_begin(self):
+        pass
+
+    def on_epoch_end(self, epoch, metrics, result):
+        return epoch == self._epoch
 
 
 def mostly_slow(first, *others):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 
 import numpy as np
+import pytest
 import sklearn
 from scipy.stats import rankdata
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -38,7 +40,7 @@ def fitted(search, X, y, **fit_params):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         search.fit(X, y, **fit_params)
-    kinds = (one.category for one in caught)
+    kinds = (warning.category for warning in caught)
     # Something old, at its first import, may do what pyparsing calls deprecated.
     return search, Counter(k for k in kinds if not k.__module__.startswith("pyparsing"))
 
@@ -52,46 +54,73 @@ def both(estimator, grid, X=X, y=Y, *, fit_params=None, atol=1e-12, **options):
     n_iter = options.get("n_iter")
     kinds = OURS_AND_THEIRS[n_iter is not None]
     options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"} | options
-    (ours, own_warnings), (theirs, their_warnings) = (
+    (ours, our_warnings), (theirs, their_warnings) = (
         fitted(kind(estimator, grid, **options), X, y, **fit_params or {})
         for kind in kinds
     )
-    assert own_warnings == their_warnings
+    assert our_warnings == their_warnings
     assert_same_results(ours.cv_results_, theirs.cv_results_, atol)
     assert_same_choice(ours, theirs, atol)
     return ours, theirs
 
 
+def both_refuse(estimator, grid, X=X, y=Y, *, fit_params=None, **options):
+    """Search with ours and theirs; check that both raise the same error, return it.
+
+    The frames of a traceback, in the message of a search all of whose fits failed, are
+    not compared.
+    """
+    kinds = OURS_AND_THEIRS["n_iter" in options]
+    errors = []
+    for kind in kinds:
+        search = kind(estimator, grid, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(Exception) as caught:  # noqa: PT011
+                search.fit(X, y, **fit_params or {})
+        errors.append(caught.value)
+    ours, theirs = errors
+    assert type(ours) is type(theirs)
+    our_words = re.sub(r"TFSoftmax(?=\w+SearchCV)", "", without_frames(ours))
+    assert our_words == without_frames(theirs)
+    return ours
+
+
+def without_frames(error):
+    return re.sub(r"^  .*\n", "", str(error), flags=re.MULTILINE)
+
+
 def assert_same_results(ours, theirs, atol):
     assert list(ours) == list(theirs)
-    for key, theirs_of_key in theirs.items():
-        own = ours[key]
-        assert type(own) is type(theirs_of_key), key
+    for key, expected in theirs.items():
+        actual = ours[key]
+        assert type(actual) is type(expected), key
         if key == "params":
-            assert [list(one) for one in own] == [list(one) for one in theirs_of_key]
-            assert own == theirs_of_key
+            assert [list(params) for params in actual] == [list(e) for e in expected]
+            assert actual == expected
             continue
-        assert own.dtype == theirs_of_key.dtype, key
-        assert own.shape == theirs_of_key.shape, key
+        assert actual.dtype == expected.dtype, key
+        assert actual.shape == expected.shape, key
         if key.startswith("param_"):
-            np.testing.assert_array_equal(own.mask, theirs_of_key.mask)
-            assert own.compressed().tolist() == theirs_of_key.compressed().tolist()
+            np.testing.assert_array_equal(actual.mask, expected.mask)
+            assert actual.compressed().tolist() == expected.compressed().tolist()
         elif key.endswith("_time"):
-            assert (own >= 0).all()
+            assert (actual >= 0).all()
         elif key.startswith("rank_"):
             # Two scores that differ by rounding alone may come in either order.
             means = theirs["mean" + key.removeprefix("rank")]
             near = abs(means[:, None] - means) <= atol
             alone = near.sum(axis=1) <= 1
-            np.testing.assert_array_equal(own[alone], theirs_of_key[alone], key)
-            own_means = ours["mean" + key.removeprefix("rank")]
-            if np.isfinite(own_means).all():
-                np.testing.assert_array_equal(own, rankdata(-own_means, "min"), key)
+            np.testing.assert_array_equal(actual[alone], expected[alone], key)
+            our_means = ours["mean" + key.removeprefix("rank")]
+            if np.isfinite(our_means).all():
+                ranks = rankdata(-our_means, "min")
+                np.testing.assert_array_equal(actual, ranks, key)
         elif "accuracy" in key:
-            np.testing.assert_array_equal(own, theirs_of_key, err_msg=key)
+            np.testing.assert_array_equal(actual, expected, err_msg=key)
         else:
             np.testing.assert_allclose(
-                own, theirs_of_key, rtol=0, atol=atol, err_msg=key
+                actual, expected, rtol=0, atol=atol, err_msg=key
             )
 
 

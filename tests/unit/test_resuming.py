@@ -10,38 +10,23 @@ import sys
 import numpy as np
 import pytest
 
-from tests.problems import problem
-from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.engine.engine import Engine
+from tests.assertions import assert_same_bits
+from tests.interruptions import interrupt_in_epoch
+from tests.problems import estimator, problem
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.schedules import SCHEDULES
 
-BY_EPOCHS = [name for name in SOLVERS if name != "lbfgs"]
+BY_EPOCHS = [name for name, solver in SOLVERS.items() if solver.by_epochs]
 RATES = dict.fromkeys(BY_EPOCHS, 0.1) | {"adam": 0.02}
-# Warm starts go on with a schedule, but for a cosine, which starts over.
-UNENDING = [name for name in SCHEDULES if name != "cosine"]
-
-
+# A warm start resumes the schedule, but for a cosine, which starts over.
+RESUMED = [name for name in SCHEDULES if name != "cosine"]
 X, Y, S = problem()
 
 
-def estimator(optimizer="sgd", **parameters):
-    defaults = {
-        "batch_size": 50,
-        "learning_rate": RATES.get(optimizer, 0.1),
-        "optimizer": optimizer,
-        "random_state": 0,
-    }
-    return TFSoftmaxClassifier(**defaults | parameters)
-
-
-def assert_same_bits(one, other):
-    np.testing.assert_array_equal(one.coef_, other.coef_)
-    np.testing.assert_array_equal(one.intercept_, other.intercept_)
-    assert one.loss_curve_ == other.loss_curve_
-    assert one.n_iter_ == other.n_iter_
-    rates = [clf.history_.learning_rate.tolist() for clf in (one, other)]
-    assert rates[0] == rates[1]
+def classifier(optimizer="sgd", **parameters):
+    """A classifier of ten epochs, with a learning rate that suits the optimizer."""
+    defaults = {"learning_rate": RATES.get(optimizer, 0.1), "epochs": 10}
+    return estimator(**defaults | parameters | {"optimizer": optimizer})
 
 
 @pytest.mark.filterwarnings("ignore:Training has not converged")
@@ -51,8 +36,8 @@ def test_ten_partial_fits_are_one_fit_of_ten_epochs(optimizer, schedule):
     parameters = {"learning_rate_schedule": schedule}
     if schedule == "adaptive":  # so that it cuts its rate on the way
         parameters |= {"tol": 0.05, "n_iter_no_change": 1}
-    once = estimator(optimizer, **parameters).fit(X, Y)
-    streamed = estimator(optimizer, **parameters)
+    once = classifier(optimizer, **parameters).fit(X, Y)
+    streamed = classifier(optimizer, **parameters)
     for _ in range(10):
         streamed.partial_fit(X, Y, classes=[0, 1, 2])
     assert_same_bits(streamed, once)
@@ -62,6 +47,17 @@ def test_ten_partial_fits_are_one_fit_of_ten_epochs(optimizer, schedule):
         assert 1 < n_rates < 10
     else:
         assert n_rates == (1 if schedule == "constant" else 10)
+
+
+@pytest.mark.parametrize("n_features", [1, 7])
+@pytest.mark.parametrize("dtype", [np.float64, np.uint8])
+def test_partial_fits_are_one_fit_for_all_kinds_of_rows(n_features, dtype):
+    X, y, s = problem(333, n_features, dtype=dtype)
+    once = classifier(rescale=0.01).fit(X, y, s)
+    streamed = classifier(rescale=0.01)
+    for _ in range(10):
+        streamed.partial_fit(X, y, classes=[2, 0, 1], sample_weight=s)
+    assert_same_bits(streamed, once)
 
 
 VARIATIONS = {
@@ -78,9 +74,9 @@ VARIATIONS = {
 
 @pytest.mark.parametrize("optimizer", BY_EPOCHS)
 @pytest.mark.parametrize("variation", VARIATIONS)
-def test_penalties_and_weights_go_on_too(optimizer, variation):
+def test_penalties_and_weights_resume_too(optimizer, variation):
     def vary():
-        clf = estimator(optimizer, **VARIATIONS[variation])
+        clf = classifier(optimizer, **VARIATIONS[variation])
         if variation == "generator":
             clf.set_params(random_state=np.random.RandomState(3))
         return clf
@@ -96,18 +92,18 @@ def test_penalties_and_weights_go_on_too(optimizer, variation):
 
 
 @pytest.mark.parametrize("optimizer", BY_EPOCHS)
-def test_soft_labels_and_sparse_rows_go_on_too(optimizer):
+def test_soft_labels_and_sparse_rows_resume_too(optimizer):
     from scipy import sparse
 
     soft = np.eye(3)[Y] * 0.9 + 0.1 / 3
-    once = estimator(optimizer).fit(X, soft)
-    streamed = estimator(optimizer)
+    once = classifier(optimizer).fit(X, soft)
+    streamed = classifier(optimizer)
     for _ in range(10):
         streamed.partial_fit(sparse.csr_array(X), soft)
     assert_same_bits(streamed, once)
 
 
-CONTINUE = """
+RESUME = """
 import pickle, sys
 X, Y, S, begun = pickle.load(open(sys.argv[1], "rb"))
 for clf in begun.values():
@@ -121,57 +117,57 @@ pickle.dump(begun, open(sys.argv[1], "wb"))
 
 
 @pytest.mark.slow
-def test_a_fit_goes_on_to_the_bit_in_another_process(tmp_path):
+def test_a_fit_resumes_to_the_bit_in_another_process(tmp_path):
     begun = {}
     for optimizer in BY_EPOCHS:
-        for schedule in UNENDING:
-            clf = estimator(optimizer, learning_rate_schedule=schedule)
+        for schedule in RESUMED:
+            clf = classifier(optimizer, learning_rate_schedule=schedule)
             clf.set_params(warm_start=True, epochs=4)
             begun[optimizer, schedule] = clf.fit(X, Y, S)
-        clf = estimator(optimizer, learning_rate_schedule="cosine", epochs=10)
+        clf = classifier(optimizer, learning_rate_schedule="cosine", epochs=10)
         for _ in range(4):
             clf.partial_fit(X, Y, classes=[0, 1, 2], sample_weight=S)
         begun[optimizer, "cosine"] = clf
     file = tmp_path / "begun"
     file.write_bytes(pickle.dumps((X, Y, S, begun)))
-    subprocess.run([sys.executable, "-c", CONTINUE, str(file)], check=True)
+    subprocess.run([sys.executable, "-c", RESUME, str(file)], check=True)
     ended = pickle.loads(file.read_bytes())
     for (optimizer, schedule), clf in ended.items():
-        once = estimator(optimizer, learning_rate_schedule=schedule).fit(X, Y, S)
+        once = classifier(optimizer, learning_rate_schedule=schedule).fit(X, Y, S)
         assert_same_bits(clf, once)
 
 
-def test_going_on_leaves_the_pickled_estimator_alone():
-    begun = estimator(epochs=4, warm_start=True).fit(X, Y)
+def test_resuming_an_unpickled_estimator_leaves_the_pickled_one_alone():
+    begun = classifier(epochs=4, warm_start=True).fit(X, Y)
     kept = pickle.dumps(begun)
     pickle.loads(kept).fit(X, Y)
     assert pickle.dumps(begun) == kept
 
 
-def test_a_warm_start_without_a_former_fit_starts_from_zeros():
-    assert_same_bits(estimator(warm_start=True).fit(X, Y), estimator().fit(X, Y))
+def test_a_warm_start_without_a_previous_fit_starts_from_zeros():
+    assert_same_bits(classifier(warm_start=True).fit(X, Y), classifier().fit(X, Y))
 
 
 def test_without_warm_start_a_fit_starts_anew():
-    assert_same_bits(estimator().fit(X, Y, S).fit(X, Y), estimator().fit(X, Y))
+    assert_same_bits(classifier().fit(X, Y, S).fit(X, Y), classifier().fit(X, Y))
 
 
 def test_a_cosine_starts_over_with_each_warm_start():
-    clf = estimator(learning_rate_schedule="cosine", epochs=3, warm_start=True)
+    clf = classifier(learning_rate_schedule="cosine", epochs=3, warm_start=True)
     rates = clf.fit(X, Y).fit(X, Y).history_.learning_rate.tolist()
     assert rates[:3] == rates[3:]
     assert rates[0] == 0.1
     assert rates[2] < 0.05
 
 
-def test_a_learning_rate_can_change_between_fits_that_go_on():
-    clf = estimator(epochs=2, warm_start=True).fit(X, Y)
+def test_a_learning_rate_can_change_when_training_resumes():
+    clf = classifier(epochs=2, warm_start=True).fit(X, Y)
     clf.set_params(learning_rate=0.05, batch_size=10, alpha=0.1).fit(X, Y)
     assert clf.history_.learning_rate.tolist() == [0.1, 0.1, 0.05, 0.05]
 
 
-def test_lbfgs_goes_on_from_the_former_weights():
-    clf = estimator("lbfgs", alpha=0.01, epochs=500).fit(X, Y)
+def test_lbfgs_resumes_from_the_previous_weights():
+    clf = classifier("lbfgs", alpha=0.01, epochs=500).fit(X, Y)
     n_iter, coef = clf.n_iter_, clf.coef_
     clf.set_params(warm_start=True).fit(X, Y)
     assert clf.n_iter_ <= n_iter + 2
@@ -194,14 +190,14 @@ def test_lbfgs_goes_on_from_the_former_weights():
 def test_a_warm_start_on_other_classes_or_another_width_is_an_error(
     optimizer, arguments, message
 ):
-    clf = estimator(optimizer, warm_start=True, epochs=2).fit(X, Y)
+    clf = classifier(optimizer, warm_start=True, epochs=2).fit(X, Y)
     state = pickle.dumps(clf)
-    message = message.replace("epoch 1", "epoch 3")  # the first after the former two
+    message = message.replace("epoch 1", "epoch 3")  # the first after two
     with pytest.raises(ValueError, match=message):
         clf.fit(*arguments)
     assert pickle.dumps(clf) == state
     clf.fit(X, Y)
-    assert_same_bits(clf, estimator(optimizer, epochs=4).fit(X, Y))
+    assert_same_bits(clf, classifier(optimizer, epochs=4).fit(X, Y))
 
 
 @pytest.mark.parametrize(
@@ -214,8 +210,10 @@ def test_a_warm_start_on_other_classes_or_another_width_is_an_error(
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_what_the_weights_depend_on_can_not_change(method, change, message):
-    clf = estimator(warm_start=True, epochs=2).fit(X, Y)
+def test_what_the_weights_depend_on_cannot_change_when_training_resumes(
+    method, change, message
+):
+    clf = classifier(warm_start=True, epochs=2).fit(X, Y)
     clf.set_params(**change)
     state = pickle.dumps(clf)
     with pytest.raises(ValueError, match=message):
@@ -223,35 +221,20 @@ def test_what_the_weights_depend_on_can_not_change(method, change, message):
     assert pickle.dumps(clf) == state
 
 
-def test_a_warm_start_can_not_change_over_to_lbfgs():
-    clf = estimator(warm_start=True, epochs=2).fit(X, Y)
+def test_a_warm_start_cannot_change_over_to_lbfgs():
+    clf = classifier(warm_start=True, epochs=2).fit(X, Y)
     with pytest.raises(ValueError, match="it was 'sgd' and is now 'lbfgs'"):
         clf.set_params(optimizer="lbfgs").fit(X, Y)
     assert clf.n_iter_ == 2
 
 
-def interrupt_in_epoch(number, monkeypatch):
-    epochs_begun = 0
-    original = Engine.train_epoch
-
-    def interrupt(self, states, chunks, hyper):
-        nonlocal epochs_begun
-        epochs_begun += 1
-        trained = original(self, states, chunks, hyper)
-        if epochs_begun == number:
-            raise KeyboardInterrupt
-        return trained
-
-    monkeypatch.setattr(Engine, "train_epoch", interrupt)
-
-
 @pytest.mark.parametrize("optimizer", BY_EPOCHS)
-@pytest.mark.parametrize("schedule", UNENDING)
+@pytest.mark.parametrize("schedule", RESUMED)
 def test_an_interrupted_fit_resumes_as_if_nothing_had_happened(
     optimizer, schedule, monkeypatch
 ):
-    once = estimator(optimizer, learning_rate_schedule=schedule).fit(X, Y)
-    clf = estimator(optimizer, learning_rate_schedule=schedule)
+    once = classifier(optimizer, learning_rate_schedule=schedule).fit(X, Y)
+    clf = classifier(optimizer, learning_rate_schedule=schedule)
     interrupt_in_epoch(5, monkeypatch)
     with pytest.warns(UserWarning, match=re.escape("interrupted in epoch 5")):
         clf.fit(X, Y)
@@ -261,11 +244,11 @@ def test_an_interrupted_fit_resumes_as_if_nothing_had_happened(
 
 
 def test_a_failed_instalment_does_not_disturb_the_order_of_rows(monkeypatch):
-    clf = estimator(epochs=4, warm_start=True).fit(X, Y)
+    clf = classifier(epochs=4, warm_start=True).fit(X, Y)
     with pytest.raises(ValueError, match="non-finite"):
         clf.fit(X * 1e300, Y)
     with monkeypatch.context() as patched:
         interrupt_in_epoch(1, patched)
         with pytest.raises(KeyboardInterrupt):
             clf.fit(X, Y)
-    assert_same_bits(clf.set_params(epochs=6).fit(X, Y), estimator().fit(X, Y))
+    assert_same_bits(clf.set_params(epochs=6).fit(X, Y), classifier().fit(X, Y))

@@ -76,7 +76,9 @@ def make_jobs(
 
 def classifier_of(model: Any) -> TFSoftmaxClassifier:
     """Return the classifier that a pipeline ends in, or the model itself."""
-    final = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    final = model
+    if isinstance(model, Pipeline):
+        final = model.steps[-1][1] if model.steps else None
     if type(final) is not TFSoftmaxClassifier:  # a subclass may do anything
         raise TypeError(
             "The estimator of this search must be a TFSoftmaxClassifier, or a pipeline "

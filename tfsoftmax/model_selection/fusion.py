@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -24,6 +25,8 @@ from tfsoftmax.validation.parameters import RULES, check_parameters
 MAX_GROUP_BYTES = 256 << 20
 
 Errors = list[Exception | None]
+
+_FIT = inspect.signature(TFSoftmaxClassifier.fit)
 
 
 def fusion_groups(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
@@ -89,6 +92,7 @@ def _checked_problem(
 ) -> Problem:
     for clf in group:
         check_parameters(clf.get_params())
+    _FIT.bind(group[0], X, y, **params)  # `prepare` takes arguments that `fit` refuses
     return prepare(group, X, y, **params)
 
 

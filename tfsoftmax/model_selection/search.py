@@ -408,7 +408,8 @@ class _Evaluator:
         done = parallel(delayed(evaluate)(job) for job, _ in jobs)
         by_position = {
             position: evaluation
-            for (_, positions), evaluations in zip(jobs, done, strict=True)
+            # joblib runs nothing with pre_dispatch=0
+            for (_, positions), evaluations in zip(jobs, done, strict=bool(done))
             for position, evaluation in zip(positions, evaluations, strict=True)
         }
         return [by_position[position] for position in sorted(by_position)]

@@ -70,7 +70,7 @@ def test_the_fraction_is_held_out_of_each_class(fraction):
     fraction=st.floats(0.001, 0.999),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_each_row_is_on_one_side_and_keeps_its_place(y, fraction, seed):
+def test_each_row_is_on_one_side_and_rows_keep_their_order(y, fraction, seed):
     counts = np.bincount(y, minlength=4)
     if counts.max() < 2:
         return
@@ -80,11 +80,11 @@ def test_each_row_is_on_one_side_and_keeps_its_place(y, fraction, seed):
     assert (np.diff(held_out) > 0).all()
     y = np.array(y)
     for label in range(4):
-        given_and_kept = (y[held_out] == label).sum(), (y[training] == label).sum()
+        n_held_out, n_left = ((y[side] == label).sum() for side in (held_out, training))
         if counts[label] < 2:
-            assert given_and_kept == (0, counts[label])
+            assert (n_held_out, n_left) == (0, counts[label])
         else:
-            assert min(given_and_kept) >= 1
+            assert min(n_held_out, n_left) >= 1
 
 
 # Few different rows, so that many are equal.
@@ -96,7 +96,7 @@ SOME_ROWS = st.lists(
 
 
 def rows_from(table):
-    """Give rows from triples (what X holds, label, weight), or None if too few."""
+    """Rows from triples (what X holds, label, weight); None if too few differ."""
     values, labels, weights = (np.array(column) for column in zip(*table, strict=True))
     seen = {(x, label) for x, label, weight in table if weight}
     if len(seen) == len({label for _, label in seen}):
@@ -225,6 +225,24 @@ def test_sparse_rows_are_split_too_and_not_copied():
     assert not any(row.tobytes() in seen for row in X[held_out.index].toarray())
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_format_of_the_rows_changes_nothing(seed):
+    dense = np.random.default_rng(0).integers(0, 3, (60, 8)).astype(float)
+    # Each entry in two halves, and explicit zeros.
+    columns = np.tile(np.arange(8), 60).repeat(2)
+    halves = dense.ravel().repeat(2) / 2
+    indptr = np.arange(0, 60 * 16 + 1, 16)
+    X = sparse.csr_array((halves, columns, indptr), dense.shape)
+    assert not X.has_canonical_format
+    y = np.arange(60) % 3
+    expected = split(dataset_of(y, dense), seed=seed)
+    for same in (sparse.csr_array(dense), X):
+        actual = split(dataset_of(y, same), seed=seed)
+        np.testing.assert_array_equal(actual[0], expected[0])
+        np.testing.assert_array_equal(actual[1], expected[1])
+    assert X.nnz == 2 * dense.size  # as it was
+
+
 def test_equal_sparse_rows_stay_together():
     X = sparse.csr_array(np.repeat(np.eye(8), 5, axis=0))
     held_out = split(dataset_of([0] * 40, X), 0.5)[1]
@@ -237,8 +255,8 @@ def test_soft_labels_count_for_their_most_probable_class():
     X = np.random.default_rng(0).normal(size=(90, 3))
     soft = Dataset(X, np.eye(3)[hard] * 0.7 + 0.1)
     expected = split(dataset_of(hard, X))
-    for one, other in zip(split(soft), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for actual, hard_side in zip(split(soft), expected, strict=True):
+        np.testing.assert_array_equal(actual, hard_side)
 
 
 def test_a_split_of_a_part_refers_to_the_whole():

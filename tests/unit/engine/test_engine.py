@@ -1,4 +1,4 @@
-"""Engines: models in blocks on threads are the models in one block, and alone."""
+"""Engines: means over all rows, and models in blocks as in one block and alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tests import reference
 from tests.problems import problem
 from tfsoftmax.data import batches
 from tfsoftmax.data.dataset import Dataset
@@ -18,6 +19,9 @@ X, Y, S = problem()
 N_MODELS = 6
 PER_MODEL = np.random.default_rng(1).uniform(0.1, 3, (N_MODELS, len(X)))
 PER_MODEL *= len(X) / PER_MODEL.sum(axis=1, keepdims=True)
+WEIGHTS = {"none": None, "shared": S / S.mean(), "per model": PER_MODEL}
+RANDOM_V = np.random.default_rng(2).normal(size=(N_MODELS, 3, 6))
+OPTIONS = {"fit_intercept": True, "rescale": 0.5}
 
 
 def dataset_of(X=X, weights=None, y=Y):
@@ -37,18 +41,18 @@ def orders(n_epochs=2):
 
 def run(rows, n_models=N_MODELS, hyper=None, *, optimizer="sgd", batch_size=50):
     """Train for two epochs: weights, slots, and each epoch's losses and accuracies."""
-    options = {"fit_intercept": True, "rescale": 0.5, "n_models": n_models}
+    options = OPTIONS | {"n_models": n_models}
     training = engine.Engine(
         rows, 3, batch_size=batch_size, optimizer=optimizer, **options
     )
-    measuring = engine.Engine(rows, 3, batch_size=64, **options)
+    evaluating = engine.Engine(rows, 3, batch_size=64, **options)
     measured = []
-    with training, measuring:
+    with training, evaluating:
         states = training.to_device()
         drawn = iter(orders())
         for chunks in training.epochs(lambda: next(drawn), 2):
             states, means = training.train_epoch(states, chunks, hyper or hyper_of())
-            measured.append([*means, *measuring.evaluate(states)])
+            measured.append([*means, *evaluating.evaluate(states)])
         V, slots = training.to_numpy(states)
         each = [training.model_weights(states, m) for m in range(n_models)]
     return V, slots, np.array(measured), each
@@ -66,8 +70,55 @@ def cut(monkeypatch):
     return set_to
 
 
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Chunks of at most 32 rows, in micro-batches of at most 16."""
+    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 32)
+    monkeypatch.setattr(batches, "MIN_MICRO_BATCH", 1)
+    monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 16)
+
+
+def reference_means(V, weights):
+    """The loss and the accuracy of one model with rescale=0.5."""
+    W, b = V[:, :-1], V[:, -1]
+    losses = reference.cross_entropy(X / 2, Y, W, b, 3)
+    correct = reference.logits(X / 2, W, b, 3).argmax(axis=1) == Y
+    return np.average([losses, correct], axis=1, weights=weights)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_the_gradient_of_all_rows_equals_the_reference(cut, small_chunks, n_threads):
+    cut(1, 16, n_threads)
+    dataset = dataset_of(weights=S / S.mean())
+    with engine.Engine(dataset, 3, batch_size=len(X), **OPTIONS) as one_batch:
+        for V in RANDOM_V[:2, None]:
+            gradient, loss, accuracy = one_batch.gradient(V)
+            W, b = V[0, :, :-1], V[0, :, -1]
+            expected = np.column_stack(reference.gradient(X / 2, Y, S, W, b, 3))
+            expected /= S.sum()
+            np.testing.assert_allclose(gradient[0], expected, rtol=1e-10, atol=1e-13)
+            np.testing.assert_allclose(
+                [loss, accuracy], reference_means(V[0], S), rtol=1e-12
+            )
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("weights", ["shared", "per model"])
+def test_loss_and_accuracy_equal_the_reference(cut, small_chunks, n_threads, weights):
+    cut(1, 2, n_threads)
+    dataset = dataset_of(weights=WEIGHTS[weights])
+    options = OPTIONS | {"batch_size": 50, "n_models": N_MODELS}
+    with engine.Engine(dataset, 3, **options) as evaluating:
+        states = evaluating.to_device(RANDOM_V)
+        for _ in range(2):
+            means = np.array(evaluating.evaluate(states))
+            for m, V in enumerate(RANDOM_V):
+                row_weights = PER_MODEL[m] if weights == "per model" else S
+                expected = reference_means(V, row_weights)
+                np.testing.assert_allclose(means[:, m], expected, rtol=1e-12)
+
+
 CUTS = [(1, 1, 2), (4, 16, 2)]  # blocks of one model, and of three
-WEIGHTS = {"none": None, "shared": S / S.mean(), "per model": PER_MODEL}
 
 
 @pytest.mark.parametrize(
@@ -80,12 +131,11 @@ def test_results_do_not_depend_on_the_blocks(cut, weights, optimizer):
     assert V.shape == (N_MODELS, 3, 6)
     for smallest, largest, n_threads in CUTS:
         cut(smallest, largest, n_threads)
-        own_V, own_slots, own_measured, _ = run(rows, optimizer=optimizer)
-        np.testing.assert_allclose(own_V, V, rtol=1e-10, atol=1e-13)
-        np.testing.assert_allclose(own_measured, measured, rtol=1e-10)
-        assert len(own_slots) == len(slots)
-        for own, one in zip(own_slots, slots, strict=True):
-            np.testing.assert_allclose(own, one, rtol=1e-10, atol=1e-13)
+        cut_V, cut_slots, cut_measured, _ = run(rows, optimizer=optimizer)
+        np.testing.assert_allclose(cut_V, V, rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(cut_measured, measured, rtol=1e-10)
+        for actual, expected in zip(cut_slots, slots, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("weights", ["shared", "per model"])
@@ -93,14 +143,11 @@ def test_each_model_is_the_model_alone(cut, weights):
     cut(1, 3, 2)
     V, _, measured, each = run(dataset_of(weights=WEIGHTS[weights]))
     for m in range(N_MODELS):
-        own = PER_MODEL[m] if weights == "per model" else WEIGHTS[weights]
-        alone = run(
-            dataset_of(weights=own),
-            1,
-            Hyperparameters(*(h[m : m + 1] for h in hyper_of())),
-        )
-        np.testing.assert_allclose(V[m], alone[0][0], rtol=1e-10, atol=1e-13)
-        np.testing.assert_allclose(measured[:, :, m], alone[2][:, :, 0], rtol=1e-10)
+        row_weights = PER_MODEL[m] if weights == "per model" else WEIGHTS[weights]
+        hyper = Hyperparameters(*(h[m : m + 1] for h in hyper_of()))
+        alone_V, _, alone, _ = run(dataset_of(weights=row_weights), 1, hyper)
+        np.testing.assert_allclose(V[m], alone_V[0], rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(measured[:, :, m], alone[:, :, 0], rtol=1e-10)
         np.testing.assert_array_equal(each[m][0][0], V[m])
 
 
@@ -118,19 +165,19 @@ def test_weights_per_model_reach_every_block_for_all_kinds_of_rows(cut, rows, y)
     cut(100, 100, 1)
     V, _, measured, _ = run(dataset_of(rows, PER_MODEL, y), hyper=tiny)
     cut(1, 1, 2)
-    own_V, _, own_measured, _ = run(dataset_of(rows, PER_MODEL, y), hyper=tiny)
-    np.testing.assert_allclose(own_V, V, rtol=0, atol=1e-5 * abs(V).max())
-    np.testing.assert_allclose(own_measured, measured, rtol=1e-5)
+    cut_V, _, cut_measured, _ = run(dataset_of(rows, PER_MODEL, y), hyper=tiny)
+    np.testing.assert_allclose(cut_V, V, rtol=0, atol=1e-5 * abs(V).max())
+    np.testing.assert_allclose(cut_measured, measured, rtol=1e-5)
     assert len(np.unique(measured[0, 0])) == N_MODELS
 
 
 def test_weights_per_model_that_are_all_the_same_are_shared_weights():
     shared = S / S.mean()
     rate = Hyperparameters(*np.full((4, 3), [[0.1], [0.9], [0.0], [0.0]]))
-    together = run(dataset_of(weights=np.stack([shared] * 3)), 3, rate)
-    alone = run(dataset_of(weights=shared), 3, rate)
-    np.testing.assert_allclose(together[0], alone[0], rtol=1e-12)
-    np.testing.assert_allclose(together[2], alone[2], rtol=1e-12)
+    V, _, measured, _ = run(dataset_of(weights=np.stack([shared] * 3)), 3, rate)
+    expected_V, _, expected, _ = run(dataset_of(weights=shared), 3, rate)
+    np.testing.assert_allclose(V, expected_V, rtol=1e-12)
+    np.testing.assert_allclose(measured, expected, rtol=1e-12)
 
 
 def test_results_depend_neither_on_chunks_nor_on_micro_batches(cut, monkeypatch):
@@ -138,24 +185,22 @@ def test_results_depend_neither_on_chunks_nor_on_micro_batches(cut, monkeypatch)
     cut(1, 3, 2)
     V, _, measured, _ = run(rows)
     monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
-    small_chunks = run(rows)
-    np.testing.assert_allclose(small_chunks[0], V, rtol=1e-10, atol=1e-13)
-    np.testing.assert_allclose(small_chunks[2], measured, rtol=1e-10)
-    monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 16)
-    small_micro_batches = run(rows)
-    np.testing.assert_allclose(small_micro_batches[0], V, rtol=1e-10, atol=1e-13)
-    np.testing.assert_allclose(small_micro_batches[2], measured, rtol=1e-10)
+    for micro_batch in (1024, 16):
+        monkeypatch.setattr(batches, "MAX_MICRO_BATCH", micro_batch)
+        small_V, _, small_measured, _ = run(rows)
+        np.testing.assert_allclose(small_V, V, rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(small_measured, measured, rtol=1e-10)
 
 
-def test_training_resumes_from_the_weights_it_is_given(cut):
+def test_training_resumes_from_weights_and_slots(cut):
     cut(1, 3, 2)
-    options = {"batch_size": 50, "fit_intercept": True, "rescale": 0.5}
     training = engine.Engine(
         dataset_of(weights=PER_MODEL),
         3,
+        batch_size=50,
         optimizer="adam",
         n_models=N_MODELS,
-        **options,
+        **OPTIONS,
     )
     drawn = iter(orders())
     with training:
@@ -174,14 +219,7 @@ def test_weights_of_one_model_are_a_view_with_an_axis_for_the_model():
     np.testing.assert_array_equal(weights, V[2:3])
     assert weights.base is not None
     assert slots == ()
-    training = engine.Engine(
-        dataset_of(),
-        3,
-        batch_size=50,
-        fit_intercept=True,
-        rescale=1.0,
-        optimizer="sgd",
-    )
+    training = engine.Engine(dataset_of(), 3, batch_size=50, optimizer="sgd", **OPTIONS)
     with training, pytest.raises(IndexError):
         training.model_weights(training.to_device(), 1)
 
@@ -196,13 +234,7 @@ def test_threads_are_gone_after_an_epoch(cut):
 def test_threads_are_gone_after_an_error(cut):
     cut(1, 1, 3)
     training = engine.Engine(
-        dataset_of(),
-        3,
-        batch_size=50,
-        fit_intercept=True,
-        rescale=1.0,
-        optimizer="sgd",
-        n_models=3,
+        dataset_of(), 3, batch_size=50, optimizer="sgd", n_models=3, **OPTIONS
     )
     states = training.to_device()
     with training:

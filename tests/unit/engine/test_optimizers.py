@@ -1,4 +1,4 @@
-"""The update rules, against the textbook's formulas in NumPy and against Keras."""
+"""The optimizers, against the textbook's formulas in NumPy and against Keras."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
+from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.engine.optimizers import OPTIMIZERS, soft_threshold
 from tfsoftmax.engine.spec import Hyperparameters
 
-RULES = sorted(OPTIMIZERS)
+NAMES = sorted(OPTIMIZERS)
 RATES = np.array([0.1, 0.03])[:, None, None]
 MOMENTA = np.array([0.9, 0.5])[:, None, None]
 
@@ -37,7 +38,7 @@ def run(name, V, gradient, rates, momentum=0.0, l1=0.0, l2=0.0):
 
 
 def textbook(name, V, gradient, rates, mu):
-    """The same without an L1 part, with a velocity v, as the literature has it."""
+    """The same without penalties, with a velocity v, as the literature has it."""
     v, m, s, trace = 0.0, 0.0, 0.0, []
     for t, rate in enumerate(rates, start=1):
         g = gradient(V)
@@ -65,7 +66,7 @@ def quadratic(shape, seed=0):
     return lambda V: a * (np.asarray(V) - c)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mu", [0.0, MOMENTA], ids=["plain", "with momentum"])
 @pytest.mark.parametrize("n_steps", [1, 2, 25])
 def test_steps_equal_the_textbook(name, mu, n_steps):
@@ -78,7 +79,7 @@ def test_steps_equal_the_textbook(name, mu, n_steps):
     assert abs(actual[-1] - V).max() > 0.01
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_without_momentum_all_but_adam_are_plain_descent(name):
     V, gradient = np.ones((2, 3, 4)), quadratic((2, 3, 4))
     rates = [RATES] * 10
@@ -88,19 +89,19 @@ def test_without_momentum_all_but_adam_are_plain_descent(name):
     assert same == (name != "adam")
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_each_model_has_its_own_rate(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_models_differ_in_their_rates_and_momenta(name):
     V, gradient = np.ones((2, 3, 4)), quadratic((1, 3, 4))
-    both = run(name, V, gradient, [RATES] * 5, MOMENTA)
+    stacked = run(name, V, gradient, [RATES] * 5, MOMENTA)
     for model in (0, 1):
         alone = run(
             name, V[:1], gradient, [RATES[model]] * 5, MOMENTA[model : model + 1]
         )
-        np.testing.assert_array_equal(np.array(both)[:, [model]], alone)
-    assert (both[-1][0] != both[-1][1]).all()
+        np.testing.assert_array_equal(np.array(stacked)[:, [model]], alone)
+    assert (stacked[-1][0] != stacked[-1][1]).all()
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mu", [0.0, 0.9])
 def test_fifty_steps_equal_keras(name, mu):
     import keras
@@ -148,9 +149,8 @@ def test_the_soft_threshold_moves_towards_zero_and_stops_there():
     np.testing.assert_array_equal(moved, expected)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_without_l1_every_step_is_the_smooth_one_to_the_bit(name):
-    """As it would be if the threshold was not there."""
     V, gradient = np.ones((1, 2, 4)), quadratic((1, 2, 4))
     l1 = np.array([0.0, 0.0, 0.5, 0.0])  # on the third column alone
     with_l1 = run(name, V, gradient, [0.1] * 20, 0.9, l1)
@@ -163,9 +163,9 @@ def test_without_l1_every_step_is_the_smooth_one_to_the_bit(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mu", [0.0, 0.5])
-def test_rules_converge_to_the_closed_form_of_the_lasso(name, mu):
+def test_optimizers_converge_to_the_closed_form_of_the_lasso(name, mu):
     # a/2 (w − c)² + λ|w| is least at c moved towards 0 by λ/a, and stopped there.
     a = np.array([1.0, 2.0, 0.5, 1.0, 3.0, 1.0])
     c = np.array([2.0, -1.0, 0.9, -0.4, 0.1, 0.3])
@@ -180,19 +180,41 @@ def test_rules_converge_to_the_closed_form_of_the_lasso(name, mu):
     np.testing.assert_array_equal(w == 0, best == 0)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_update_returns_slots_like_the_initial_ones(name):
     V, optimizer = np.ones((2, 3, 4)), OPTIMIZERS[name]
     slots = optimizer.init(V)
     hyper = Hyperparameters(RATES, MOMENTA, *np.zeros((2, 2, 1, 4)))
-    new, new_slots = optimizer.update(V, V, slots, hyper)
-    assert new.shape == V.shape
+    stepped, new_slots = optimizer.update(V, V, slots, hyper)
+    assert stepped.shape == V.shape
     assert [tuple(s.shape) for s in new_slots] == [s.shape for s in slots]
     assert all(slot.shape[0] == len(V) for slot in slots)  # an axis for the models
     assert not any(np.shares_memory(slot, V) for slot in slots)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_initial_slots_know_of_no_step(name, dtype):
+    V = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(dtype)
+    slots = OPTIMIZERS[name].init(V)
+    assert all(slot.dtype == dtype for slot in slots)
+    zeros, count = np.zeros((2, 3, 4)), np.zeros((2, 1, 1))
+    expected = {"sgd": (), "adam": (zeros, zeros, count)}.get(name, (V,))
+    for actual, array in zip(slots, expected, strict=True):
+        np.testing.assert_array_equal(actual, array)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_momentum_matters_to_the_optimizers_that_use_it(name):
+    V, gradient = np.ones((2, 3, 4)), quadratic((2, 3, 4))
+    without, with_momentum = (
+        run(name, V, gradient, [RATES] * 3, mu) for mu in (0, 0.9)
+    )
+    matters = not np.array_equal(without, with_momentum)
+    assert matters == ("momentum" in OPTIMIZERS[name].uses)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_l2_penalty_is_the_gradient_of_its_columns(name):
     V, gradient = np.ones((2, 3, 4)), quadratic((2, 3, 4))
     l2 = np.array([0.5, 0.5, 0.5, 0.0])  # the last column is the intercept
@@ -201,16 +223,9 @@ def test_the_l2_penalty_is_the_gradient_of_its_columns(name):
     np.testing.assert_allclose(actual, by_hand, rtol=1e-12)
 
 
-def softmax_problem():
-    rng = np.random.default_rng(3)
-    X = rng.normal(size=(150, 5))
-    y = (X @ rng.normal(size=(5, 3)) + [0.5, 0.0, 1.5]).argmax(axis=1)
-    return X, y, rng.uniform(0.5, 2.0, 150)
-
-
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_estimator_takes_these_steps(name):
-    X, y, s = softmax_problem()
+    X, y, s = problem(150)
 
     def gradient(V):
         dW, db = reference.gradient(X, y, s, V[0, :, :-1], V[0, :, -1], 3)
@@ -223,9 +238,9 @@ def test_the_estimator_takes_these_steps(name):
     np.testing.assert_allclose(clf.intercept_, V[-1][0, :, -1], rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_l1_penalty_that_erases_all_weights_leaves_the_intercept(name):
-    X, y, s = softmax_problem()
+    X, y, s = problem(150)
     clf = TFSoftmaxClassifier(
         150,
         0.2 if name == "adam" else 1.0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 
 import numpy as np
@@ -10,11 +9,13 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
+from tests.assertions import assert_same_model
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.loader import ChunkLoader
 from tfsoftmax.engine import device, program, spec
+from tfsoftmax.engine.optimizers import OPTIMIZERS
 
 
 @pytest.fixture
@@ -25,11 +26,21 @@ def compilations(monkeypatch):
     program._compile.cache_clear()
 
 
+def rows_of_four_classes(n_samples):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n_samples, 6)), rng.integers(0, 4, n_samples)
+
+
+def chunks_in(layout, X, y):
+    """All chunks of an epoch, of which each stays valid."""
+    dataset, dtypes = Dataset(X, y.astype(np.int32)), (X.dtype, X.dtype)
+    with ChunkLoader(dataset, layout, dtypes, n_in_use=len(X)) as loader:
+        return list(loader.epoch())
+
+
 def first_chunk(X, y, batch_size=None):
-    dataset = Dataset(X, y.astype(np.int32), None)
     layout = Layout.choose(batch_size or len(X), len(X), X.shape[1] * X.itemsize)
-    loader = ChunkLoader(dataset, layout, (X.dtype, X.dtype))
-    return layout, next(loader.epoch())
+    return layout, chunks_in(layout, X, y)[0]
 
 
 def spec_for(layout, n_features, n_classes, **changes):
@@ -54,9 +65,9 @@ def number(value):
     return tf.constant(value, tf.float64)
 
 
-def at_rates(*rates):
+def at_rates(*rates, l2=0.0, l1=0.0):
     rate = np.array(rates, dtype=float)
-    return tf.constant([rate, rate * 0, rate * 0, rate * 0])
+    return tf.constant([rate, rate * 0, rate * 0 + l2, rate * 0 + l1])
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
@@ -86,9 +97,8 @@ def test_the_loss_is_stable_for_huge_logits():
     layout, chunk = first_chunk(X, np.array([0, 1]))
     compiled = program.Program(spec_for(layout, 1, 3))
     V = np.array([[[1e6, 0], [-1e6, 0], [0, 0]]])
-    loss, correct = compiled.evaluate(compiled.to_device(V).V, chunk, number(1.0))[
-        0, :, 0
-    ]
+    weights = compiled.to_device(V).V
+    loss, correct = compiled.evaluate(weights, chunk, number(1.0))[0, :, 0]
     assert loss == 0
     assert correct == 1
 
@@ -102,27 +112,131 @@ def test_a_tie_counts_for_the_first_class_as_in_predict():
 
 
 def test_stacked_models_are_the_models_alone():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(90, 6)), rng.integers(0, 4, 90)
+    X, y = rows_of_four_classes(90)
     layout, chunk = first_chunk(X, y, batch_size=25)
-    together = program.Program(spec_for(layout, 6, 4, n_models=3))
+    stacked = program.Program(spec_for(layout, 6, 4, n_models=3))
     alone = program.Program(spec_for(layout, 6, 4))
     rates = (0.01, 0.3, 2.0)
-    state, sums = together.train(
-        together.to_device(), chunk, at_rates(*rates), number(1.0)
+    state, sums = stacked.train(
+        stacked.to_device(), chunk, at_rates(*rates), number(1.0)
     )
-    V = np.array(state.V)
     for m in range(3):
-        state, own_sums = alone.train(
+        expected, expected_sums = alone.train(
             alone.to_device(), chunk, at_rates(rates[m]), number(1.0)
         )
-        np.testing.assert_allclose(V[m], np.array(state.V)[0], rtol=1e-12)
-        np.testing.assert_allclose(sums[:, :, m], own_sums[:, :, 0], rtol=1e-12)
+        np.testing.assert_allclose(state.V[m], expected.V[0], rtol=1e-12)
+        np.testing.assert_allclose(sums[:, :, m], expected_sums[:, :, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_batch_of_several_micro_batches_is_one_step(optimizer):
+    X, y = rows_of_four_classes(50)
+    layout = Layout(batch_size=30, micro_batch_size=30, micro_batches_per_chunk=2)
+    whole = program.Program(spec_for(layout, 6, 4, optimizer=optimizer))
+    [chunk] = chunks_in(layout, X, y)
+    expected, batch_sums = whole.train(
+        whole.to_device(), chunk, at_rates(0.5), number(1.0)
+    )
+
+    layout = Layout(batch_size=30, micro_batch_size=10, micro_batches_per_chunk=2)
+    in_parts = program.Program(
+        spec_for(layout, 6, 4, optimizer=optimizer, accumulates=True)
+    )
+    states, sums = [in_parts.to_device()], []
+    for chunk in chunks_in(layout, X, y):
+        state, chunk_sums = in_parts.train(
+            states[-1], chunk, at_rates(0.5), number(1.0)
+        )
+        states.append(state)
+        sums.append(chunk_sums)
+    _, unfinished, _, last = states
+    assert np.any(unfinished.gradient[0])
+    assert not np.any(unfinished.V)  # the first batch ends in the second chunk
+    assert not np.any(last.gradient[0])
+    for actual, array in zip(
+        (last.V, *last.slots), (expected.V, *expected.slots), strict=True
+    ):
+        np.testing.assert_allclose(actual, array, rtol=1e-10, atol=1e-13)
+    assert [len(chunk_sums) for chunk_sums in sums] == [2, 2, 1]
+    sums = np.concatenate(sums)
+    by_batch = [sums[:3].sum(axis=0), sums[3:].sum(axis=0)]
+    np.testing.assert_allclose(by_batch, batch_sums, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_gradients_of_chunks_add_up_to_that_of_all_rows(n_classes):
+    X, y = rows_of_four_classes(50)
+    y %= n_classes
+    layout = Layout(batch_size=50, micro_batch_size=10, micro_batches_per_chunk=2)
+    program_spec = spec_for(layout, 6, n_classes, accumulates=True, optimizer=None)
+    compiled = program.Program(program_spec)
+    V = np.random.default_rng(1).normal(size=program_spec.weights)
+    weights, gradient, losses = compiled.to_device(V).V, compiled.to_device().V, []
+    for chunk in chunks_in(layout, X, y):
+        gradient, sums = compiled.accumulate(weights, gradient, chunk, number(0.5))
+        losses.append(sums[:, 0, 0])
+    W, b, ones = V[0, :, :-1], V[0, :, -1], np.ones(50)
+    dW, db = reference.gradient(X / 2, y, ones, W, b, n_classes)
+    expected = np.column_stack([dW, db]) / 50
+    np.testing.assert_allclose(gradient[0], expected, rtol=1e-10, atol=1e-13)
+    by_row = reference.cross_entropy(X / 2, y, W, b, n_classes) / 50
+    by_micro_batch = by_row.reshape(5, 10).sum(axis=1)
+    np.testing.assert_allclose(np.concatenate(losses), by_micro_batch, rtol=1e-12)
+    np.testing.assert_array_equal(weights, V)  # and no step is taken
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_penalties_apply_to_all_weights_but_the_intercept(fit_intercept):
+    X, y = rows_of_four_classes(30)
+    layout, chunk = first_chunk(X, y)
+    program_spec = spec_for(layout, 6, 4, fit_intercept=fit_intercept)
+    compiled = program.Program(program_spec)
+    V = np.random.default_rng(1).normal(size=program_spec.weights)
+
+    def step(**penalty):
+        hyper = at_rates(0.1, **penalty)
+        state, _ = compiled.train(compiled.to_device(V), chunk, hyper, number(1.0))
+        return np.array(state.V)
+
+    shrunk = 0.1 * 0.5 * V
+    moved = step()
+    thresholded = np.sign(moved) * np.maximum(abs(moved) - 0.1 * 0.5, 0)
+    if fit_intercept:
+        shrunk[..., -1] = 0
+        thresholded[..., -1] = moved[..., -1]
+    np.testing.assert_allclose(step(l2=0.5), moved - shrunk, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(step(l1=0.5), thresholded, rtol=1e-10, atol=1e-13)
+    assert (thresholded == 0).any()
+
+
+@pytest.mark.parametrize("optimizer", [None, *OPTIMIZERS])
+@pytest.mark.parametrize("accumulates", [False, True])
+def test_without_weights_a_state_is_the_initial_one(optimizer, accumulates):
+    program_spec = spec_for(
+        Layout(30, 10, 2), 6, 4, optimizer=optimizer, accumulates=accumulates
+    )
+    zeros = np.zeros((1, 4, 7))
+    slots = () if optimizer is None else OPTIMIZERS[optimizer].init(zeros)
+    state = program.Program(program_spec).to_device()
+    np.testing.assert_array_equal(state.V, zeros)
+    assert len(state.gradient) == accumulates
+    for actual, expected in zip(
+        (*state.slots, *state.gradient), (*slots, *[zeros] * accumulates), strict=True
+    ):
+        np.testing.assert_array_equal(actual, expected)
+        assert actual.dtype == tf.float64
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_numbers_become_tensors_of_the_precision(precision):
+    compiled = program.Program(spec_for(Layout(30, 10, 2), 6, 4, precision=precision))
+    tensor = compiled.to_tensor([[1, 2], [3, 4]])
+    assert tensor.dtype == tf.as_dtype(precision)
+    np.testing.assert_array_equal(tensor, [[1, 2], [3, 4]])
 
 
 def test_training_leaves_its_arguments_as_they_are():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(30, 6)), rng.integers(0, 4, 30)
+    X, y = rows_of_four_classes(30)
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(spec_for(layout, 6, 4))
     start = compiled.to_device()
@@ -177,33 +291,13 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
     compiled = [fit(b) for b in (100, 1500)]
     program._compile.cache_clear()
     monkeypatch.setattr(device, "xla_works", lambda: False)
-    for one, other in zip(compiled, [fit(b) for b in (100, 1500)], strict=True):
-        np.testing.assert_allclose(other.coef_, one.coef_, rtol=1e-9, atol=1e-12)
+    for batch_size, expected in zip((100, 1500), compiled, strict=True):
+        actual = fit(batch_size)
+        assert_same_model(actual, expected, rtol=1e-9)
+        columns = ["val_loss", "val_accuracy"]
         np.testing.assert_allclose(
-            other.history_.drop(columns="seconds"),
-            one.history_.drop(columns="seconds"),
-            rtol=1e-9,
+            actual.history_[columns], expected.history_[columns], rtol=1e-9
         )
-
-
-@pytest.mark.parametrize(
-    "error",
-    [NotImplementedError(), ValueError(), tf.errors.InternalError(None, None, "")],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_platform_without_xla_is_known_by_its_error(error, monkeypatch):
-    def refuse(function, jit_compile=False):
-        if jit_compile:
-            raise error
-        return function
-
-    monkeypatch.setattr(tf, "function", refuse)
-    assert device.xla_works.__wrapped__() is False
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other platforms may lack XLA")
-def test_xla_works_on_linux():
-    assert device.xla_works() is True
 
 
 def test_threads_fit_at_once(digits, compilations):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.engine.runtime import _START_UP_CHATTER
+from tfsoftmax.engine import device, runtime
 
 FIT = """
     import numpy as np
@@ -75,10 +78,17 @@ def fitted(tmp_path_factory, digits):
     return str(path)
 
 
-def test_importing_the_package_imports_no_heavy_module():
-    heavy = "{'tensorflow', 'keras', 'matplotlib'}"
+def test_importing_the_package_and_reading_its_tables_imports_no_heavy_module():
     result = run(
-        f"import sys, tfsoftmax, tfsoftmax.datasets; print({heavy} & set(sys.modules))"
+        """
+        import sys
+        import tfsoftmax, tfsoftmax.datasets
+        from tfsoftmax.engine.optimizers import OPTIMIZERS
+        from tfsoftmax.solvers import SOLVERS
+        from tfsoftmax.solvers.schedules import SCHEDULES
+        assert set(OPTIMIZERS) <= set(SOLVERS)
+        print({"tensorflow", "keras", "matplotlib"} & set(sys.modules))
+        """
     )
     assert result.stdout.strip() == "set()", result.stderr
 
@@ -127,7 +137,7 @@ FITTED = """
             "rich",
             "from sklearn.callback import ProgressBar\n"
             "clf.set_callbacks(ProgressBar()).fit(X, y)",
-            "ImportError: Progressbar requires rich",  # scikit-learn's own
+            "ImportError: Progressbar requires rich",  # scikit-learn's message
         ),
         (
             "skops",
@@ -207,7 +217,7 @@ def test_a_search_that_lacks_tensorflow_says_so_at_once():
 
 
 @pytest.mark.slow
-def test_without_pandas_only_what_is_pandas_own_is_missing(fitted):
+def test_without_pandas_only_its_tables_are_missing(fitted):
     result = run(
         missing("pandas"),
         FITTED,
@@ -217,15 +227,15 @@ def test_without_pandas_only_what_is_pandas_own_is_missing(fitted):
         assert (clf.predict_proba(X) == expected).all()
         assert "TFSoftmaxClassifier" in clf._repr_html_()
         assert not hasattr(clf, "history_")
-        for call in (
-            lambda: clf.history_,
-            lambda: load_mnist("test", as_frame=True),
-            lambda: HistoryDisplay.from_estimator(clf),
+        for call, message in (
+            (lambda: clf.history_, "requires pandas"),
+            (lambda: load_mnist("test", as_frame=True), "No module named 'pandas'"),
+            (lambda: HistoryDisplay.from_estimator(clf), "requires pandas"),
         ):
             try:
                 call()
             except (AttributeError, ImportError) as error:
-                assert "pandas" in str(error), error
+                assert message in str(error), error
             else:
                 raise AssertionError
         """,
@@ -240,10 +250,10 @@ def test_without_pandas_only_what_is_pandas_own_is_missing(fitted):
         "import sys; sys.stderr.close()",
         "import tempfile; tempfile.TemporaryFile = lambda: open('/proc/none/file')",
     ],
-    ids=["standard error is closed", "no place for a file"],
+    ids=["standard error is closed", "no temporary file"],
 )
 @pytest.mark.slow
-def test_where_nothing_can_be_held_back_a_fit_works_all_the_same(trouble):
+def test_a_fit_works_where_nothing_can_be_held_back(trouble):
     result = run(f"{trouble}\n", FIT, 'print("fitted")')
     assert result.stdout == "fitted\n"
 
@@ -263,7 +273,7 @@ def test_a_fork_during_another_threads_first_fit_is_refused_and_does_not_hang():
         first.start()
         while "tensorflow" not in sys.modules:
             time.sleep(0.01)
-        assert "tfsoftmax.program" not in sys.modules or first.is_alive()
+        assert "tfsoftmax.engine.program" not in sys.modules or first.is_alive()
         child = os.fork()
         if child == 0:
             signal.alarm(60)
@@ -277,6 +287,50 @@ def test_a_fork_during_another_threads_first_fit_is_refused_and_does_not_hang():
         """
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_a_fork_of_a_process_that_has_trained_is_refused(monkeypatch):
+    runtime.import_tensorflow()
+    assert runtime._trained_in == os.getpid()
+    monkeypatch.setattr(runtime, "_trained_in", os.getpid() + 1)
+    with pytest.raises(RuntimeError, match=r"can't train in a fork .*'spawn'"):
+        runtime.import_tensorflow()
+
+
+def test_an_import_that_fails_may_be_tried_again_and_in_a_fork(monkeypatch):
+    monkeypatch.setattr(runtime, "_trained_in", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "is_eager", lambda: 1 // 0)
+        with pytest.raises(ImportError, match="could not be imported: integer div"):
+            runtime.import_tensorflow()
+    assert runtime._trained_in is None
+    runtime.import_tensorflow()
+    assert runtime._trained_in == os.getpid()
+
+
+def test_in_a_graph_tensorflow_is_not_used():
+    with (
+        tf.Graph().as_default(),
+        pytest.raises(RuntimeError, match="eager execution, which is off here"),
+    ):
+        runtime.import_tensorflow()
+    runtime.import_tensorflow()
+
+
+@pytest.mark.parametrize(
+    ("backend", "cure"),
+    [
+        ("tensorflow", "Install it with 'pip install tensorflow'"),
+        ("jax", "Install what KERAS_BACKEND='jax' needs, or unset it"),
+    ],
+)
+def test_where_keras_does_not_import_the_error_says_what_to_do(
+    backend, cure, monkeypatch
+):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ImportError, match=f"^to_keras needs Keras, .*{cure}, and"):
+        runtime.load_keras()
 
 
 @pytest.mark.slow
@@ -338,14 +392,26 @@ def test_what_others_write_meanwhile_is_passed_on():
         sys.modules.pop("tensorflow", None)
         with runtime._stderr_without_chatter():
             os.write(2, b"I0000 00:00:1795355534.789351    3982 a.cc:269] chatter\\n")
-            print("a warning of someone else's", file=sys.stderr)
+            print("a warning of something else", file=sys.stderr)
             os.write(2, b"F0000 00:00:1795355534.789351    3982 a.cc:269] fatal\\n")
         """
     )
     assert result.stderr.splitlines() == [
-        "a warning of someone else's",
+        "a warning of something else",
         "F0000 00:00:1795355534.789351    3982 a.cc:269] fatal",
     ]
+
+
+@pytest.mark.parametrize("failing", [(os, "dup"), (tempfile, "TemporaryFile")])
+def test_where_nothing_can_be_held_back_all_is_passed_on(failing, monkeypatch, capfd):
+    def fail(*_):
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*failing, fail)
+        with runtime._stderr_without_chatter():
+            os.write(2, b"I0000 00:00:1795355534.789351    3982 a.cc:269] chatter\n")
+    assert capfd.readouterr().err.endswith("chatter\n")
 
 
 @pytest.mark.parametrize(
@@ -364,11 +430,11 @@ def test_what_others_write_meanwhile_is_passed_on():
     ],
 )
 def test_only_tensorflows_own_lines_are_chatter(line, is_chatter):
-    assert bool(_START_UP_CHATTER.match(line)) is is_chatter
+    assert bool(runtime._START_UP_CHATTER.match(line)) is is_chatter
 
 
 def test_a_tensorflow_that_breaks_otherwise_is_reported_alike():
-    """A mismatch of protobuf's versions, for one, is a TypeError."""
+    """A mismatch of protobuf's versions, for instance, is a TypeError."""
     broken = NO_TENSORFLOW.replace(
         'ModuleNotFoundError(f"No module named {package!r}", name=name)',
         "TypeError('Descriptors cannot be created directly.')",
@@ -389,7 +455,7 @@ def test_threads_that_fit_first_leave_standard_error_as_it_was():
 
         def load():
             barrier.wait()
-            backend.load_program()
+            runtime.import_tensorflow()
 
         threads = [threading.Thread(target=load) for _ in range(4)]
         for thread in threads:
@@ -452,6 +518,24 @@ SHARE = """
         with parallel_config("loky", inner_max_num_threads=share):
             return Parallel(2)(delayed(fit)(before, fits) for _ in range(1))[0]
 """
+
+
+@pytest.mark.parametrize(
+    ("process", "threads", "expected"),
+    [
+        ("LokyProcess-1", "3", 3),
+        ("LokyProcess-1", "0", None),
+        ("LokyProcess-1", "3,1", None),
+        ("LokyProcess-1", "", None),
+        ("MainProcess", "3", None),
+    ],
+)
+def test_the_share_of_a_joblib_worker_is_that_of_openmp(
+    process, threads, expected, monkeypatch
+):
+    monkeypatch.setattr(multiprocessing.current_process(), "name", process)
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert runtime._threads_of_loky_worker() == expected
 
 
 @pytest.mark.slow

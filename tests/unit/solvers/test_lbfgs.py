@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sklearn
+from scipy.optimize import OptimizeResult
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.fixes import parse_version
 from threadpoolctl import threadpool_limits
 
 from tests import reference
-from tests.problems import mostly_slow
+from tests.problems import StopAfter, mostly_slow, problem, solver_problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.engine.engine import Engine
+from tfsoftmax.solvers import lbfgs as solver
+
+X, Y, S = problem(300, 6)
 
 # From 1.8 on, l1_ratio alone says which penalty.
 OLD_API = parse_version(sklearn.__version__) < parse_version("1.8")
@@ -29,7 +33,7 @@ def objective(clf, X, y, s=None, *, alpha=0.0, l1_ratio=0.0, rescale=1.0):
     return s @ losses / s.sum() + alpha * penalty
 
 
-def assert_same_model(one, other, rtol):
+def assert_same_optimum(one, other, rtol):
     size = abs(other.coef_).max()
     assert abs(one.coef_ - other.coef_).max() <= rtol * size
     difference = one.intercept_ - other.intercept_
@@ -67,15 +71,6 @@ def problems(digits, mnist):
     }
 
 
-@pytest.fixture(scope="module")
-def small():
-    """300 rows of three classes, with weights."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 6))
-    scores = X @ rng.normal(size=(6, 3)) + rng.gumbel(size=(300, 3)) + [1, 0, 0]
-    return X, scores.argmax(axis=1), rng.uniform(0.1, 3.0, 300)
-
-
 CASES = mostly_slow(
     [("digits", 0.01, True), ("digits", 1, False), ("digits, two classes", 1, True)],
     ("digits", 100, True),
@@ -102,8 +97,8 @@ def test_the_optimum_is_that_of_logistic_regression(
     s = np.random.default_rng(0).uniform(0.1, 3.0, len(X)) if weighted else None
     alpha = 1 / (C * (len(X) if s is None else s.sum()))
     clf = lbfgs(alpha).fit(X, y, s)
-    # On MNIST with C=100, tol=1e-8 leaves scikit-learn's own coef_ up to 1.4e-4 from
-    # the optimum, and ours 1e-5.
+    # On MNIST with C=100, tol=1e-8 leaves scikit-learn's coef_ up to 1.4e-4 from the
+    # optimum, and ours 1e-5.
     tol = 1e-9 if (data, C) == ("MNIST, two classes", 100) else 1e-8
     expected = logistic_regression(C, X, y, s, tol=tol)
     assert abs(clf.coef_ - expected.coef_).max() <= 1e-4 * abs(expected.coef_).max()
@@ -114,41 +109,35 @@ def test_the_optimum_is_that_of_logistic_regression(
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_the_optimum_without_an_intercept(small, n_classes):
-    X, y, s = small
-    y = np.minimum(y, n_classes - 1)
-    clf = lbfgs(1 / s.sum(), fit_intercept=False).fit(X, y, s)
-    expected = logistic_regression(1.0, X, y, s, fit_intercept=False)
-    assert_same_model(clf, expected, 1e-6)
+def test_the_optimum_without_an_intercept(n_classes):
+    y = np.minimum(Y, n_classes - 1)
+    clf = lbfgs(1 / S.sum(), fit_intercept=False).fit(X, y, S)
+    expected = logistic_regression(1.0, X, y, S, fit_intercept=False)
+    assert_same_optimum(clf, expected, 1e-6)
     np.testing.assert_array_equal(clf.intercept_, 0)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_the_penalty_is_on_the_weights_of_the_rescaled_features(small, n_classes):
-    X, y, s = small
-    y = np.minimum(y, n_classes - 1)
-    clf = lbfgs(0.1, rescale=0.25).fit(X, y, s)
-    expected = logistic_regression(10 / s.sum(), X * 0.25, y, s)
+def test_the_penalty_is_on_the_weights_of_the_rescaled_features(n_classes):
+    y = np.minimum(Y, n_classes - 1)
+    clf = lbfgs(0.1, rescale=0.25).fit(X, y, S)
+    expected = logistic_regression(10 / S.sum(), X * 0.25, y, S)
     np.testing.assert_allclose(clf.coef_, expected.coef_ * 0.25, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(clf.intercept_, expected.intercept_, atol=1e-6)
 
 
-def test_the_intercept_is_not_penalised(small):
-    X, y, s = small
-    clf = lbfgs(1e6).fit(X, y, s)
+def test_the_intercept_is_not_penalised():
+    clf = lbfgs(1e6).fit(X, Y, S)
     assert abs(clf.coef_).max() < 1e-5
-    shares = np.bincount(y, s) / s.sum()
+    shares = np.bincount(Y, S) / S.sum()
     np.testing.assert_allclose(clf.predict_proba(X[:1])[0], shares, rtol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_every_full_batch_rule_ends_at_the_optimum_of_lbfgs(
-    small, optimizer, n_classes
-):
-    X, y, s = small
-    y = np.minimum(y, n_classes - 1)
+def test_every_full_batch_optimizer_ends_at_the_optimum_of_lbfgs(optimizer, n_classes):
+    y = np.minimum(Y, n_classes - 1)
     shared = {"alpha": 0.05, "rescale": 0.5}
     clf = TFSoftmaxClassifier(
         300,
@@ -158,9 +147,9 @@ def test_every_full_batch_rule_ends_at_the_optimum_of_lbfgs(
         momentum=0.5,
         learning_rate_schedule="cosine",
         **shared,
-    ).fit(X, y, s)
-    expected = lbfgs(**shared).fit(X, y, s)
-    assert_same_model(clf, expected, 1e-6)
+    ).fit(X, y, S)
+    expected = lbfgs(**shared).fit(X, y, S)
+    assert_same_optimum(clf, expected, 1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -208,59 +197,77 @@ def test_l1_gives_the_optimum_and_the_zeros_of_saga(
     assert ((clf.coef_ == 0) != (expected.coef_ == 0)).sum() <= 3
 
 
-def test_lbfgs_refuses_an_l1_penalty(small):
+def test_lbfgs_refuses_an_l1_penalty():
     with pytest.raises(
         ValueError,
         match=r"can't minimise an L1 .*'sgd', 'momentum', 'nesterov', 'adam'",
     ):
-        lbfgs(0.1, l1_ratio=0.1).fit(*small)
+        lbfgs(0.1, l1_ratio=0.1).fit(X, Y, S)
 
 
-def test_lbfgs_refuses_early_stopping(small):
+def test_lbfgs_refuses_early_stopping():
     with pytest.raises(ValueError, match="early_stopping=True watches epochs, and"):
-        lbfgs(0.1, early_stopping=True).fit(*small)
+        lbfgs(0.1, early_stopping=True).fit(X, Y, S)
 
 
-def test_lbfgs_has_no_partial_fit(small):
-    X, y, _ = small
+def test_lbfgs_has_no_partial_fit():
     assert not hasattr(lbfgs(0.1), "partial_fit")
     with pytest.raises(AttributeError, match="partial_fit") as raised:
-        lbfgs(0.1).partial_fit(X, y)
+        lbfgs(0.1).partial_fit(X, Y)
     assert "optimizer='lbfgs' has none" in str(raised.value.__cause__)
 
 
-def test_the_history_has_an_entry_for_each_iteration(small):
-    X, y, s = small
-    clf = lbfgs(0.01).fit(X, y, s, X_val=X[:50], y_val=y[:50])
+def test_the_history_has_an_entry_for_each_iteration():
+    clf = lbfgs(0.01).fit(X, Y, S, X_val=X[:50], y_val=Y[:50])
     history = clf.history_
     assert history.index.tolist() == list(range(1, clf.n_iter_ + 1))
     assert history.loss.tolist() == clf.loss_curve_
     assert (history.seconds > 0).all()
     assert "learning_rate" not in history
-    assert history.loss.iloc[-1] == pytest.approx(objective(clf, X, y, s), rel=1e-12)
-    assert history.accuracy.iloc[-1] == pytest.approx(clf.score(X, y, s))
-    val_loss = objective(clf, X[:50], y[:50])
+    assert history.loss.iloc[-1] == pytest.approx(objective(clf, X, Y, S), rel=1e-12)
+    assert history.accuracy.iloc[-1] == pytest.approx(clf.score(X, Y, S))
+    val_loss = objective(clf, X[:50], Y[:50])
     assert history.val_loss.iloc[-1] == pytest.approx(val_loss, rel=1e-12)
-    assert history.val_accuracy.iloc[-1] == clf.score(X[:50], y[:50])
+    score = clf.score(X[:50], Y[:50])
+    assert history.val_accuracy.iloc[-1] == pytest.approx(score, rel=1e-12)
 
 
-def test_epochs_is_the_limit_of_iterations(small):
-    X, y, s = small
-    whole = lbfgs(0.01).fit(X, y, s)
+def test_an_iteration_is_measured_at_its_weights_whatever_was_evaluated_last(
+    monkeypatch,
+):
+    def minimize(fun, x, callback, **_):
+        F, gradient = fun(x)
+        fun(x + 1)
+        callback(OptimizeResult(x=x))
+        return OptimizeResult(x=x, fun=F, jac=gradient, status=0)
+
+    monkeypatch.setattr(solver, "minimize", minimize)
+    (result,) = solver.solve(
+        solver_problem([{"optimizer": "lbfgs"}], X, Y), [StopAfter()]
+    )
+    assert result.history["loss"] == pytest.approx([np.log(3)])
+    np.testing.assert_array_equal(result.V, 0)
+
+
+def test_features_too_large_for_the_loss_are_an_error():
+    with pytest.raises(ValueError, match="loss or its gradient became non-finite"):
+        lbfgs(0.01).fit(X * 1e300, Y)
+
+
+def test_epochs_is_the_limit_of_iterations():
+    whole = lbfgs(0.01).fit(X, Y, S)
     with pytest.warns(ConvergenceWarning, match="has not converged .* in 3 epochs"):
-        clf = lbfgs(0.01, epochs=3).fit(X, y, s)
+        clf = lbfgs(0.01, epochs=3).fit(X, Y, S)
     assert clf.n_iter_ == 3 < whole.n_iter_
     assert clf.loss_curve_ == whole.loss_curve_[:3]
 
 
-def test_tol_bounds_the_gradients_largest_component(small):
-    X, y, s = small
-
+def test_tol_bounds_the_gradients_largest_component():
     def largest_component(tol):
-        clf = lbfgs(0.01, tol=tol).fit(X, y, s)
-        dW, db = reference.gradient(X, y, s, clf.coef_, clf.intercept_, 3)
-        dW = dW / s.sum() + 0.01 * clf.coef_
-        return max(abs(dW).max(), abs(db / s.sum()).max()), clf.n_iter_
+        clf = lbfgs(0.01, tol=tol).fit(X, Y, S)
+        dW, db = reference.gradient(X, Y, S, clf.coef_, clf.intercept_, 3)
+        dW = dW / S.sum() + 0.01 * clf.coef_
+        return max(abs(dW).max(), abs(db / S.sum()).max()), clf.n_iter_
 
     loose, few = largest_component(1e-3)
     tight, more = largest_component(None)
@@ -269,17 +276,16 @@ def test_tol_bounds_the_gradients_largest_component(small):
     assert few < more
 
 
-def test_a_warm_start_at_the_optimum_takes_few_iterations(small):
-    X, y, s = small
-    clf = lbfgs(0.01, warm_start=True).fit(X, y, s)
+def test_a_warm_start_at_the_optimum_takes_few_iterations():
+    clf = lbfgs(0.01, warm_start=True).fit(X, Y, S)
     coef, n_iter = clf.coef_, clf.n_iter_
-    clf.fit(X, y, s)
+    clf.fit(X, Y, S)
     assert clf.n_iter_ - n_iter <= 2
     np.testing.assert_allclose(clf.coef_, coef, rtol=1e-6)
-    clf.set_params(alpha=0.011).fit(X, y, s)
+    clf.set_params(alpha=0.011).fit(X, Y, S)
     assert clf.n_iter_ - n_iter < n_iter
-    cold = lbfgs(0.011).fit(X, y, s)
-    assert_same_model(clf, cold, 1e-6)
+    cold = lbfgs(0.011).fit(X, Y, S)
+    assert_same_optimum(clf, cold, 1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
@@ -297,12 +303,11 @@ def test_data_that_float32_holds_train_in_float32(digits, dtype):
     assert -1e-12 < reached - best < 1e-6
 
 
-def test_nothing_is_random(small):
-    X, y, s = small
+def test_nothing_is_random():
     generator = np.random.RandomState(0)
     state = generator.get_state()[1].copy()
-    one = lbfgs(0.01, random_state=generator).fit(X, y, s)
-    other = lbfgs(0.01, random_state=1, shuffle=False, batch_size=7).fit(X, y, s)
+    one = lbfgs(0.01, random_state=generator).fit(X, Y, S)
+    other = lbfgs(0.01, random_state=1, shuffle=False, batch_size=7).fit(X, Y, S)
     np.testing.assert_array_equal(one.coef_, other.coef_)
     np.testing.assert_array_equal(generator.get_state()[1], state)
 
@@ -323,28 +328,26 @@ def interrupt_evaluation(number, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Training has not converged")
-def test_an_interrupted_fit_keeps_the_last_finished_iteration(small, monkeypatch):
-    X, y, s = small
+def test_an_interrupted_fit_keeps_the_last_finished_iteration(monkeypatch):
     with monkeypatch.context() as patch:
         interrupt_evaluation(8, patch)
         with pytest.warns(UserWarning, match="Training was interrupted in epoch"):
-            clf = lbfgs(0.01).fit(X, y, s)
+            clf = lbfgs(0.01).fit(X, Y, S)
     assert 1 < clf.n_iter_ < 8
-    finished = lbfgs(0.01, epochs=clf.n_iter_).fit(X, y, s)
+    finished = lbfgs(0.01, epochs=clf.n_iter_).fit(X, Y, S)
     np.testing.assert_array_equal(clf.coef_, finished.coef_)
     assert clf.loss_curve_ == finished.loss_curve_
-    assert clf.score(X, y) == finished.score(X, y)
+    assert clf.score(X, Y) == finished.score(X, Y)
 
 
 def test_a_fit_interrupted_before_any_iteration_leaves_the_estimator_as_it_was(
-    small, monkeypatch
+    monkeypatch,
 ):
-    X, y, s = small
-    clf = lbfgs(0.01).fit(X, y, s)
+    clf = lbfgs(0.01).fit(X, Y, S)
     coef = clf.coef_
     interrupt_evaluation(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        clf.fit(X[:, :2], y)
+        clf.fit(X[:, :2], Y)
     assert clf.coef_ is coef
     assert clf.n_features_in_ == 6
 

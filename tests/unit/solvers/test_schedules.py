@@ -12,9 +12,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
+from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers.schedules import SCHEDULES, Progress
+
+X, Y, _ = problem(250)
+HELD_OUT = {"X_val": X[200:], "y_val": Y[200:]}
+X, Y = X[:200], Y[:200]
 
 
 def settings(**changes):
@@ -22,17 +27,8 @@ def settings(**changes):
     return settings_of(TFSoftmaxClassifier(**changes))
 
 
-@pytest.fixture(scope="module")
-def problem():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(250, 5))
-    y = (X @ rng.normal(size=(5, 3)) + rng.gumbel(size=(250, 3))).argmax(axis=1)
-    return X[:200], y[:200], {"X_val": X[200:], "y_val": y[200:]}
-
-
-def rates_of(problem, **changes):
-    X, y, _ = problem
-    clf = TFSoftmaxClassifier(50, 0.1, random_state=0, **changes).fit(X, y)
+def rates_of(**changes):
+    clf = TFSoftmaxClassifier(50, 0.1, random_state=0, **changes).fit(X, Y)
     return clf.history_.learning_rate.to_numpy()
 
 
@@ -59,7 +55,7 @@ def mlp_run(scores, settings):
     return rates
 
 
-def own_run(scores, settings):
+def progress_run(scores, settings):
     progress, rates = Progress(), []
     for score in scores:
         rates.append(
@@ -71,56 +67,51 @@ def own_run(scores, settings):
     return rates
 
 
-def test_a_constant_rate_stays(problem):
-    np.testing.assert_array_equal(rates_of(problem), 0.1)
+def test_a_constant_rate_stays():
+    np.testing.assert_array_equal(rates_of(), 0.1)
 
 
-def test_cosine_is_half_a_cosine_of_length_epochs(problem):
-    rates = rates_of(problem, epochs=8, learning_rate_schedule="cosine")
+def test_cosine_is_half_a_cosine_of_length_epochs():
+    rates = rates_of(epochs=8, learning_rate_schedule="cosine")
     expected = 0.1 * np.cos(np.arange(8) * np.pi / 16) ** 2
     np.testing.assert_allclose(rates, expected, rtol=1e-12)
 
 
-def test_cosine_keeps_its_last_rate_past_its_length(problem):
-    X, y, _ = problem
+def test_cosine_keeps_its_last_rate_past_its_length():
     clf = TFSoftmaxClassifier(epochs=4, learning_rate_schedule="cosine")
     for _ in range(7):
-        clf.partial_fit(X, y, classes=[0, 1, 2])
+        clf.partial_fit(X, Y, classes=[0, 1, 2])
     rates = clf.history_.learning_rate.tolist()
-    assert rates[:4] == clf.fit(X, y).history_.learning_rate.tolist()
+    assert rates[:4] == clf.fit(X, Y).history_.learning_rate.tolist()
     assert rates[4:] == [rates[3]] * 3
     assert rates[3] > 0
 
 
-def test_a_warm_start_begins_the_cosine_anew(problem):
-    X, y, _ = problem
+def test_a_warm_start_begins_the_cosine_anew():
     clf = TFSoftmaxClassifier(
         epochs=4, learning_rate_schedule="cosine", warm_start=True
     )
-    rates = clf.fit(X, y).fit(X, y).history_.learning_rate.tolist()
+    rates = clf.fit(X, Y).fit(X, Y).history_.learning_rate.tolist()
     assert rates[4:] == rates[:4]
     assert rates == sorted(rates[:4], reverse=True) * 2
 
 
 @pytest.mark.parametrize("power_t", [0.0, 0.25, 0.5, 1.0])
-def test_invscaling_is_scikit_learns(problem, power_t):
+def test_invscaling_is_scikit_learns(power_t):
     optimizer = SGDOptimizer([], 0.1, "invscaling", power_t=power_t)
     expected = []
     for epoch in range(1, 11):
         expected.append(optimizer.learning_rate)
         optimizer.iteration_ends(epoch * 200)
-    rates = rates_of(problem, learning_rate_schedule="invscaling", power_t=power_t)
+    rates = rates_of(learning_rate_schedule="invscaling", power_t=power_t)
     np.testing.assert_allclose(rates, expected, rtol=1e-12)
     assert rates[3] == pytest.approx(0.1 / 601**power_t)
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_adaptive_divides_by_five_where_progress_stalls_and_ends_at_1e_6(
-    problem, patience
-):
+def test_adaptive_divides_by_five_where_progress_stalls_and_ends_at_1e_6(patience):
     # No epoch improves by 10, so that each but the first is stale.
     rates = rates_of(
-        problem,
         epochs=200,
         learning_rate_schedule="adaptive",
         tol=10.0,
@@ -131,11 +122,10 @@ def test_adaptive_divides_by_five_where_progress_stalls_and_ends_at_1e_6(
     np.testing.assert_allclose(rates, [0.1, *expected], rtol=1e-12)
 
 
-def test_adaptive_keeps_the_rate_while_there_is_progress(problem):
-    X, y, _ = problem
+def test_adaptive_keeps_the_rate_while_there_is_progress():
     clf = TFSoftmaxClassifier(
         50, 0.1, 300, learning_rate_schedule="adaptive", n_iter_no_change=2
-    ).fit(X, y)
+    ).fit(X, Y)
     assert clf.n_iter_ < 300
     expected = mlp_run(clf.loss_curve_, settings(**clf.get_params()))
     np.testing.assert_allclose(clf.history_.learning_rate, expected, rtol=1e-12)
@@ -163,51 +153,47 @@ def test_training_stops_where_mlp_classifier_would(
         n_iter_no_change=patience,
     )
     scores = [score / 8 * (-1 if early_stopping else 1) for score in scores]
-    actual = own_run(scores, chosen)
+    actual = progress_run(scores, chosen)
     if tol is None and not early_stopping and schedule == "constant":
         assert len(actual) == len(scores)  # unlike MLPClassifier, never
     else:
         np.testing.assert_allclose(actual, mlp_run(scores, chosen), rtol=1e-12)
 
 
-def test_training_stops_after_one_more_stale_epoch_than_n_iter_no_change(problem):
-    X, y, _ = problem
-    clf = TFSoftmaxClassifier(50, tol=10.0, n_iter_no_change=4, epochs=50).fit(X, y)
+def test_training_stops_after_one_more_stale_epoch_than_n_iter_no_change():
+    clf = TFSoftmaxClassifier(50, tol=10.0, n_iter_no_change=4, epochs=50).fit(X, Y)
     assert clf.n_iter_ == 1 + 4 + 1
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-3])
-def test_a_fit_stops_where_mlp_classifier_would(problem, tol):
-    X, y, _ = problem
+def test_a_fit_stops_where_mlp_classifier_would(tol):
     shared = {"epochs": 300, "n_iter_no_change": 3, "random_state": 0}
-    whole = TFSoftmaxClassifier(50, 0.1, **shared).fit(X, y)
+    whole = TFSoftmaxClassifier(50, 0.1, **shared).fit(X, Y)
     assert whole.n_iter_ == 300
-    clf = TFSoftmaxClassifier(50, 0.1, tol=tol, **shared).fit(X, y)
+    clf = TFSoftmaxClassifier(50, 0.1, tol=tol, **shared).fit(X, Y)
     expected = mlp_run(whole.loss_curve_, settings(tol=tol, **shared))
     assert clf.loss_curve_ == whole.loss_curve_[: len(expected)]
 
 
-def test_tol_that_is_not_met_warns(problem):
-    X, y, _ = problem
+def test_tol_that_is_not_met_warns():
     with pytest.warns(
         ConvergenceWarning, match=r"not converged to tol=1e-09 in 12 epochs\. Raise"
     ):
-        TFSoftmaxClassifier(epochs=12, tol=1e-9).fit(X, y)
+        TFSoftmaxClassifier(epochs=12, tol=1e-9).fit(X, Y)
 
 
-def test_by_default_nothing_stops_early_and_nothing_warns(problem):
-    X, y, held_out = problem
-    clf = TFSoftmaxClassifier(200, 1.0, 300).fit(X, y, **held_out)
+def test_by_default_nothing_stops_early_and_nothing_warns():
+    clf = TFSoftmaxClassifier(200, 1.0, 300).fit(X, Y, **HELD_OUT)
     assert clf.n_iter_ == 300  # though the loss stood still long before
     assert clf.loss_curve_[100] - clf.loss_curve_[-1] < 1e-5
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
-@pytest.mark.parametrize("own_rows", [False, True], ids=["X_val", "a fraction"])
-def test_early_stopping_keeps_the_best_epochs_weights(digits, optimizer, own_rows):
+@pytest.mark.parametrize("fraction", [False, True], ids=["X_val", "a fraction"])
+def test_early_stopping_keeps_the_best_epochs_weights(digits, optimizer, fraction):
     X, y = digits[0][:200], digits[1][:200]
     held_out = {"X_val": digits[0][200:300], "y_val": digits[1][200:300]}
-    held_out = {} if own_rows else held_out
+    held_out = {} if fraction else held_out
     shared = {"optimizer": optimizer, "random_state": 0, "early_stopping": True}
     clf = TFSoftmaxClassifier(
         20, 0.05, 100, n_iter_no_change=5, validation_fraction=0.3, **shared
@@ -223,7 +209,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(digits, optimizer, own_row
     # It ends where MLPClassifier would, with its tol of 1e-4.
     would_end = mlp_run([-a for a in accuracy], settings(**clf.get_params()))
     assert len(would_end) == clf.n_iter_
-    if not own_rows:
+    if not fraction:
         score = clf.score(held_out["X_val"], held_out["y_val"])
         assert score == pytest.approx(accuracy[best], rel=1e-12)
         plain = TFSoftmaxClassifier(
@@ -232,36 +218,31 @@ def test_early_stopping_keeps_the_best_epochs_weights(digits, optimizer, own_row
         np.testing.assert_array_equal(clf.coef_, plain.coef_)
 
 
-def test_early_stopping_goes_by_the_weighted_accuracy(problem):
-    X, y, held_out = problem
+def test_early_stopping_goes_by_the_weighted_accuracy():
     weights = np.random.default_rng(0).integers(0, 4, 50)
     clf = TFSoftmaxClassifier(
         20, 0.05, 60, random_state=0, early_stopping=True, tol=1e-9
-    ).fit(X, y, **held_out, sample_weight_val=weights)
-    score = clf.score(held_out["X_val"], held_out["y_val"], weights)
+    ).fit(X, Y, **HELD_OUT, sample_weight_val=weights)
+    score = clf.score(HELD_OUT["X_val"], HELD_OUT["y_val"], weights)
     assert score == pytest.approx(clf.history_.val_accuracy.max(), rel=1e-12)
 
 
-def test_a_fraction_held_out_is_not_trained_on(problem):
-    X, y, _ = problem
+def test_random_state_says_which_fraction_is_held_out():
     clf = TFSoftmaxClassifier(
         1000, early_stopping=True, validation_fraction=0.25, random_state=0
     )
-    loss = clf.fit(X, y).history_
+    loss = clf.fit(X, Y).history_
     assert loss.val_loss.notna().all()
-    other = clf.set_params(random_state=1).fit(X, y).history_
+    other = clf.set_params(random_state=1).fit(X, Y).history_
     assert (loss.val_loss != other.val_loss).all()
 
 
 def test_progress_starts_over_when_something_else_is_watched():
-    """A loss says nothing beside the negated accuracies of a former fit."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 4))
-    y = (X @ rng.normal(size=(4, 3))).argmax(axis=1)
+    """A loss is not comparable with the negated accuracies of a previous fit."""
     clf = TFSoftmaxClassifier(
         early_stopping=True, warm_start=True, learning_rate=0.5, random_state=0
-    ).fit(X, y)
+    ).fit(X, Y)
     clf.set_params(early_stopping=False, tol=1e-9, n_iter_no_change=3, epochs=8)
     with pytest.warns(ConvergenceWarning, match="not converged to tol=1e-09"):
-        clf.fit(X, y)
+        clf.fit(X, Y)
     assert clf.n_iter_ == 18

@@ -11,28 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from tests import reference
-from tests.problems import mostly_slow
+from tests.interruptions import interrupt_in_epoch
+from tests.problems import mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.data import batches
-from tfsoftmax.engine.engine import Engine
 from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers import sgd
-
-
-def problem(n_samples, n_features, n_classes, dtype=np.float64, seed=0):
-    rng = np.random.default_rng(seed)
-    if dtype == np.uint8:
-        X = rng.integers(0, 256, (n_samples, n_features), dtype=np.uint8)
-    else:
-        X = rng.normal(size=(n_samples, n_features)).astype(dtype)
-    scores = (X / X.std()) @ rng.normal(size=(n_features, n_classes))
-    y = (scores + rng.gumbel(size=scores.shape) / 2).argmax(axis=1)
-    y[:n_classes] = np.arange(n_classes)  # every class occurs
-    return X, y, rng.uniform(0.1, 3.0, n_samples)
 
 
 def assert_relatively_close(actual, expected, rtol):
@@ -58,7 +45,7 @@ def orders(n_samples, epochs, *, seed=None):
 def test_coefficients_equal_the_numpy_reference(
     dtype, rtol, n_classes, fit_intercept, weighted, shuffle
 ):
-    X, y, s = problem(333, 20, n_classes, dtype)
+    X, y, s = problem(333, 20, n_classes, dtype=dtype)
     s = s if weighted else None
     rescale = 1 / 255 if dtype == np.uint8 else 1.0
     clf = TFSoftmaxClassifier(
@@ -133,7 +120,7 @@ def test_a_batch_of_all_rows_takes_the_gradient_of_the_objective():
     ),
 )
 def test_chunk_size_changes_no_bit(dtype, batch_size, monkeypatch):
-    X, y, s = problem(333, 20, 3, dtype)
+    X, y, s = problem(333, 20, 3, dtype=dtype)
     rescale = 0.01 if dtype == np.uint8 else None
     monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 64)
 
@@ -261,32 +248,6 @@ def test_unshuffled_rows_draw_nothing():
     assert clf._result.rng.randint(10**9) == np.random.RandomState(5).randint(10**9)
 
 
-def test_a_random_state_instance_gives_a_new_seed_to_each_fit(digits):
-    X, y = digits
-
-    def two_fits():
-        clf = TFSoftmaxClassifier(random_state=np.random.RandomState(3))
-        return clf.fit(X, y).coef_, clf.fit(X, y).coef_
-
-    first, second = two_fits()
-    assert (first != second).any()
-    np.testing.assert_array_equal(two_fits(), (first, second))
-
-
-def test_numpys_global_generator_gives_the_seed_and_is_not_taken_back(digits):
-    X, y = digits
-    np.random.seed(5)
-    coef = TFSoftmaxClassifier(epochs=1).fit(X, y).coef_
-    after = np.random.rand()
-    np.random.seed(5)
-    np.testing.assert_array_equal(TFSoftmaxClassifier(epochs=1).fit(X, y).coef_, coef)
-    assert np.random.rand() == after
-    np.random.seed(5)
-    with pytest.raises(ValueError, match="non-finite"):
-        TFSoftmaxClassifier(epochs=1).fit(X * 1e300, y)
-    assert np.random.rand() == after
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     repeats=st.lists(st.integers(0, 4), min_size=12, max_size=12),
@@ -362,56 +323,6 @@ def test_watching_held_out_rows_changes_nothing():
     np.testing.assert_array_equal(clf.fit(X, y, X_val=X, y_val=y).coef_, plain)
 
 
-@pytest.mark.parametrize("n_features", [1, 7])
-@pytest.mark.parametrize("dtype", [np.float64, np.uint8])
-def test_ten_partial_fits_are_one_fit_of_ten_epochs(n_features, dtype):
-    X, y, s = problem(333, n_features, 3, dtype)
-    once = TFSoftmaxClassifier(50, rescale=0.01, random_state=0).fit(X, y, s)
-    streamed = TFSoftmaxClassifier(50, rescale=0.01, random_state=0)
-    for _ in range(10):
-        streamed.partial_fit(X, y, classes=[2, 0, 1], sample_weight=s)
-    np.testing.assert_array_equal(streamed.coef_, once.coef_)
-    np.testing.assert_array_equal(streamed.intercept_, once.intercept_)
-    assert streamed.loss_curve_ == once.loss_curve_
-    assert streamed.n_iter_ == once.n_iter_ == 10
-
-
-def test_an_unmeasured_epoch_has_nan_in_the_history():
-    X, y, _ = problem(50, 3, 3)
-    clf = TFSoftmaxClassifier(epochs=2).fit(X, y, X_val=X, y_val=y).partial_fit(X, y)
-    assert clf.history_.val_loss.isna().tolist() == [False, False, True]
-    assert clf.history_.index.tolist() == [1, 2, 3]
-    assert clf.n_iter_ == 3
-
-
-def test_a_loss_that_is_not_finite_is_an_error_naming_the_epoch():
-    X, y, _ = problem(200, 3, 3)
-    X = X.astype(np.float32) * np.float32(1e30)
-    with pytest.raises(
-        ValueError, match=r"non-finite in epoch 1\. Lower learning_rate \(now 5\)"
-    ):
-        TFSoftmaxClassifier(learning_rate=5.0).fit(X, y)
-
-
-def test_weights_that_are_not_finite_are_an_error():
-    X, y, _ = problem(50, 3, 3)
-    with pytest.raises(ValueError, match="weights became too large in epoch 1"):
-        TFSoftmaxClassifier(learning_rate=1e300, epochs=1).fit(X * 1e100, y)
-
-
-def test_a_fit_no_better_than_an_untrained_model_warns():
-    X, y, _ = problem(300, 3, 3)
-    with pytest.warns(ConvergenceWarning, match="no better than an untrained model"):
-        TFSoftmaxClassifier(learning_rate=10.0).fit(X * 255, np.roll(y, 7))
-    with pytest.warns(ConvergenceWarning, match="no better than an untrained model"):
-        TFSoftmaxClassifier(learning_rate=1e-12).fit(X, y)
-
-
-def test_one_full_batch_step_does_not_warn():
-    X, y, _ = problem(50, 3, 3)
-    TFSoftmaxClassifier(epochs=1).fit(X, y)
-
-
 @pytest.mark.parametrize("interrupted_epoch", [2, 5])
 def test_interrupted_training_keeps_the_last_finished_epoch(
     interrupted_epoch, monkeypatch
@@ -420,18 +331,7 @@ def test_interrupted_training_keeps_the_last_finished_epoch(
     expected = TFSoftmaxClassifier(
         learning_rate=0.1, epochs=interrupted_epoch - 1, random_state=0
     ).fit(X, y)
-    epochs_begun = 0
-    original = Engine.train_epoch
-
-    def interrupt(self, states, chunks, hyper):
-        nonlocal epochs_begun
-        epochs_begun += 1
-        trained = original(self, states, chunks, hyper)
-        if epochs_begun == interrupted_epoch:
-            raise KeyboardInterrupt
-        return trained
-
-    monkeypatch.setattr(Engine, "train_epoch", interrupt)
+    interrupt_in_epoch(interrupted_epoch, monkeypatch)
     clf = TFSoftmaxClassifier(learning_rate=0.1, random_state=0)
     with pytest.warns(UserWarning, match=f"interrupted in epoch {interrupted_epoch}"):
         clf.fit(X, y)
@@ -447,10 +347,7 @@ def test_training_interrupted_before_any_epoch_leaves_the_estimator_as_it_was(
     clf = TFSoftmaxClassifier(random_state=0).fit(X, y)
     coef = clf.coef_.copy()
 
-    def interrupt(self, states, chunks, hyper):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Engine, "train_epoch", interrupt)
+    interrupt_in_epoch(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X[:, :2], y)
     np.testing.assert_array_equal(clf.coef_, coef)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 import warnings
 
@@ -10,15 +11,13 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from tests import reference
-from tests.problems import estimator, problem
+from tests.interruptions import interrupt_in_epoch
+from tests.problems import StopAfter, estimator, problem, solver_problem
 from tfsoftmax.data import batches
-from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine import device, program
 from tfsoftmax.engine.optimizers import OPTIMIZERS
-from tfsoftmax.fitting import settings_of
-from tfsoftmax.solvers.result import Problem
+from tfsoftmax.solvers import sgd
 from tfsoftmax.solvers.schedules import SCHEDULES
-from tfsoftmax.solvers.sgd import solve
 from tfsoftmax.validation.weights import row_weights
 
 X, Y, S = problem()
@@ -26,33 +25,23 @@ X_VAL, Y_VAL, _ = problem(90, seed=1)
 WEIGHTS = row_weights(S, len(X))
 
 
+def with_defaults(parameters):
+    return {"epochs": 4, "random_state": 3} | parameters
+
+
 def classifier(**parameters):
-    return estimator(**{"epochs": 4, "random_state": 3} | parameters)
+    return estimator(**with_defaults(parameters))
 
 
-class Silent:
-    """A callback that never asks to stop."""
-
-    def on_epoch_begin(self):
-        pass
-
-    def on_epoch_end(self, epoch, metrics, result):
-        return False
-
-
-def together(parameters, X=X, y=Y, weights=WEIGHTS, held_out=None):
-    """Train a model for each set of parameters."""
-    problem = Problem(
-        dataset=Dataset(X, y.astype(np.int32), weights),
-        held_out=held_out and Dataset(held_out[0], held_out[1].astype(np.int32)),
-        classes=np.unique(y),
-        settings=tuple(settings_of(classifier(**each)) for each in parameters),
-        rng=np.random.RandomState(3),
-        previous=None,
-        n_epochs=None,
-        attributes={},
+def stacked(parameters, X=X, y=Y, weights=WEIGHTS, held_out=None, callbacks=None):
+    """Train a model for each set of parameters, on the same batches."""
+    problem = solver_problem(
+        [with_defaults(each) for each in parameters],
+        *(X, y, weights),
+        held_out=held_out,
+        seed=3,
     )
-    return solve(problem, [Silent()] * len(parameters))
+    return sgd.solve(problem, callbacks or [StopAfter()] * len(parameters))
 
 
 def assert_same(result, clf, rtol):
@@ -76,29 +65,25 @@ def assert_same(result, clf, rtol):
             )
     assert result.progress.epochs == expected.progress.epochs
     assert result.settings == expected.settings
-    states = [r.rng.get_state(legacy=False)["state"] for r in (result, expected)]
-    np.testing.assert_array_equal(states[0]["key"], states[1]["key"])
-    assert states[0]["pos"] == states[1]["pos"]
+    assert pickle.dumps(result.rng) == pickle.dumps(expected.rng)
 
 
 def check(parameters, X=X, y=Y, *, rtol=1e-11, held_out=None):
-    results = together(parameters, X, y, held_out=held_out)
+    results = stacked(parameters, X, y, held_out=held_out)
     assert len(results) == len(parameters)
     val = {} if held_out is None else {"X_val": held_out[0], "y_val": held_out[1]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for one, result in zip(parameters, results, strict=True):
-            assert_same(result, classifier(**one).fit(X, y, S, **val), rtol)
+        for each, result in zip(parameters, results, strict=True):
+            assert_same(result, classifier(**each).fit(X, y, S, **val), rtol)
     return results
 
 
 def test_models_share_the_seconds_of_their_epochs():
     began = time.perf_counter()
-    results = together(
-        [{"epochs": 3, "learning_rate": r} for r in (0.1, 0.2, 0.3, 0.4)]
-    )
+    results = stacked([{"epochs": 3, "learning_rate": r} for r in (0.1, 0.2, 0.3, 0.4)])
     passed = time.perf_counter() - began
-    assert 0 < sum(sum(one.history["seconds"]) for one in results) < passed
+    assert 0 < sum(sum(result.history["seconds"]) for result in results) < passed
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -143,7 +128,7 @@ def test_each_model_is_gradient_descent_in_numpy():
     rng = np.random.RandomState(3)
     orders = [rng.permutation(len(X)) for _ in range(4)]
     rates = [0.01, 0.1, 0.5]
-    results = together([{"learning_rate": rate} for rate in rates])
+    results = stacked([{"learning_rate": rate} for rate in rates])
     for rate, result in zip(rates, results, strict=True):
         coef, intercept, history = reference.fit(
             X, Y, 3, orders, batch_size=50, learning_rate=rate, sample_weight=S
@@ -155,7 +140,7 @@ def test_each_model_is_gradient_descent_in_numpy():
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_models_end_each_at_their_own_epoch(optimizer):
+def test_each_model_ends_after_its_number_of_epochs(optimizer):
     epochs = [7, 1, 3, 1, 7, 2, 5]
     results = check(
         [
@@ -166,7 +151,7 @@ def test_models_end_each_at_their_own_epoch(optimizer):
     assert [result.n_epochs for result in results] == epochs
 
 
-def test_each_cosine_has_its_own_length():
+def test_each_cosine_is_as_long_as_its_model_trains():
     parameters = [
         {"epochs": n, "learning_rate_schedule": "cosine"} for n in (6, 2, 3, 6)
     ]
@@ -175,7 +160,7 @@ def test_each_cosine_has_its_own_length():
     assert results[2].history["learning_rate"] == pytest.approx([0.1, 0.075, 0.025])
 
 
-def test_models_converge_each_by_its_own_tol():
+def test_each_model_converges_by_its_tol():
     parameters = [
         {"epochs": 30, "tol": tol, "n_iter_no_change": patience, "learning_rate": rate}
         for tol, patience, rate in [
@@ -193,7 +178,7 @@ def test_models_converge_each_by_its_own_tol():
     assert [result.ended for result in results[:3]] == ["epochs", *["converged"] * 2]
 
 
-def test_adaptive_rates_fall_for_each_model_on_its_own():
+def test_adaptive_rates_fall_for_each_model_separately():
     shared = {"learning_rate_schedule": "adaptive", "n_iter_no_change": 1}
     parameters = [
         shared | {"epochs": 60, "tol": tol, "learning_rate": rate}
@@ -224,9 +209,9 @@ def test_early_stopping_keeps_each_models_best_epoch():
     ]
     results = check(parameters, held_out=(X_VAL, Y_VAL), rtol=1e-9)
     assert len({result.n_epochs for result in results}) > 1
-    for one, result in zip(parameters, results, strict=True):
+    for each, result in zip(parameters, results, strict=True):
         best = int(np.argmax(result.history["val_accuracy"])) + 1
-        shorter = classifier(**one | {"early_stopping": False, "epochs": best})
+        shorter = classifier(**each | {"early_stopping": False, "epochs": best})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             shorter.fit(X, Y, S)
@@ -244,8 +229,8 @@ def test_held_out_rows_are_measured_for_each_model():
 def test_a_diverging_model_is_an_error_and_the_others_go_on():
     rates = [1e-21, 1e300, 5e-21, 1e299, 1e-22]
     large = X * 1e10
-    sound = together([{"learning_rate": rate} for rate in rates[::2]], large)
-    mixed = together([{"learning_rate": rate} for rate in rates], large)
+    sound = stacked([{"learning_rate": rate} for rate in rates[::2]], large)
+    mixed = stacked([{"learning_rate": rate} for rate in rates], large)
     for m, rate in enumerate(rates):
         if rate < 1:
             np.testing.assert_allclose(mixed[m].V, sound[m // 2].V, rtol=1e-10)
@@ -258,19 +243,19 @@ def test_a_diverging_model_is_an_error_and_the_others_go_on():
 
 
 def test_when_all_diverge_all_are_errors():
-    outcomes = together([{"learning_rate": 1e300}] * 3, X * 1e10)
+    outcomes = stacked([{"learning_rate": 1e300}] * 3, X * 1e10)
     assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
 
 
 def test_one_model_is_that_model_to_the_bit():
-    (result,) = together([{"optimizer": "adam", "epochs": 3}])
+    (result,) = stacked([{"optimizer": "adam", "epochs": 3}])
     alone = classifier(optimizer="adam", epochs=3).fit(X, Y, S)
     np.testing.assert_array_equal(result.V, alone._result.V)
     assert result.history["loss"] == alone.loss_curve_
 
 
 def test_equal_models_are_equal():
-    results = together([{}] * 3)
+    results = stacked([{}] * 3)
     for result in results[1:]:
         np.testing.assert_allclose(result.V, results[0].V, rtol=1e-12)
         np.testing.assert_allclose(
@@ -283,46 +268,46 @@ def test_the_order_of_models_does_not_matter():
         {"learning_rate": rate, "epochs": n}
         for rate, n in [(0.01, 2), (0.1, 5), (0.5, 1), (0.3, 4), (0.2, 5), (0.7, 3)]
     ]
-    forwards, backwards = together(parameters), together(parameters[::-1])
+    forwards, backwards = stacked(parameters), stacked(parameters[::-1])
     for one, other in zip(forwards, backwards[::-1], strict=True):
         assert one.n_epochs == other.n_epochs
         np.testing.assert_allclose(one.V, other.V, rtol=1e-11)
 
 
-def test_each_model_may_have_row_weights_of_its_own():
+def test_each_model_may_have_different_row_weights():
     rng = np.random.default_rng(0)
-    own = rng.uniform(0.1, 3, (3, len(X)))
-    own[1, ::2] = 0
-    own *= len(X) / own.sum(axis=1, keepdims=True)
+    weights = rng.uniform(0.1, 3, (3, len(X)))
+    weights[1, ::2] = 0
+    weights *= len(X) / weights.sum(axis=1, keepdims=True)
     epochs = [5, 2, 4]
-    results = together([{"epochs": n} for n in epochs], weights=own)
-    for n, weights, result in zip(epochs, own, results, strict=True):
-        alone = classifier(epochs=n).fit(X, Y, weights)
+    results = stacked([{"epochs": n} for n in epochs], weights=weights)
+    for n, of_model, result in zip(epochs, weights, results, strict=True):
+        alone = classifier(epochs=n).fit(X, Y, of_model)
         assert_same(result, alone, 1e-11)
 
 
-def test_results_are_arrays_of_their_own():
-    results = together([{}, {"alpha": 0.1}])
+def test_results_share_no_array():
+    results = stacked([{}, {"alpha": 0.1}])
     expected = results[1].V.copy()
     results[0].V[:] = 0
     np.testing.assert_array_equal(results[1].V, expected)
 
 
 def test_rows_and_weights_are_left_as_they_are():
-    own = np.stack([WEIGHTS, WEIGHTS])
-    before = X.copy(), own.copy()
-    together([{"epochs": 1}, {"epochs": 3}], weights=own)
+    weights = np.stack([WEIGHTS, WEIGHTS])
+    before = X.copy(), weights.copy()
+    stacked([{"epochs": 1}, {"epochs": 3}], weights=weights)
     np.testing.assert_array_equal(X, before[0])
-    np.testing.assert_array_equal(own, before[1])
+    np.testing.assert_array_equal(weights, before[1])
 
 
 def test_results_depend_neither_on_chunks_nor_on_threads(monkeypatch):
     parameters = [{"learning_rate": 0.1 * m, "epochs": m} for m in range(1, 7)]
-    expected = together(parameters)
+    expected = stacked(parameters)
     monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
     for n_threads in (1, 4):
         monkeypatch.setattr(device, "n_threads", lambda n=n_threads: n)
-        for one, result in zip(together(parameters), expected, strict=True):
+        for one, result in zip(stacked(parameters), expected, strict=True):
             np.testing.assert_allclose(one.V, result.V, rtol=1e-11)
 
 
@@ -337,7 +322,107 @@ def test_as_models_end_the_product_becomes_narrower(monkeypatch):
     monkeypatch.setattr(program.Program, "train", counting)
     monkeypatch.setattr(device, "n_threads", lambda: 1)
     ends = (1, 1, 1, 1, 6, 6, 6, 2)
-    together([{"epochs": n, "alpha": i / 100} for i, n in enumerate(ends)])
+    stacked([{"epochs": n, "alpha": i / 100} for i, n in enumerate(ends)])
     assert len(widths) == 6  # one call an epoch
     assert widths == sorted(widths, reverse=True)
     assert (widths[0], widths[-1]) == (8, 4)
+
+
+# The order of an epoch is drawn while the epoch before it ends
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The orders that were drawn, of rows that fill several chunks."""
+    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
+    orders, draw = [], sgd._permutation
+
+    def permutation(n, rng):
+        order = draw(n, rng)
+        orders.append(order)
+        return order
+
+    monkeypatch.setattr(sgd, "_permutation", permutation)
+    return orders
+
+
+def generator_after(n_epochs):
+    rng = np.random.RandomState(3)
+    for _ in range(n_epochs):
+        rng.permutation(len(X))
+    return pickle.dumps(rng)
+
+
+class WaitsForNextOrder(StopAfter):
+    """Holds the end of an epoch up, until the order of the next one is drawn."""
+
+    def __init__(self, orders, n_epochs):
+        super().__init__()
+        self._orders, self._n_epochs = orders, n_epochs
+        self.n_drawn = []
+
+    def on_epoch_end(self, epoch, metrics, result):
+        expected = min(epoch + 1, self._n_epochs)
+        deadline = time.monotonic() + 30
+        while len(self._orders) < expected and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.n_drawn.append(len(self._orders))
+        return False
+
+
+def test_the_next_epochs_order_is_drawn_before_an_epoch_ends(drawn):
+    waits = WaitsForNextOrder(drawn, 4)
+    parameters = [{"learning_rate": rate} for rate in (0.01, 0.1, 0.5)]
+    stacked(parameters, callbacks=[waits, StopAfter(), StopAfter()])
+    assert waits.n_drawn == [2, 3, 4, 4]
+    rng = np.random.RandomState(3)
+    for order in drawn:
+        np.testing.assert_array_equal(order, rng.permutation(len(X)))
+
+
+def test_an_order_that_was_drawn_ahead_and_not_used_does_not_count(drawn):
+    callbacks = [WaitsForNextOrder(drawn, 9), StopAfter(2), StopAfter(2), StopAfter(3)]
+    # Half of the models end at epoch 2. The others begin again in a narrower product,
+    # with the order of epoch 3 drawn anew, and end at epoch 3 and 6.
+    parameters = [{"epochs": n, "alpha": n / 100} for n in (6, 9, 10, 11)]
+    results = stacked(parameters, callbacks=callbacks)
+    assert [result.n_epochs for result in results] == [6, 2, 2, 3]
+    for result in results:
+        assert pickle.dumps(result.rng) == generator_after(result.n_epochs)
+    assert len(drawn) > 6
+    alone = classifier(**parameters[0]).fit(X, Y, S)
+    assert_same(results[0], alone, 1e-11)
+
+
+# Callbacks and interruptions
+
+
+def test_each_model_stops_where_its_callback_asks_for_it():
+    stops = [None, 1, 3, 2, None]
+    results = stacked([{}] * 5, callbacks=[StopAfter(epoch) for epoch in stops])
+    assert [result.n_epochs for result in results] == [4, 1, 3, 2, 4]
+    assert [result.ended == "stopped" for result in results] == [
+        stop is not None for stop in stops
+    ]
+    for result in results:
+        alone = classifier(epochs=result.n_epochs).fit(X, Y, S)
+        np.testing.assert_allclose(result.V, alone._result.V, rtol=1e-11)
+
+
+def test_an_interruption_ends_all_models_at_their_last_whole_epoch(monkeypatch):
+    alphas = [0.1, 0.0, 0.2]
+    parameters = [{"alpha": alpha} for alpha in (*alphas, 1e21)]
+    interrupt_in_epoch(3, monkeypatch)
+    *results, diverged = stacked(parameters)
+    assert "became too large in epoch 2" in str(diverged)
+    assert [result.ended for result in results] == ["interrupted"] * 3
+    monkeypatch.undo()
+    for alpha, result in zip(alphas, results, strict=True):
+        alone = classifier(alpha=alpha, epochs=2).fit(X, Y, S)
+        np.testing.assert_allclose(result.V, alone._result.V, rtol=1e-11)
+
+
+def test_an_interruption_before_any_epoch_has_ended_is_raised(monkeypatch):
+    interrupt_in_epoch(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        stacked([{}, {"alpha": 0.1}])

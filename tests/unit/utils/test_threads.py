@@ -1,3 +1,7 @@
+"""Pools of threads, their tasks, and what Ctrl-C leaves of them."""
+
+from __future__ import annotations
+
 import gc
 import signal
 import threading
@@ -8,85 +12,114 @@ import pytest
 from tfsoftmax.utils.threads import ThreadPool
 
 
-def own_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("test-workers")]
+def pool_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("test-pool")]
 
 
 @pytest.fixture
-def workers():
-    workers = ThreadPool(2, "test-workers")
-    yield workers
-    workers.close()
-    assert own_threads() == []
+def pool():
+    pool = ThreadPool(2, "test-pool")
+    yield pool
+    pool.close()
+    assert pool_threads() == []
 
 
-def test_tasks_give_what_they_gave_or_raise_what_they_raised(workers):
-    good, bad = workers.submit(divmod, 7, 2), workers.submit(divmod, 7, 0)
-    for _ in range(2):  # as often as one asks
+def test_tasks_return_what_their_calls_return_or_raise_what_they_raise(pool):
+    good, bad = pool.submit(divmod, 7, 2), pool.submit(divmod, 7, 0)
+    for _ in range(2):  # a result can be asked for again
         assert good.result() == (3, 1)
         with pytest.raises(ZeroDivisionError):
             bad.result()
 
 
-def test_there_are_no_more_threads_than_asked_for_and_none_before(workers):
-    assert own_threads() == []
-    assert list(workers.map(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]
-    assert len(own_threads()) == 2
+def test_there_are_no_more_threads_than_asked_for_and_none_before_a_task(pool):
+    assert pool_threads() == []
+    pool.submit(abs, -1).result()
+    assert len(pool_threads()) == 1
+    assert list(pool.map(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]
+    assert len(pool_threads()) == 2
 
 
-def test_two_tasks_are_under_way_at_once(workers):
+def test_two_tasks_run_at_once(pool):
     meet = threading.Barrier(2)
-    tasks = [workers.submit(meet.wait, 60) for _ in range(2)]
+    tasks = [pool.submit(meet.wait, 60) for _ in range(2)]
     assert {task.result() for task in tasks} == {0, 1}
 
 
-def test_what_is_not_begun_is_dropped_by_closing():
-    workers, begun, go_on = ThreadPool(1, "test-workers"), threading.Event(), []
-    first = workers.submit(lambda: begun.set() or time.sleep(0.2))
-    workers.submit(go_on.append, 1)
+def test_an_error_in_a_map_comes_where_its_result_would(pool):
+    results = pool.map(divmod, [7, 7, 7], [2, 0, 7])
+    assert next(results) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_closing_drops_tasks_that_have_not_begun():
+    pool, begun, calls = ThreadPool(1, "test-pool"), threading.Event(), []
+    first = pool.submit(lambda: begun.set() or time.sleep(0.2))
+    pool.submit(calls.append, 1)
     begun.wait()
-    workers.close()
+    pool.close()
     assert first.result() is None
-    assert go_on == []
-    assert own_threads() == []
+    assert calls == []
+    assert pool_threads() == []
 
 
 def test_closing_waits_for_the_threads_though_ctrl_c_comes_meanwhile():
-    workers, begun = ThreadPool(1, "test-workers"), threading.Event()
-    workers.submit(lambda: begun.set() or time.sleep(1))
+    pool, begun = ThreadPool(1, "test-pool"), threading.Event()
+    pool.submit(lambda: begun.set() or time.sleep(1))
     begun.wait()
     main = threading.main_thread().ident
     # A process that was started in the background may ignore the signal.
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            workers.close()
+            pool.close()
     finally:
-        signal.signal(signal.SIGINT, former)
-    assert own_threads() == []
+        signal.signal(signal.SIGINT, previous)
+    assert pool_threads() == []
+
+
+def test_closing_waits_for_no_thread_that_failed_to_start(monkeypatch):
+    pool = ThreadPool(2, "test-pool")
+    assert pool.submit(abs, -1).result() == 1
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="can't start"):
+            pool.submit(abs, -1)
+    pool.close()
+    assert pool_threads() == []
 
 
 def test_threads_end_where_closing_never_came():
-    workers = ThreadPool(2, "test-workers")
-    assert list(workers.map(abs, [-1, -2])) == [1, 2]
-    threads = own_threads()
-    del workers
+    pool = ThreadPool(2, "test-pool")
+    assert list(pool.map(abs, [-1, -2])) == [1, 2]
+    threads = pool_threads()
+    del pool
     gc.collect()
     for thread in threads:
         thread.join(60)
-    assert own_threads() == []
+    assert pool_threads() == []
 
 
-def test_a_task_that_is_done_holds_on_to_no_argument(workers):
+def test_no_thread_keeps_the_interpreter_from_exiting(pool):
+    pool.submit(abs, -1).result()
+    assert all(thread.daemon for thread in pool_threads())
+
+
+def test_a_task_that_is_done_holds_on_to_no_argument(pool):
     class Argument:
         pass
 
     argument = Argument()
-    task = workers.submit(id, argument)
+    task = pool.submit(id, argument)
     task.result()
-    workers.submit(abs, 0).result()
-    workers.submit(abs, 0).result()
+    pool.submit(abs, 0).result()
+    pool.submit(abs, 0).result()
     del argument
     gc.collect()
     assert not [o for o in gc.get_objects() if type(o) is Argument]

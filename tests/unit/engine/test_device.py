@@ -1,0 +1,88 @@
+"""What TensorFlow can do on this machine, and how many threads it may use."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import tensorflow as tf
+from joblib import cpu_count
+
+from tfsoftmax.engine import device
+
+VARIABLES = ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """TensorFlow's numbers of threads, unset; they can't be set once it has run."""
+    numbers = {"intra": 0, "inter": 0}
+    for kind in numbers:
+        name = f"{kind}_op_parallelism_threads"
+        monkeypatch.setattr(
+            tf.config.threading, f"get_{name}", lambda kind=kind: numbers[kind]
+        )
+        monkeypatch.setattr(
+            tf.config.threading,
+            f"set_{name}",
+            lambda n, kind=kind: numbers.update({kind: n}),
+        )
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    return numbers
+
+
+def test_threads_are_limited_where_nobody_has_set_their_number(threads):
+    device.limit_threads(3)
+    assert threads == {"intra": 3, "inter": 3}
+    device.limit_threads(5)
+    assert threads == {"intra": 3, "inter": 3}
+
+
+@pytest.mark.parametrize("kind", ["intra", "inter"])
+def test_a_number_of_threads_that_is_set_stays(threads, kind):
+    threads[kind] = 2
+    before = threads.copy()
+    device.limit_threads(3)
+    assert threads == before
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_number_of_threads_set_by_the_environment_stays(
+    threads, variable, monkeypatch
+):
+    monkeypatch.setenv(variable, "2")
+    device.limit_threads(3)
+    assert threads == {"intra": 0, "inter": 0}
+
+
+def test_there_are_as_many_threads_as_set_or_as_cores(threads):
+    assert device.n_threads() == cpu_count()
+    threads["intra"] = 3
+    assert device.n_threads() == 3
+
+
+def test_operations_run_at_once_unless_in_a_graph():
+    assert device.is_eager()
+    with tf.Graph().as_default():
+        assert not device.is_eager()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotImplementedError(), ValueError(), tf.errors.InternalError(None, None, "")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_platform_without_xla_is_known_by_its_error(error, monkeypatch):
+    def refuse(function, jit_compile=False):
+        if jit_compile:
+            raise error
+        return function
+
+    monkeypatch.setattr(tf, "function", refuse)
+    assert device.xla_works.__wrapped__() is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other platforms may lack XLA")
+def test_xla_works_on_linux():
+    assert device.xla_works() is True

@@ -1,0 +1,140 @@
+"""The records that go into a solver and come out of it, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.problems import estimator, problem, solver_problem
+from tfsoftmax.fitting import settings_of
+from tfsoftmax.solvers.result import (
+    Result,
+    append_epochs,
+    check_finite,
+    check_held_out,
+)
+from tfsoftmax.solvers.schedules import Progress
+
+X, Y, S = problem()
+SETTINGS = settings_of(estimator(learning_rate=5.0))
+METRICS = {"loss": 1.0, "accuracy": 0.5, "learning_rate": 5.0}
+
+
+def test_a_new_schedule_is_all_that_starts_over():
+    progress = Progress(epochs=3, n_seen=600, cuts=1, best=0.4, stale=2)
+    result = Result(
+        np.ones((1, 3, 6)),
+        (),
+        {"loss": [0.6, 0.5, 0.4]},
+        progress,
+        SETTINGS,
+        np.random.RandomState(0),
+        "epochs",
+    )
+    assert result.n_epochs == 3
+    renewed = result.with_new_schedule()
+    assert renewed.progress == replace(progress, epochs=0)
+    assert replace(renewed, progress=progress) == result
+
+
+@pytest.mark.parametrize("per_model", [False, True])
+def test_a_problem_for_some_models_has_their_settings_and_weights(per_model):
+    weights = np.stack([S, 2 * S, 3 * S]) if per_model else S
+    rates = [0.1, 0.2, 0.3]
+    whole = solver_problem([{"learning_rate": rate} for rate in rates], X, Y, weights)
+    part = whole.for_models(slice(1, 3))
+    assert [s.learning_rate for s in part.settings] == rates[1:]
+    expected = weights[1:] if per_model else weights
+    np.testing.assert_array_equal(part.dataset.weights, expected)
+    assert part.n_classes == whole.n_classes == 3
+    rest = replace(part, dataset=whole.dataset, settings=whole.settings)
+    assert rest == whole
+
+
+# The history
+
+
+def test_epochs_are_appended_to_each_quantity():
+    history = append_epochs({}, [{"loss": 3.0, "seconds": 1.0}])
+    assert history == {"loss": [3.0], "seconds": [1.0]}
+    longer = append_epochs(history, [{"loss": 2.0, "seconds": 0.5}] * 2)
+    assert longer == {"loss": [3.0, 2.0, 2.0], "seconds": [1.0, 0.5, 0.5]}
+    assert history == {"loss": [3.0], "seconds": [1.0]}
+    assert append_epochs(history, []) == history
+
+
+def test_what_is_measured_in_some_epochs_only_is_nan_in_the_others():
+    history = append_epochs({"loss": [3.0]}, [{"loss": 2.0, "val_loss": 2.5}])
+    history = append_epochs(history, [{"loss": 1.0}])
+    assert list(history) == ["loss", "val_loss"]
+    np.testing.assert_array_equal(history["val_loss"], [math.nan, 2.5, math.nan])
+
+
+def test_an_unmeasured_epoch_has_nan_in_a_classifiers_history():
+    clf = estimator(epochs=2).fit(X, Y, X_val=X, y_val=Y).partial_fit(X, Y)
+    assert clf.history_.val_loss.isna().tolist() == [False, False, True]
+    assert clf.history_.index.tolist() == [1, 2, 3]
+    assert clf.n_iter_ == 3
+
+
+# Numbers that are too large
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_is_an_error_naming_the_epoch(loss):
+    message = "loss became non-finite in epoch 4. Lower learning_rate (now 5) or scale"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_finite(4, np.ones((1, 3, 6)), METRICS | {"loss": loss}, SETTINGS)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_whose_square_overflows_are_an_error(dtype):
+    V = np.zeros((1, 3, 6), dtype)
+    limit = math.sqrt(np.finfo(dtype).max)
+    V[0, 1, 2] = -limit / 2
+    check_finite(4, V, METRICS, SETTINGS)
+    for value in (-2 * limit, 2 * limit, math.nan):
+        V[0, 1, 2] = value
+        with pytest.raises(ValueError, match="weights became too large in epoch 4"):
+            check_finite(4, V, METRICS, SETTINGS)
+
+
+def test_a_penalty_is_named_where_there_is_one():
+    metrics = METRICS | {"loss": math.nan}
+    message = "Lower learning_rate (now 5) or alpha (now 1e+300) or scale"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_finite(1, np.ones((1, 3, 6)), metrics, replace(SETTINGS, alpha=1e300))
+
+
+def test_a_loss_on_held_out_rows_that_is_not_finite_is_an_error():
+    check_held_out(METRICS)
+    check_held_out(METRICS | {"val_loss": 2.0})
+    metrics = METRICS | {"val_loss": math.inf}
+    with pytest.raises(ValueError, match=r"held-out rows is not finite\. Scale X_val"):
+        check_held_out(metrics)
+    with pytest.raises(ValueError, match=r"held-out rows is not finite\. Scale X_val"):
+        check_finite(1, np.ones((1, 3, 6)), metrics, SETTINGS)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_held_out_rows_on_another_scale_are_an_error_of_fit(optimizer):
+    clf = estimator(optimizer=optimizer, alpha=0.001, learning_rate=1.0)
+    X_val = np.sign(X) * 3e38  # which float32 holds
+    with pytest.raises(ValueError, match="loss on the held-out rows is not finite"):
+        clf.fit(X.astype(np.float32), Y, X_val=X_val, y_val=Y)
+
+
+def test_features_too_large_for_the_loss_are_an_error_of_fit():
+    rows = X.astype(np.float32) * np.float32(1e30)
+    with pytest.raises(ValueError, match=r"loss became non-finite in epoch 1\."):
+        estimator().fit(rows, Y)
+
+
+def test_steps_too_long_for_the_weights_are_an_error_of_fit():
+    with pytest.raises(ValueError, match="weights became too large in epoch 1"):
+        # The one step comes after the loss is measured.
+        estimator(batch_size=len(X), learning_rate=1e300, epochs=1).fit(X, Y)

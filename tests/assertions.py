@@ -17,7 +17,7 @@ def assert_same_bits(one, other):
     np.testing.assert_array_equal(one.history_[columns], other.history_[columns])
 
 
-def assert_same_model(one, other, rtol):
+def assert_same_model(one, other, rtol=1e-12):
     """Two fitted classifiers have the same weights and losses, to rounding.
 
     Weights are compared relative to the largest one.

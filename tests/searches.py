@@ -119,9 +119,7 @@ def assert_same_results(ours, theirs, atol):
         elif "accuracy" in key:
             np.testing.assert_array_equal(actual, expected, err_msg=key)
         else:
-            np.testing.assert_allclose(
-                actual, expected, rtol=0, atol=atol, err_msg=key
-            )
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=atol, err_msg=key)
 
 
 def assert_same_choice(ours, theirs, atol=1e-12):

@@ -124,6 +124,7 @@ def store(
     try:
         logger.on_fit_end(outcome)
     except KeyboardInterrupt:
+        estimator._result = dataclasses.replace(outcome, ended="interrupted")
         warn_of_interruption(outcome)
     if problem.n_epochs is None:
         _warn_of_poor_ends(problem, outcome)

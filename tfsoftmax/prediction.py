@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax.validation.arrays import check_rows, check_weights
-from tfsoftmax.validation.errors import errors_name
+from tfsoftmax.validation.errors import errors_name, silent_checks
 from tfsoftmax.validation.labels import check_length, hard_labels
 
 # Rows that are cast at a time, where X has to be cast.
@@ -154,7 +154,7 @@ class SoftmaxPredictor(ClassifierMixin):  # type: ignore[misc]
             weights = check_weights(sample_weight, len(predicted))
             # By a power of two, so that huge ones don't overflow in their sum.
             sample_weight = np.ldexp(weights, -np.frexp(weights.max())[1])
-        with errors_name("y"):
+        with errors_name("y"), silent_checks():
             y = hard_labels(y, self.classes_)
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 

@@ -80,6 +80,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils.fixes import parse_version
 
+from tests import problems
 from tfsoftmax import TFSoftmaxClassifier
 
 IRIS = load_iris(as_frame=True)
@@ -103,8 +104,7 @@ def close(actual, expected, atol=1e-5):
 
 def brief(**parameters):
     """A few epochs of descent, the same to the bit whenever they are repeated."""
-    defaults = {"batch_size": 32, "learning_rate": 0.1, "epochs": 5, "random_state": 0}
-    return TFSoftmaxClassifier(**defaults | parameters)
+    return problems.estimator(**{"batch_size": 32, "epochs": 5} | parameters)
 
 
 def optimal(n_samples, C=1.0):
@@ -134,7 +134,7 @@ def in_a_pipeline():
 
 
 def behind_a_column_transformer():
-    """Scaled and one-hot columns, sparse, give LogisticRegression's coefficients."""
+    """Scaled and one-hot columns, sparse, lead to LogisticRegression's coefficients."""
     width = np.where(FRAME["sepal width"] > 3, "wide", "narrow")
     table = FRAME.assign(width=width)
     columns = make_column_transformer(
@@ -151,7 +151,7 @@ def behind_a_column_transformer():
 
 
 def behind_a_feature_union():
-    """It is fitted to the columns of both transformers side by side."""
+    """It is fitted to the columns of both transformers, stacked."""
     union = make_union(StandardScaler(), PCA(2))
     pipe = make_pipeline(union, brief()).fit(FRAME, SPECIES)
     rows = np.hstack([X, PCA(2).fit_transform(FRAME)])
@@ -231,7 +231,7 @@ def mean_score(clf, rows=X):
 
 
 def by_fold():
-    """Fit brief() in each fold; give it with the rows left out."""
+    """Fit brief() in each fold; yield it with the fold's rows."""
     for train, test in FOLDS.split(X, SPECIES):
         yield brief().fit(X[train], SPECIES[train]), train, test
 
@@ -266,7 +266,7 @@ def in_cross_val_predict():
 
 
 def in_a_learning_curve():
-    """Scores are those of fits to more rows, anew or going on."""
+    """Scores are those of fits to more rows, anew or resumed."""
     sizes = [30, 60, 100]
     options = {
         "train_sizes": sizes,
@@ -276,7 +276,7 @@ def in_a_learning_curve():
         "random_state": 0,
     }
     _, _, anew = learning_curve(brief(), X, SPECIES, **options)
-    _, _, going_on = learning_curve(
+    _, _, resumed = learning_curve(
         brief(), X, SPECIES, exploit_incremental_learning=True, **options
     )
     order = np.random.RandomState(0)
@@ -287,7 +287,7 @@ def in_a_learning_curve():
             fitted = brief().fit(X[train[:stop]], SPECIES[train[:stop]])
             new = train[start:stop]
             stream.partial_fit(X[new], SPECIES[new], classes=IRIS.target_names)
-            for scores, clf in ((anew, fitted), (going_on, stream)):
+            for scores, clf in ((anew, fitted), (resumed, stream)):
                 loss = log_loss(SPECIES[test], clf.predict_proba(X[test]))
                 close(scores[row, fold], -loss, 1e-12)
 
@@ -350,7 +350,7 @@ def calibrated_by_sigmoid():
 
 
 def calibrated_by_isotonic():
-    """Its probabilities, a step function of its own, are LogisticRegression's."""
+    """Its calibrated probabilities, step functions, are LogisticRegression's."""
     calibrated("isotonic")
 
 
@@ -376,7 +376,7 @@ def with_a_tuned_threshold():
 
 
 def with_a_fixed_threshold():
-    """A class is predicted from the given probability on."""
+    """A class is predicted from the chosen probability on."""
     long = brief(epochs=30)
     p = clone(long).fit(X2, SPECIES2).predict_proba(X2)[:, 0]
     for threshold in np.linspace(0.2, 0.8, 13):
@@ -434,13 +434,13 @@ def boosted():
     assert len(ours.estimators_) == 4
     close(ours.estimator_errors_, theirs.estimator_errors_)
     close(ours.estimator_weights_, theirs.estimator_weights_)
-    for own, their in zip(ours.estimators_, theirs.estimators_, strict=True):
-        close(own.coef_, their.coef_, 1e-4)
+    for member, expected in zip(ours.estimators_, theirs.estimators_, strict=True):
+        close(member.coef_, expected.coef_, 1e-4)
     close(ours.predict_proba(X), theirs.predict_proba(X))
 
 
 def voting():
-    """Probabilities are the weighted mean of the members' own."""
+    """Probabilities are the weighted mean of the members'."""
     members = [brief(), logistic(), GaussianNB()]
     named = [(f"member{i}", member) for i, member in enumerate(members)]
     vote = VotingClassifier(named, voting="soft", weights=[2, 1, 1]).fit(X, SPECIES)
@@ -493,7 +493,7 @@ def one_vs_one():
     same(ours.predict(X), theirs.predict(X))
     whole, stream = OneVsOneClassifier(brief()), OneVsOneClassifier(brief())
     whole.fit(X, CODES)
-    for _ in range(5):  # of numbers: scikit-learn's own code fails with strings here
+    for _ in range(5):  # of numbers: scikit-learn fails with strings here
         stream.partial_fit(X, CODES, classes=[0, 1, 2])
     same(stream.decision_function(X), whole.decision_function(X))
 
@@ -505,8 +505,8 @@ def output_code():
     bits = [brief().fit(X, column[CODES]).decision_function(X) for column in codes.T]
     distances = ((np.transpose(bits)[:, None] - codes) ** 2).sum(axis=2)
     same(clf.predict(X), IRIS.target_names[distances.argmin(axis=1)])
-    for own, expected in zip(clf.estimators_, bits, strict=True):
-        same(own.decision_function(X), expected)
+    for member, expected in zip(clf.estimators_, bits, strict=True):
+        same(member.decision_function(X), expected)
 
 
 # Three yes-or-no questions on each flower, of which the first answers others.
@@ -516,7 +516,7 @@ ANSWERS = np.column_stack(
 
 
 def in_a_chain():
-    """Each link is fitted to true, and predicts from predicted, former labels."""
+    """Each link is fitted to true, and predicts from predicted, labels before it."""
     chain = ClassifierChain(brief(), order=[2, 0, 1]).fit(X, ANSWERS)
     true, predicted, p = X, X, np.empty(ANSWERS.shape)
     for label in (2, 0, 1):
@@ -545,9 +545,9 @@ def with_many_outputs():
 
 def self_training():
     """What it is sure of becomes a label, round by round."""
-    given = np.where(np.random.default_rng(0).random(len(X)) < 0.2, CODES, -1)
-    clf = SelfTrainingClassifier(brief(epochs=20), threshold=0.85).fit(X, given)
-    labels, rounds = given.copy(), 0
+    labelled = np.where(np.random.default_rng(0).random(len(X)) < 0.2, CODES, -1)
+    clf = SelfTrainingClassifier(brief(epochs=20), threshold=0.85).fit(X, labelled)
+    labels, rounds = labelled.copy(), 0
     while (labels == -1).any():
         rounds += 1
         known = labels != -1
@@ -683,7 +683,7 @@ def partial_dependence():
 
 
 def decision_boundary():
-    """The surface is the probability, the regions the class, at each place."""
+    """The surface is the probability, the regions the class, at each point."""
     rows = X[:, 2:]
     clf = brief().fit(rows, SPECIES)
     with drawn() as ax:
@@ -694,8 +694,8 @@ def decision_boundary():
             )
             for method, label in (("predict_proba", "virginica"), ("predict", None))
         )
-    places = np.column_stack([surface.xx0.ravel(), surface.xx1.ravel()])
-    p = clf.predict_proba(places)
+    points = np.column_stack([surface.xx0.ravel(), surface.xx1.ravel()])
+    p = clf.predict_proba(points)
     close(surface.response.ravel(), p[:, 2], 1e-12)
     same(regions.response.ravel(), p.argmax(axis=1))
     assert len(np.unique(regions.response)) == 3
@@ -728,7 +728,7 @@ def roc_curve():
     close(np.trapezoid(display.tpr, display.fpr), right.mean(), 1e-12)
 
 
-# scikit-learn's own machinery
+# scikit-learn's machinery
 
 
 def with_weights_routed():
@@ -803,7 +803,7 @@ def with_frames_between_steps():
 def cloned():
     """A clone has the parameters, no fit, and fits the same."""
     clf = brief(random_state=np.random.RandomState(3), class_weight={"setosa": 2.0})
-    # Each clone has a generator of its own, in the state of the original's.
+    # Each clone gets a copy of the generator, in the state that it is in.
     first, second = clone(clf), clone(clf)
     first.fit(X, SPECIES)
     again = clone(second.fit(X, SPECIES))
@@ -897,5 +897,5 @@ EVERYWHERE: dict[str, Callable[[], None]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERYWHERE)
-def test_it_works_inside(name):
+def test_the_classifier_works_inside(name):
     EVERYWHERE[name]()

@@ -58,7 +58,7 @@ def expected_failures(estimator):
     return failures
 
 
-# The checks fit on data of their own, some of it too wild for the default rate.
+# The data that the checks fit to are in part too wild for the default rate.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(VARIANTS, expected_failed_checks=expected_failures)
 def test_scikit_learns_checks_pass(estimator, check):
@@ -76,7 +76,7 @@ def test_scikit_learns_checks_pass_for_each_feature(estimator, check):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
 def test_class_weights_rule_after_a_thousand_epochs(optimizer):
-    """What the check gives to estimators that call it max_iter."""
+    """As many as the check sets, where the parameter is called max_iter."""
     estimator = TFSoftmaxClassifier(optimizer=optimizer, epochs=1000)
     check_class_weight_classifiers("TFSoftmaxClassifier", estimator)
 
@@ -137,7 +137,7 @@ def test_cross_val_score_is_fitting_and_scoring_by_hand(few_digits):
     assert min(scores) > 0.8
 
 
-def test_cross_val_predict_gives_out_of_fold_probabilities(few_digits):
+def test_cross_val_predict_returns_out_of_fold_probabilities(few_digits):
     X, y = few_digits
     folds = StratifiedKFold(3)
     p = cross_val_predict(recipe(), X, y, cv=folds, method="predict_proba")
@@ -154,7 +154,7 @@ def test_cross_validation_trains_every_epoch_of_a_clone(few_digits):
 
 
 def test_the_classic_recipe_reaches_its_accuracy(mnist, mnist_test):
-    """TensorFlow 1's graph gives 0.854 after one epoch and 0.903 after ten."""
+    """TensorFlow 1's graph reaches 0.854 after one epoch and 0.903 after ten."""
     clf = TFSoftmaxClassifier(rescale=1 / 255, random_state=0)
     clf.fit(*mnist, X_val=mnist_test[0], y_val=mnist_test[1])
     assert clf.history_.val_accuracy[1] == pytest.approx(0.854, abs=0.005)

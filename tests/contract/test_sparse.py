@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from tests import problems
+from tests.assertions import assert_same_bits
 from tests.problems import mostly_slow
-from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.data import batches
 
 FORMATS = ["csr", "csc", "coo"]
@@ -24,6 +25,7 @@ DTYPES = [np.float64, np.float32, np.uint8, np.int64, bool]
 
 
 def problem(n_samples=203, n_features=20, n_classes=3, dtype=np.float64, density=0.2):
+    """X of mostly zeros, else 1 to 9, which every dtype holds; labels and weights."""
     rng = np.random.default_rng(0)
     X = rng.integers(1, 10, (n_samples, n_features))
     X = (X * (rng.random(X.shape) < density)).astype(dtype)
@@ -33,22 +35,7 @@ def problem(n_samples=203, n_features=20, n_classes=3, dtype=np.float64, density
 
 
 def estimator(**parameters):
-    defaults = {
-        "batch_size": 50,
-        "learning_rate": 0.1,
-        "epochs": 3,
-        "rescale": 0.2,
-        "random_state": 0,
-    }
-    return TFSoftmaxClassifier(**defaults | parameters)
-
-
-def assert_same_bits(one, other):
-    np.testing.assert_array_equal(one.coef_, other.coef_)
-    np.testing.assert_array_equal(one.intercept_, other.intercept_)
-    assert one.coef_.dtype == other.coef_.dtype
-    columns = one.history_.columns.drop("seconds")
-    np.testing.assert_array_equal(one.history_[columns], other.history_[columns])
+    return problems.estimator(**{"rescale": 0.2} | parameters)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -121,7 +108,7 @@ def with_unsorted_indices(X):
 
 
 def with_duplicates(X):
-    """Give each value as two halves, exact in binary."""
+    """Store each value as two halves, exact in binary."""
     packed = sparse.csr_array(X)
     return sparse.csr_array(
         (
@@ -135,7 +122,7 @@ def with_duplicates(X):
 
 def with_duplicated_coordinates(X):
     packed = sparse.coo_array(X)
-    doubled = [np.tile(places, 2) for places in packed.coords]
+    doubled = [np.tile(indices, 2) for indices in packed.coords]
     return sparse.coo_array((np.tile(packed.data / 2, 2), doubled), X.shape)
 
 
@@ -270,16 +257,16 @@ def test_no_more_than_a_chunk_is_ever_made_dense(optimizer, monkeypatch):
     expected = clf.fit(X, y).coef_
     made_dense = []
 
-    def watch(method):
-        def watched(self, *args, **kwargs):
+    def counting(method):
+        def counted(self, *args, **kwargs):
             made_dense.append(self.shape[0])
             return method(self, *args, **kwargs)
 
-        return watched
+        return counted
 
     for base in (sparse.csr_array, sparse.csc_array, sparse.coo_array):
         for name in ("toarray", "todense"):
-            monkeypatch.setattr(base, name, watch(getattr(base, name)))
+            monkeypatch.setattr(base, name, counting(getattr(base, name)))
     packed = sparse.csc_array(X)
     clf.fit(packed, y, X_val=packed, y_val=y)
     np.testing.assert_array_equal(clf.coef_, expected)

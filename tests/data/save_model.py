@@ -21,7 +21,7 @@ NAMES = np.array(
 
 
 def fitted():
-    """Fit a model of each kind; X and the labels that it goes on with."""
+    """Yield a name, a fitted model and the labels to resume with, for each kind."""
     clf = TFSoftmaxClassifier(
         rescale=1 / 16, optimizer="adam", epochs=5, random_state=0
     )
@@ -43,9 +43,9 @@ def main() -> None:
             skops.io.dump(model, f"{stem}.skops")
         clf = getattr(model, "best_estimator_", model)
         expected = clf.predict_proba(X)
-        gone_on = clf.partial_fit(X, labels).coef_
+        resumed = clf.partial_fit(X, labels).coef_
         np.savez_compressed(
-            f"{stem}.npz", predict_proba=expected, labels=labels, gone_on=gone_on
+            f"{stem}.npz", predict_proba=expected, labels=labels, resumed=resumed
         )
 
 

@@ -100,7 +100,7 @@ def test_a_notebook_is_stored_with_the_outputs_of_one_run(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_names_no_place_of_the_machine_it_was_run_on(path):
+def test_a_notebook_names_no_path_of_the_machine_it_was_run_on(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"/(home|root|tmp|usr|work|Users)/|site-packages", text)
 

@@ -36,7 +36,7 @@ def shows_progress():
 
 
 @pytest.mark.slow
-def test_the_search_tells_the_best_candidates_and_their_accuracy():
+def test_the_search_prints_the_best_candidates_and_their_accuracy():
     options = ["--rows", "1500", "--folds", "2", "--epochs", "2", "--compare"]
     lines = lines_of("grid_search.py", *options)
     assert lines[0] == (
@@ -55,8 +55,8 @@ def test_the_search_tells_the_best_candidates_and_their_accuracy():
     assert accuracies[0] == pytest.approx(0.789, abs=0.01)
     assert lines[header + 6].startswith("Searched in ")
     pattern = r"GridSearchCV takes .* accuracy is (0\.\d+), and this one's (0\.\d+)\."
-    theirs, own = map(float, re.search(pattern, lines[header + 7]).groups())
-    assert own == accuracies[0] == pytest.approx(theirs, abs=0.001)
+    theirs, ours = map(float, re.search(pattern, lines[header + 7]).groups())
+    assert ours == accuracies[0] == pytest.approx(theirs, abs=0.001)
     accuracy = re.fullmatch(r"Test accuracy of the best, refitted: (.*)", lines[-1])
     assert float(accuracy[1]) == pytest.approx(0.832, abs=0.01)
 
@@ -64,18 +64,18 @@ def test_the_search_tells_the_best_candidates_and_their_accuracy():
 @pytest.mark.slow
 def test_a_file_trains_in_less_memory_than_a_copy_takes(tmp_path):
     lines = lines_of("out_of_core.py", "--rows", "400000", "--folder", str(tmp_path))
-    told = "\n".join(lines)
+    printed = "\n".join(lines)
     assert lines[0].startswith("Wrote 400,000 digits, 0.31 GB, in ")
     if sys.platform == "linux":
         held, limit = (
-            float(re.search(rf"{what}.*: ([\d.]+) GB", told)[1])
+            float(re.search(rf"{what}.*: ([\d.]+) GB", printed)[1])
             for what in ("allocated so far", "allowed from now on")
         )
         assert limit - held == pytest.approx(0.08, abs=0.011)
-        assert "A copy of X can't be made: Unable to allocate 299. MiB" in told
-        taken = re.search(r"Memory that training took: (\d+) MB\.", told)
+        assert "A copy of X can't be made: Unable to allocate 299. MiB" in printed
+        taken = re.search(r"Memory that training took: (\d+) MB\.", printed)
         assert int(taken[1]) < 78
-    assert re.search(r"^Trained in .* million rows a second\.$", told, re.M)
+    assert re.search(r"^Trained in .* million rows a second\.$", printed, re.M)
     assert lines[-1] == "Test accuracy, on digits that are not shifted: 0.866"
     assert not list(tmp_path.iterdir())
 

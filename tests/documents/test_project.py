@@ -1,4 +1,4 @@
-"""What a newcomer runs first: the README's commands and code, the example, doctests."""
+"""What a newcomer runs and reads first: commands, examples, who imports what."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import dataclasses
 import doctest
 import importlib
 import importlib.util
-import pkgutil
 import re
 import subprocess
 import sys
@@ -15,12 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import tfsoftmax.classifier
-import tfsoftmax.datasets._idx
-import tfsoftmax.datasets._mnist
-import tfsoftmax.displays
-import tfsoftmax.export
-import tfsoftmax.model_selection.search
 from tests.problems import mostly_slow
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.datasets import load_mnist
@@ -30,8 +23,13 @@ from tfsoftmax.solvers.result import Problem, Result
 from tfsoftmax.solvers.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = tfsoftmax.__path__, "tfsoftmax."
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+README = read(ROOT / "README.md")
 
 
 def load(path):
@@ -89,11 +87,38 @@ def test_the_example_says_what_is_wrong_with_an_option(arguments, message):
     assert result.stderr.startswith(message)
 
 
+def module_of(path):
+    """The dotted name of a module of this project, by its file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def modules_of_the_package():
+    return {
+        module_of(path).removesuffix(".__init__"): path
+        for path in sorted((ROOT / "tfsoftmax").rglob("*.py"))
+    }
+
+
+WITH_EXAMPLES = [
+    name for name, path in modules_of_the_package().items() if ">>> " in read(path)
+]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_docstrings_examples_run(name):
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, raise_on_error=True).attempted > 0
+
+
+def test_what_is_public_has_examples():
+    public = {"classifier", "model_selection.search", "datasets._mnist", "export"}
+    assert {f"tfsoftmax.{name}" for name in public} <= set(WITH_EXAMPLES)
+
+
 def test_records_are_immutable():
-    names = [module.name for module in pkgutil.walk_packages(*PACKAGE)]
     records = {
         value
-        for module in map(importlib.import_module, names)
+        for module in map(importlib.import_module, modules_of_the_package())
         for value in vars(module).values()
         if isinstance(value, type) and dataclasses.is_dataclass(value)
     }
@@ -101,54 +126,83 @@ def test_records_are_immutable():
     assert all(record.__dataclass_params__.frozen for record in records)
 
 
-def imports():
-    """Yield (file, module, name) for each import of the package, wherever it stands."""
-    for path in (ROOT / "tfsoftmax").rglob("*.py"):
-        file = path.relative_to(ROOT / "tfsoftmax").as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                yield from ((file, alias.name, "") for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                yield from ((file, node.module, alias.name) for alias in node.names)
+# Who imports what
 
 
-def test_only_the_engine_imports_tensorflow():
-    files = {
-        file for file, module, _ in imports() if module.split(".")[0] == "tensorflow"
+class Imports(ast.NodeVisitor):
+    """Collects the full names that a module imports, at run time and anywhere in it."""
+
+    def __init__(self, path):
+        self._package = module_of(path).split(".")[:-1]
+        self.names = set()
+        self.visit(ast.parse(read(path)))
+
+    def visit_If(self, node):
+        if getattr(node.test, "id", "") != "TYPE_CHECKING":
+            self.generic_visit(node)
+
+    def visit_Import(self, node):
+        self.names |= {alias.name for alias in node.names}
+
+    def visit_ImportFrom(self, node):
+        above = self._package[: len(self._package) + 1 - node.level]
+        origin = [*(above if node.level else []), *filter(None, [node.module])]
+        self.names |= {".".join([*origin, alias.name]) for alias in node.names}
+
+    def visit_Call(self, node):
+        function = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if function in ("import_module", "__import__") and node.args:
+            self.names.add(ast.unparse(node.args[0]).strip("'"))
+        self.generic_visit(node)
+
+
+def importers(matches, folder="tfsoftmax"):
+    """The files of a folder that import a name for which `matches` is true."""
+    return {
+        path.relative_to(ROOT / folder).as_posix()
+        for path in (ROOT / folder).rglob("*.py")
+        if any(map(matches, Imports(path).names))
     }
-    assert files
-    assert all(file.startswith("engine/") for file in files)
-
-
-def test_private_names_of_scikit_learn_are_imported_in_one_file_only():
-    files = {
-        file
-        for file, module, name in imports()
-        if module.split(".")[0] == "sklearn" and "._" in f"{module}.{name}"
-    }
-    assert files <= {"utils/sklearn_compat.py"}
-
-
-def test_no_test_module_imports_another():
-    for path in (ROOT / "tests").rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"^(from|import) tests\.\S*\btest_", text, re.M), path
 
 
 @pytest.mark.parametrize(
-    "module",
+    ("code", "names"),
     [
-        tfsoftmax.classifier,
-        tfsoftmax.datasets._idx,
-        tfsoftmax.datasets._mnist,
-        tfsoftmax.displays._history,
-        tfsoftmax.displays._predictions,
-        tfsoftmax.displays._search,
-        tfsoftmax.displays._weights,
-        tfsoftmax.export,
-        tfsoftmax.model_selection.search,
+        ("import a.b, c", {"a.b", "c"}),
+        ("def f():\n    from a import b as c", {"a.b"}),
+        ("importlib.import_module('a.b')", {"a.b"}),
+        ("__import__('a')", {"a"}),
+        ("from . import a", {"tests.unit.a"}),
+        ("from ..x import a", {"tests.x.a"}),
+        ("if TYPE_CHECKING:\n    import a", set()),
+        ("if SUPPORTED:\n    import a", {"a"}),
     ],
-    ids=lambda module: module.__name__,
 )
-def test_the_docstrings_examples_run(module):
-    assert doctest.testmod(module, raise_on_error=True).attempted > 0
+def test_imports_are_found_however_they_are_written(code, names, monkeypatch):
+    monkeypatch.setitem(globals(), "read", lambda path: code)
+    assert Imports(ROOT / "tests" / "unit" / "module.py").names == names
+
+
+def test_tensorflow_is_imported_in_the_engine_only():
+    files = importers(lambda name: name.split(".")[0] == "tensorflow")
+    assert files
+    assert {file.split("/")[0] for file in files} == {"engine"}
+
+
+def test_keras_is_imported_in_one_file_only():
+    files = importers(lambda name: name.split(".")[0] == "keras")
+    assert files == {"engine/runtime.py"}
+
+
+def test_private_names_of_scikit_learn_are_imported_in_one_file_only():
+    files = importers(lambda name: name.startswith("sklearn.") and "._" in name)
+    assert files == {"utils/sklearn_compat.py"}
+
+
+def test_no_test_module_imports_another():
+    names = set().union(
+        *(Imports(path).names for path in (ROOT / "tests").rglob("*.py"))
+    )
+    of_tests = {name for name in names if name.startswith("tests.")}
+    assert of_tests
+    assert [name for name in of_tests if ".test_" in name] == []

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: a fit is a task, each of its epochs a subtask."""
+"""scikit-learn's callbacks: a fit or a search is a task, with subtasks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,28 @@ import re
 import sys
 import threading
 import types
+import warnings
+from collections import Counter
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV, ParameterGrid, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tfsoftmax
-from tests.problems import mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier, callbacks, classifier, fitting
+from tests.problems import estimator, mostly_slow
+from tests.searches import OURS_AND_THEIRS, RATES, S, X, Y, pipeline
+from tfsoftmax import (
+    TFSoftmaxClassifier,
+    TFSoftmaxGridSearchCV,
+    callbacks,
+    fitting,
+)
+from tfsoftmax import classifier as classifier_module
 from tfsoftmax.data import batches
 
 callback = pytest.importorskip("sklearn.callback")
@@ -27,17 +38,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-X, Y, S = problem()
-
-
-def estimator(**parameters):
-    defaults = {
-        "batch_size": 50,
-        "learning_rate": 0.1,
-        "epochs": 4,
-        "random_state": 0,
-    }
-    return TFSoftmaxClassifier(**defaults | parameters)
+def classifier(**parameters):
+    return estimator(**{"epochs": 4} | parameters)
 
 
 class Recorder:
@@ -52,15 +54,15 @@ class Recorder:
     def on_fit_task_begin(
         self, estimator, context, *, X, y, metadata, fitted_estimator
     ):
-        self._record("begin", context, X, y, metadata, fitted_estimator)
+        self._keep("begin", context, X, y, metadata, fitted_estimator)
 
     def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
-        self._record("end", context, X, y, metadata, fitted_estimator)
+        self._keep("end", context, X, y, metadata, fitted_estimator)
 
     def teardown(self, estimator, context):
         self.calls.append(("teardown", context.task_name, {}))
 
-    def _record(self, hook, context, X, y, metadata, fitted):
+    def _keep(self, hook, context, X, y, metadata, fitted):
         seen = {"context": context, "X": X, "y": y, "metadata": metadata}
         self.calls.append((hook, context.task_name, seen | {"fitted": fitted}))
 
@@ -73,43 +75,43 @@ class Recorder:
 
 
 class Silent:
-    """Takes no arguments that have to be made for it; may stop or fail somewhere."""
+    """Asks for no arguments that have to be made for it; may stop or fail."""
 
     def __init__(self, *, stop_after=None, fail_at=None, error=ValueError):
         self.stop_after, self.fail_at, self.error = stop_after, fail_at, error
         self.calls = []
 
     def setup(self, estimator, context):
-        self._pass("setup", context)
+        self._call("setup", context)
 
     def on_fit_task_begin(self, estimator, context):
-        self._pass("begin", context)
+        self._call("begin", context)
 
     def on_fit_task_end(self, estimator, context):
-        self._pass("end", context)
+        self._call("end", context)
         epochs = None if context.task_name == "fit" else context.task_id + 1
         return self.stop_after is not None and epochs == self.stop_after
 
     def teardown(self, estimator, context):
-        self._pass("teardown", context)
+        self._call("teardown", context)
 
-    def _pass(self, hook, context):
+    def _call(self, hook, context):
         self.calls.append((hook, context.task_name, context.task_id))
         if self.calls[-1][: len(self.fail_at or ())] == self.fail_at:
             raise self.error(f"failing at {self.fail_at}")
 
 
-def fillers():
+def loaders():
     return [t for t in threading.enumerate() if t.name.startswith("tfsoftmax-loader")]
 
 
-# The hooks and what they are given
+# The hooks and their arguments
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
 def test_the_hooks_are_called_in_order(optimizer):
     recorder = Recorder()
-    clf = estimator(optimizer=optimizer, tol=None if optimizer == "sgd" else 1e-3)
+    clf = classifier(optimizer=optimizer, tol=None if optimizer == "sgd" else 1e-3)
     clf.set_params(epochs=4 if optimizer == "sgd" else 100)
     clf.set_callbacks(recorder).fit(X, Y)
     assert clf.n_iter_ > 1
@@ -122,9 +124,9 @@ def test_the_hooks_are_called_in_order(optimizer):
     ]
 
 
-def test_contexts_tell_where_a_fit_stands():
+def test_contexts_are_those_of_a_fit_and_its_epochs():
     recorder = Recorder()
-    estimator().set_callbacks(recorder).fit(X, Y)
+    classifier().set_callbacks(recorder).fit(X, Y)
     (fit,) = [seen["context"] for seen in recorder.of("begin", "fit")]
     assert (fit.estimator_name, fit.task_name) == ("TFSoftmaxClassifier", "fit")
     assert (fit.task_id, fit.max_subtasks) == (0, 4)
@@ -140,8 +142,8 @@ def test_contexts_tell_where_a_fit_stands():
 
 def test_the_data_passed_to_fit_reach_the_hooks():
     recorder = Recorder()
-    estimator().set_callbacks(recorder).fit(X, Y, S)
-    estimator().set_callbacks(recorder).fit(X, Y)
+    classifier().set_callbacks(recorder).fit(X, Y, S)
+    classifier().set_callbacks(recorder).fit(X, Y)
     seen = [call[2] for call in recorder.calls if call[2]]
     assert len(seen) == 2 * 10
     assert all(each["X"] is X for each in seen)
@@ -152,15 +154,15 @@ def test_the_data_passed_to_fit_reach_the_hooks():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_after_each_epoch_there_is_the_estimator_of_so_many_epochs(optimizer, dtype):
+def test_after_each_epoch_hooks_get_an_estimator_of_so_many_epochs(optimizer, dtype):
     recorder = Recorder()
     rows = X.astype(dtype)
     parameters = {"optimizer": optimizer, "rescale": 0.5}
-    clf = estimator(**parameters).set_callbacks(recorder)
+    clf = classifier(**parameters).set_callbacks(recorder)
     clf.fit(rows, Y, S, X_val=rows[:50], y_val=Y[:50])
     fitted = [seen["fitted"] for seen in recorder.of("end", "epoch")]
     for epochs, one in enumerate(fitted, start=1):
-        expected = estimator(epochs=epochs, **parameters)
+        expected = classifier(epochs=epochs, **parameters)
         expected.fit(rows, Y, S, X_val=rows[:50], y_val=Y[:50])
         np.testing.assert_array_equal(one.coef_, expected.coef_)
         np.testing.assert_array_equal(
@@ -175,9 +177,9 @@ def test_after_each_epoch_there_is_the_estimator_of_so_many_epochs(optimizer, dt
     assert last is not clf
 
 
-def test_the_estimators_handed_out_go_on_by_themselves():
+def test_the_estimators_that_hooks_get_can_be_trained_on():
     recorder = Recorder()
-    clf = estimator().set_callbacks(recorder).fit(X, Y)
+    clf = classifier().set_callbacks(recorder).fit(X, Y)
     state = clf.coef_.copy()
     second = recorder.of("end", "epoch")[1]["fitted"].set_callbacks()
     second.coef_[:] = 0
@@ -186,9 +188,9 @@ def test_the_estimators_handed_out_go_on_by_themselves():
     assert clf.n_iter_ == 4
 
 
-def test_with_early_stopping_it_is_the_best_epochs_estimator():
+def test_with_early_stopping_hooks_get_the_best_epochs_estimator():
     recorder = Recorder()
-    clf = estimator(early_stopping=True, epochs=10).set_callbacks(recorder).fit(X, Y)
+    clf = classifier(early_stopping=True, epochs=10).set_callbacks(recorder).fit(X, Y)
     fitted = [seen["fitted"] for seen in recorder.of("end", "epoch")]
     accuracies = clf.history_.val_accuracy
     for epoch, one in enumerate(fitted, start=1):
@@ -198,14 +200,14 @@ def test_with_early_stopping_it_is_the_best_epochs_estimator():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
-def test_looking_on_changes_nothing(optimizer):
+def test_callbacks_do_not_change_the_fit(optimizer):
     def fit(*callbacks):
-        clf = estimator(optimizer=optimizer, tol=1e-3, epochs=100)
+        clf = classifier(optimizer=optimizer, tol=1e-3, epochs=100)
         return clf.set_callbacks(*callbacks).fit(X, Y, S)
 
-    alone, watched = fit(), fit(Recorder(), Silent())
-    np.testing.assert_array_equal(watched.coef_, alone.coef_)
-    assert watched.loss_curve_ == alone.loss_curve_
+    alone, observed = fit(), fit(Recorder(), Silent())
+    np.testing.assert_array_equal(observed.coef_, alone.coef_)
+    assert observed.loss_curve_ == alone.loss_curve_
 
 
 def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
@@ -217,22 +219,22 @@ def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
         return original(problem, result)
 
     monkeypatch.setattr(fitting, "fitted_attributes", count)
-    monkeypatch.setattr(classifier, "fitted_attributes", count)
-    estimator().set_callbacks(Silent()).fit(X, Y)
+    monkeypatch.setattr(classifier_module, "fitted_attributes", count)
+    classifier().set_callbacks(Silent()).fit(X, Y)
     assert made == [4]  # what fit itself stores
     made.clear()
-    estimator().set_callbacks(Recorder(), Recorder()).fit(X, Y)
+    classifier().set_callbacks(Recorder(), Recorder()).fit(X, Y)
     assert made == [1, 2, 3, 4, 4, 4]
 
 
 def test_partial_fit_is_no_task():
     silent = Silent()
-    estimator().set_callbacks(silent).partial_fit(X, Y, classes=[0, 1, 2])
+    classifier().set_callbacks(silent).partial_fit(X, Y, classes=[0, 1, 2])
     assert silent.calls == []
 
 
-def test_a_warm_start_counts_its_own_epochs():
-    clf = estimator(warm_start=True).fit(X, Y)
+def test_a_warm_start_counts_its_epochs_from_zero():
+    clf = classifier(warm_start=True).fit(X, Y)
     recorder = Recorder()
     clf.set_callbacks(recorder).fit(X, Y)
     ended = recorder.of("end", "epoch")
@@ -241,7 +243,7 @@ def test_a_warm_start_counts_its_own_epochs():
 
 
 def test_only_callbacks_are_taken_and_none_removes_them():
-    clf = estimator()
+    clf = classifier()
     for wrong in (None, object(), Recorder):
         with pytest.raises(TypeError, match="must be instances following"):
             clf.set_callbacks(wrong)
@@ -252,10 +254,10 @@ def test_only_callbacks_are_taken_and_none_removes_them():
 
 
 def test_a_fit_leaves_no_trace_of_its_callbacks_but_themselves():
-    plain = set(vars(estimator().fit(X, Y)))
-    watched = set(vars(estimator().set_callbacks(Silent()).fit(X, Y)))
-    assert watched - plain == {"_skl_callbacks"}
-    clf = estimator().set_callbacks(Silent())
+    plain = set(vars(classifier().fit(X, Y)))
+    observed = set(vars(classifier().set_callbacks(Silent()).fit(X, Y)))
+    assert observed - plain == {"_skl_callbacks"}
+    clf = classifier().set_callbacks(Silent())
     pickled = pickle.loads(pickle.dumps(clf.fit(X, Y)))
     np.testing.assert_array_equal(pickled.predict(X), clf.predict(X))
     np.testing.assert_array_equal(pickled.fit(X, Y).coef_, clf.coef_)
@@ -267,7 +269,7 @@ def test_a_fit_leaves_no_trace_of_its_callbacks_but_themselves():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
 def test_a_stop_request_is_honoured_at_the_end_of_the_epoch(optimizer):
     silent = Silent(stop_after=3)
-    clf = estimator(optimizer=optimizer, tol=1e-9, epochs=10)
+    clf = classifier(optimizer=optimizer, tol=1e-9, epochs=10)
     clf.set_callbacks(silent).fit(X, Y)  # and no warning that tol was not met
     assert clf.n_iter_ == 3
     assert silent.calls[-3:] == [
@@ -276,20 +278,20 @@ def test_a_stop_request_is_honoured_at_the_end_of_the_epoch(optimizer):
         ("teardown", "fit", 0),
     ]
     if optimizer != "lbfgs":
-        shorter = estimator(optimizer=optimizer, epochs=3).fit(X, Y)
+        shorter = classifier(optimizer=optimizer, epochs=3).fit(X, Y)
         np.testing.assert_array_equal(clf.coef_, shorter.coef_)
 
 
-def test_a_stopped_fit_can_go_on():
-    clf = estimator(warm_start=True, epochs=10).set_callbacks(Silent(stop_after=4))
+def test_a_stopped_fit_can_be_resumed():
+    clf = classifier(warm_start=True, epochs=10).set_callbacks(Silent(stop_after=4))
     clf.fit(X, Y).set_callbacks()
     clf.set_params(epochs=6).fit(X, Y)
-    np.testing.assert_array_equal(clf.coef_, estimator(epochs=10).fit(X, Y).coef_)
+    np.testing.assert_array_equal(clf.coef_, classifier(epochs=10).fit(X, Y).coef_)
 
 
 @pytest.mark.parametrize("n_jobs", mostly_slow([1], (2,)))
 def test_a_stop_request_is_honoured_inside_a_grid_search(n_jobs):
-    clf = estimator(epochs=10).set_callbacks(Silent(stop_after=2))
+    clf = classifier(epochs=10).set_callbacks(Silent(stop_after=2))
     search = GridSearchCV(clf, {"learning_rate": [0.01, 0.1]}, cv=2, n_jobs=n_jobs)
     search.fit(X, Y)
     assert search.best_estimator_.n_iter_ == 2
@@ -298,21 +300,21 @@ def test_a_stop_request_is_honoured_inside_a_grid_search(n_jobs):
         search.cv_results_["mean_test_score"],
         strict=True,
     ):
-        shorter = estimator(epochs=2, **parameters)
+        shorter = classifier(epochs=2, **parameters)
         assert score == pytest.approx(cross_val_score(shorter, X, Y, cv=2).mean())
 
 
-# scikit-learn's own callbacks
+# The callbacks that scikit-learn has
 
 
 def test_the_scoring_monitor_scores_each_epoch():
     monitor = callback.ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
-    clf = estimator().set_callbacks(monitor).fit(X, Y, S)
+    clf = classifier().set_callbacks(monitor).fit(X, Y, S)
     log = monitor.get_logs().data_as_pandas
     epochs = log[log.task_name == "epoch"]
     assert epochs.task_id.tolist() == [0, 1, 2, 3]
     for epoch in range(4):
-        shorter = estimator(epochs=epoch + 1).fit(X, Y, S)
+        shorter = classifier(epochs=epoch + 1).fit(X, Y, S)
         expected = shorter.score(X, Y, S)
         assert epochs.accuracy.iloc[epoch] == pytest.approx(expected)
     (whole,) = log[log.task_name == "fit"].accuracy
@@ -323,7 +325,7 @@ def test_the_scoring_monitor_scores_each_epoch():
 @pytest.mark.parametrize("n_jobs", mostly_slow([1], (2,)))
 def test_the_scoring_monitor_scores_each_epoch_of_a_search(n_jobs):
     monitor = callback.ScoringMonitor(scoring="accuracy")
-    clf = estimator(epochs=3).set_callbacks(monitor)
+    clf = classifier(epochs=3).set_callbacks(monitor)
     search = GridSearchCV(clf, {"learning_rate": [0.01, 0.1]}, cv=2, n_jobs=n_jobs)
     search.fit(X, Y)
     log = monitor.get_logs().data_as_pandas
@@ -336,7 +338,7 @@ def test_the_scoring_monitor_scores_each_epoch_of_a_search(n_jobs):
 
 def test_callbacks_work_inside_a_pipeline():
     monitor = callback.ScoringMonitor(scoring="accuracy")
-    pipeline = make_pipeline(StandardScaler(), estimator().set_callbacks(monitor))
+    pipeline = make_pipeline(StandardScaler(), classifier().set_callbacks(monitor))
     pipeline.fit(X, Y)
     log = monitor.get_logs().data_as_pandas
     (whole,) = log[log.task_name == "fit"].accuracy
@@ -346,7 +348,7 @@ def test_callbacks_work_inside_a_pipeline():
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
 def test_the_progress_bar_shows_the_epochs(optimizer, capsys):
     pytest.importorskip("rich")
-    clf = estimator(optimizer=optimizer, tol=1e-3, epochs=100)
+    clf = classifier(optimizer=optimizer, tol=1e-3, epochs=100)
     clf.set_params(**{"tol": None, "epochs": 4} if optimizer == "sgd" else {})
     clf.set_callbacks(callback.ProgressBar()).fit(X, Y)
     written = capsys.readouterr().out
@@ -356,7 +358,7 @@ def test_the_progress_bar_shows_the_epochs(optimizer, capsys):
 
 def test_the_progress_bar_reaches_into_a_search(capsys):
     pytest.importorskip("rich")
-    search = GridSearchCV(estimator(), {"learning_rate": [0.01, 0.1]}, cv=2)
+    search = GridSearchCV(classifier(), {"learning_rate": [0.01, 0.1]}, cv=2)
     search.set_callbacks(callback.ProgressBar()).fit(X, Y)
     written = capsys.readouterr().out
     assert "GridSearchCV - fit" in written
@@ -382,10 +384,10 @@ def test_the_progress_bar_reaches_into_a_search(capsys):
     ],
     ids=str,
 )
-def test_an_error_in_a_callback_keeps_the_former_fit(optimizer, fail_at, monkeypatch):
-    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)  # so that a thread fills them
+def test_an_error_in_a_callback_keeps_the_previous_fit(optimizer, fail_at, monkeypatch):
+    monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)  # so that a thread loads them
     failing, other = Silent(fail_at=fail_at), Silent()
-    clf = estimator(optimizer=optimizer, alpha=0.01, epochs=100).fit(X, Y, S)
+    clf = classifier(optimizer=optimizer, alpha=0.01, epochs=100).fit(X, Y, S)
     clf.set_callbacks(failing, other)
     coef, state = clf.coef_.copy(), set(vars(clf))
     with pytest.raises(ValueError, match=re.escape(f"failing at {fail_at}")):
@@ -398,48 +400,251 @@ def test_an_error_in_a_callback_keeps_the_former_fit(optimizer, fail_at, monkeyp
         hooks = [call[0] for call in one.calls]
         assert hooks.count("setup") == hooks.count("teardown") <= 1
     assert failing.calls[-1][0] == "teardown"
-    assert not fillers()
+    assert not loaders()
     clf.set_callbacks().fit(X, Y, S)
     np.testing.assert_array_equal(clf.coef_, coef)
 
 
 @pytest.mark.parametrize("fail_at", [("begin", "epoch", 1), ("end", "epoch", 1)])
 def test_an_error_in_a_callback_does_not_disturb_a_warm_start(fail_at):
-    clf = estimator(warm_start=True).fit(X, Y)
+    clf = classifier(warm_start=True).fit(X, Y)
     clf.set_callbacks(Silent(fail_at=fail_at))
     with pytest.raises(ValueError, match="failing at"):
         clf.fit(X, Y)
     clf.set_callbacks().fit(X, Y)
-    np.testing.assert_array_equal(clf.coef_, estimator(epochs=8).fit(X, Y).coef_)
+    np.testing.assert_array_equal(clf.coef_, classifier(epochs=8).fit(X, Y).coef_)
 
 
 def test_bad_input_is_refused_before_any_callback_is_called():
     silent = Silent()
     with pytest.raises(ValueError, match="NaN"):
-        estimator().set_callbacks(silent).fit(X * np.nan, Y)
+        classifier().set_callbacks(silent).fit(X * np.nan, Y)
     assert silent.calls == []
 
 
 def test_callbacks_are_torn_down_when_training_fails():
     silent = Silent()
     with pytest.raises(ValueError, match="non-finite in epoch 1"):
-        estimator().set_callbacks(silent).fit(X * 1e300, Y)
+        classifier().set_callbacks(silent).fit(X * 1e300, Y)
     assert [call[0] for call in silent.calls] == ["setup", "begin", "begin", "teardown"]
-    assert not fillers()
+    assert not loaders()
+
+
+# The tasks of a search
+
+
+class TaskRecorder:
+    """Keeps the tasks that begin and end, with their parents."""
+
+    def __init__(self):
+        self.events = []
+        self.seen = []
+
+    def setup(self, estimator, context):
+        self.events.append(("setup", path_of(context)))
+
+    def on_fit_task_begin(self, estimator, context, *, X, y, metadata):
+        self.events.append(("begin", path_of(context)))
+        self.seen.append((context.task_name, estimator, X, y, metadata))
+
+    def on_fit_task_end(self, estimator, context, *, X, y, metadata):
+        self.events.append(("end", path_of(context)))
+
+    def teardown(self, estimator, context):
+        self.events.append(("teardown", path_of(context)))
+
+
+class PropagatedTaskRecorder(TaskRecorder):
+    max_propagation_depth = None
+
+
+def path_of(context):
+    """Return a task and those it is part of, whatever the search is called."""
+    path = []
+    while context is not None:
+        name = context.estimator_name.replace("TFSoftmaxGrid", "Grid")
+        path.append((name, context.task_name, context.task_id, context.max_subtasks))
+        context = context.parent
+    return tuple(path)
+
+
+SEARCHES = {
+    "plain": (estimator(), {"alpha": [0, 0.1, 0.2]}, {}),
+    "no refit": (estimator(), {"alpha": [0, 0.1]}, {"refit": False}),
+    "several groups": (estimator(), {"batch_size": [20, 50], "alpha": [0, 0.1]}, {}),
+    "a pipeline": (
+        pipeline(StandardScaler()),
+        {"step0__with_mean": [True, False], "clf__alpha": [0, 0.1]},
+        {},
+    ),
+    "failing candidates": (estimator(), {"alpha": [0, -1]}, {}),
+    "failing steps": (
+        pipeline(PCA()),
+        {"step0__n_components": [2, 99], "clf__alpha": [0, 0.1]},
+        {},
+    ),
+    "lbfgs": (
+        estimator(optimizer="lbfgs", epochs=5, tol=10.0, alpha=0.1),
+        {"alpha": [0.1, 0.2]},
+        {},
+    ),
+}
+
+
+def record_both(recorder, estimator, grid, options, **fit_params):
+    """Search with ours and theirs; return a recorder of each."""
+    recorders = [recorder(), recorder()]
+    for kind, recorder in zip(OURS_AND_THEIRS[0], recorders, strict=True):
+        recorder.search = kind(clone(estimator), grid, cv=2, **options)
+        recorder.search.set_callbacks(recorder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            recorder.search.fit(X, Y, **fit_params)
+    return recorders
+
+
+@pytest.mark.parametrize("case", SEARCHES)
+def test_callbacks_see_the_tasks_of_grid_search(case):
+    ours, theirs = record_both(TaskRecorder, *SEARCHES[case])
+    assert Counter(ours.events) == Counter(theirs.events)
+    assert ours.events[0] == theirs.events[0]
+    assert ours.events[-1] == theirs.events[-1]
+
+
+PIPELINES = ["a pipeline", "failing steps"]
+
+
+@pytest.mark.parametrize("case", sorted(SEARCHES.keys() - PIPELINES))
+def test_callbacks_that_propagate_see_the_epochs_of_grid_search(case):
+    ours, theirs = record_both(PropagatedTaskRecorder, *SEARCHES[case])
+    assert Counter(ours.events) == Counter(theirs.events)
+
+
+@pytest.mark.parametrize("case", PIPELINES)
+def test_callbacks_that_propagate_miss_only_the_fits_of_candidates_pipelines(case):
+    """Candidates share one fit of the steps, so there is no task of their pipelines."""
+    ours, theirs = (
+        Counter(recorder.events)
+        for recorder in record_both(PropagatedTaskRecorder, *SEARCHES[case])
+    )
+    assert not ours - theirs
+    missed = theirs - ours
+    assert missed
+    for _, path in missed:
+        names = [(name, task) for name, task, *_ in path]
+        assert ("Pipeline", "fit") in names
+        assert ("GridSearchCV", "refit-with-best-params") not in names
+
+
+def test_callbacks_of_a_pipelines_classifier_see_the_fits_of_grid_search():
+    """All but what these fits are part of, and their number in it."""
+    grid = {"step0__with_mean": [True, False], "clf__alpha": [0, 0.1, 0.2]}
+    counts = []
+    for kind in OURS_AND_THEIRS[0]:
+        recorder, pipe = TaskRecorder(), pipeline(StandardScaler())
+        pipe[-1].set_callbacks(recorder)
+        kind(pipe, grid, cv=2).fit(X, Y)
+        events = [(hook, *path[0]) for hook, path in recorder.events]
+        counts.append(
+            Counter(
+                (hook, name, task, n_subtasks, number if task == "epoch" else None)
+                for hook, name, task, number, n_subtasks in events
+            )
+        )
+    assert counts[0]["end", "TFSoftmaxClassifier", "fit", 3, None] == 2 * 3 * 2 + 1
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid", "fit_params"),
+    [
+        (estimator(), {"alpha": [0, 0.1]}, {}),
+        (estimator(), {"alpha": [0, 0.1]}, {"sample_weight": S}),
+        (pipeline(StandardScaler()), {"clf__alpha": [0, 0.1]}, {}),
+        (
+            pipeline(StandardScaler()),
+            {"clf__alpha": [0, 0.1]},
+            {"clf__sample_weight": S},
+        ),
+    ],
+    ids=["plain", "weighted", "pipeline", "weighted pipeline"],
+)
+def test_hooks_get_the_arguments_that_grid_search_passes(estimator, grid, fit_params):
+    recorders = record_both(TaskRecorder, estimator, grid, {}, **fit_params)
+    for recorder in recorders:
+        assert all(seen[1] is recorder.search for seen in recorder.seen)
+    # Candidates by candidates or folds by folds: any order will do.
+    ours, theirs = (sorted(map(digest, recorder.seen)) for recorder in recorders)
+    assert ours == theirs
+
+
+def digest(seen):
+    name, _, X, y, metadata = seen
+    sums = (None if rows is None else np.sum(rows) for rows in (X, y))
+    weights = metadata and {k: np.sum(v) for k, v in metadata.items()}
+    return name, *map(str, sums), str(weights)
+
+
+def test_tasks_that_began_end_when_an_error_is_raised():
+    recorders = TaskRecorder(), TaskRecorder()
+    for kind, recorder in zip(OURS_AND_THEIRS[0], recorders, strict=True):
+        search = kind(estimator(), {"alpha": [-1]}, error_score="raise", cv=2)
+        with pytest.raises(ValueError, match="alpha"):
+            search.set_callbacks(recorder).fit(X, Y)
+    ours, theirs = (Counter(recorder.events) for recorder in recorders)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_progress_bar_shows_the_fused_search(n_jobs, capsys, monkeypatch):
+    pytest.importorskip("rich")
+    monkeypatch.setenv("COLUMNS", "150")
+    grid = {"learning_rate": RATES}
+    search = TFSoftmaxGridSearchCV(estimator(), grid, cv=2, n_jobs=n_jobs)
+    search.set_callbacks(callback.ProgressBar())
+    with joblib.parallel_config("threading"):
+        search.fit(X, Y)
+    lines = capsys.readouterr().out.splitlines()[-9:]
+    assert lines[0].startswith("TFSoftmaxGridSearchCV - fit")
+    assert sum("candidate-split-evaluation" in line for line in lines) == 6
+    assert all("100%" in line for line in lines), lines
+
+
+def test_callbacks_of_the_estimator_follow_each_of_its_fits():
+    logs = []
+    for kind in OURS_AND_THEIRS[0]:
+        monitor = callback.ScoringMonitor(scoring="accuracy")
+        clf = estimator().set_callbacks(monitor)
+        kind(clf, {"learning_rate": RATES}, cv=2).fit(X, Y)
+        log = monitor.get_logs().data_as_pandas
+        logs.append(sorted(log[log.task_name == "epoch"].accuracy))
+    assert len(logs[0]) == (3 * 2 + 1) * 3
+    assert logs[0] == logs[1]
 
 
 # A scikit-learn without callbacks, or with others
 
 
+MODULES = [
+    "tfsoftmax.callbacks",
+    "tfsoftmax.classifier",
+    *(
+        f"tfsoftmax.model_selection.{name}"
+        for name in ("candidates", "fusion", "scoring", "evaluation", "search")
+    ),
+]
+
+
 @pytest.fixture
-def reload_estimator(monkeypatch):
-    """Give a function that imports the estimator anew, and undo it."""
+def reload_search(monkeypatch):
+    """A function that imports the search's module anew; it is undone at the end."""
 
     def reload():
-        for name in ("callbacks", "classifier"):
-            monkeypatch.delitem(sys.modules, f"tfsoftmax.{name}")
-            monkeypatch.setattr(tfsoftmax, name, getattr(tfsoftmax, name))
-        return importlib.import_module("tfsoftmax.classifier").TFSoftmaxClassifier
+        for path in MODULES:
+            folder, _, name = path.rpartition(".")
+            monkeypatch.setattr(sys.modules[folder], name, sys.modules[path])
+            monkeypatch.delitem(sys.modules, path)
+        return importlib.import_module(MODULES[-1])
 
     return reload
 
@@ -478,12 +683,13 @@ def rename_the_initialiser(monkeypatch):
     ],
 )
 def test_where_callbacks_are_missing_or_have_changed_all_else_works(
-    change, monkeypatch, reload_estimator
+    change, monkeypatch, reload_search
 ):
-    expected = estimator().fit(X, Y)
+    expected = classifier().fit(X, Y)
     with monkeypatch.context() as patched:
         change(patched)
-        Plain = reload_estimator()
+        reload_search()
+    Plain = sys.modules["tfsoftmax.classifier"].TFSoftmaxClassifier
     assert Plain is not TFSoftmaxClassifier
     assert not hasattr(Plain, "set_callbacks")
     assert not sys.modules["tfsoftmax.callbacks"].SUPPORTED
@@ -497,7 +703,30 @@ def test_where_callbacks_are_missing_or_have_changed_all_else_works(
     np.testing.assert_array_equal(scores, cross_val_score(expected, X, Y, cv=2))
 
 
-def test_the_stand_ins_are_gone_after_the_tests_that_need_them():
+def test_a_search_works_with_a_scikit_learn_that_has_no_callbacks(
+    monkeypatch, reload_search
+):
+    def run_search(self, evaluate):  # as it was before scikit-learn 1.9
+        evaluate(ParameterGrid(self.param_grid))
+
+    grid = {"alpha": [0.0, 0.1]}
+    expected = TFSoftmaxGridSearchCV(estimator(), grid, cv=2).fit(X, Y)
+    with monkeypatch.context() as patched:
+        hide_callbacks(patched)
+        Search = reload_search().TFSoftmaxGridSearchCV
+    Plain = sys.modules["tfsoftmax.classifier"].TFSoftmaxClassifier
+    monkeypatch.setattr(GridSearchCV, "_run_search", run_search)
+    search = Search(Plain(**estimator().get_params()), grid, cv=2).fit(X, Y)
+    assert type(search.best_estimator_) is Plain
+    assert search.best_params_ == expected.best_params_
+    assert search.best_score_ == expected.best_score_
+    np.testing.assert_array_equal(
+        search.best_estimator_.coef_, expected.best_estimator_.coef_
+    )
+
+
+def test_the_reloaded_modules_are_gone_after_the_tests_that_need_them():
     assert callbacks.SUPPORTED
-    assert sys.modules["tfsoftmax.callbacks"] is callbacks
+    assert sys.modules["tfsoftmax.callbacks"] is tfsoftmax.callbacks is callbacks
+    assert sys.modules[MODULES[-1]].TFSoftmaxGridSearchCV is TFSoftmaxGridSearchCV
     assert hasattr(TFSoftmaxClassifier, "set_callbacks")

@@ -74,7 +74,8 @@ class Program:
         Each takes 12 µs, and as much again in every call that gets it: so once for
         many chunks, and few.
         """
-        return tf.constant(np.asarray(values), self.spec.precision)
+        with np.errstate(over="ignore"):  # overflow to inf is caught by `check_finite`
+            return tf.constant(np.asarray(values), self.spec.precision)
 
     def train(
         self, state: State, chunk: Chunk, hyper: Tensor, rescale: Tensor

@@ -113,12 +113,14 @@ def _fit(
         outcomes = error_of(partial(_solve_in_parts, problem, loggers))
         if isinstance(outcomes, Exception):
             return [outcomes] * len(group)
-        if any(isinstance(o, Result) and o.ended == "interrupted" for o in outcomes):
-            raise KeyboardInterrupt  # an unfinished model is not to be compared
-        return [
+        errors = [
             error_of(partial(store, clf, problem, outcome, logger))
             for clf, outcome, logger in zip(group, outcomes, loggers, strict=True)
         ]
+        for clf, error in zip(group, errors, strict=True):
+            if error is None:
+                _raise_interruption(clf._result)
+        return errors
 
 
 def _solve_in_parts(problem: Problem, loggers: Sequence[EpochLogger]) -> list[Outcome]:
@@ -128,7 +130,15 @@ def _solve_in_parts(problem: Problem, loggers: Sequence[EpochLogger]) -> list[Ou
     outcomes: list[Outcome] = []
     for part in split_at_most(n_models, MAX_GROUP_BYTES // _model_bytes(problem)):
         outcomes += solver.solve(problem.for_models(part), loggers[part])
+        for outcome in outcomes:
+            _raise_interruption(outcome)
     return outcomes
+
+
+def _raise_interruption(outcome: Outcome) -> None:
+    """Raise a Ctrl-C again: an unfinished model is not to be compared."""
+    if isinstance(outcome, Result) and outcome.ended == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _model_bytes(problem: Problem) -> int:

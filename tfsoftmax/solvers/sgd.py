@@ -242,10 +242,9 @@ class _Run:
 
     def interrupt(self) -> None:
         """Settle the outcome now: the last whole epoch is kept."""
-        if self._position.n_epochs == 0:
+        if self._position.n_epochs == 0 or isinstance(self.outcome, ValueError):
             raise KeyboardInterrupt  # there is nothing to keep
-        if not isinstance(self.outcome, ValueError):
-            self.outcome = self._result("interrupted")
+        self.outcome = self._result("interrupted")
 
     def _result(self, ended: Ending = "epochs") -> Result:
         progress, kept, rng_state, n_epochs = self._position

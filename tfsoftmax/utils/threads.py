@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -46,7 +47,7 @@ class ThreadPool:
 
     def __init__(self, n_threads: int, name: str) -> None:
         self._n_threads, self._name = n_threads, name
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._tasks: SimpleQueue[Any] = SimpleQueue()  # all but a Task ends a thread
         self._threads: list[tuple[threading.Thread, SimpleQueue[None]]] = []
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Task:
@@ -54,12 +55,15 @@ class ThreadPool:
         if len(self._threads) < self._n_threads:
             name = f"{self._name}_{len(self._threads)}"
             end: SimpleQueue[None] = SimpleQueue()
+            # Ends the thread where a Ctrl-C came before or during `close`. Written in
+            # C, it can't swallow another one, as `__del__` would.
+            pool = weakref.ref(self, self._tasks.put)
             # Daemon: an orphaned thread must not block the interpreter's exit.
             thread = threading.Thread(
-                target=_work, args=(self._tasks, end), name=name, daemon=True
+                target=_work, args=(self._tasks, end, pool), name=name, daemon=True
             )
             self._threads.append((thread, end))
-            thread.start()
+            _start(thread)
         task = Task(call, *args)
         self._tasks.put(task)
         return task
@@ -84,14 +88,19 @@ class ThreadPool:
                     # does not wait again. This wait may end early; `join` then waits.
                     waiting.callback(end.get)
 
-    def __del__(self) -> None:
-        """End the threads, also if an interruption came before or during `close`."""
-        for _ in self._threads:
-            self._tasks.put(None)
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        # What `threading` makes of a Ctrl-C between its own locks.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
-def _work(tasks: SimpleQueue[Task | None], end: SimpleQueue[None]) -> None:
-    while (task := tasks.get()) is not None:
+def _work(tasks: SimpleQueue[Any], end: SimpleQueue[None], _: weakref.ref[Any]) -> None:
+    while isinstance(task := tasks.get(), Task):
         task.run()
         del task  # or its result would live until the next task arrives
     end.put(None)

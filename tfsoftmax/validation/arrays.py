@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from tfsoftmax.validation.errors import errors_name
+from tfsoftmax.validation.errors import errors_name, silent_checks
 
 
 def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
@@ -23,7 +23,8 @@ def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
     """
     with errors_name(name):
         X = check_structure(X, name)
-        X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
+        with silent_checks():
+            X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
         check_real(X, name)
     return X
 
@@ -98,6 +99,7 @@ def check_numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]
     """Validate finite real numbers, by `check_array` with options; return float64."""
     with errors_name(name):
         refuse_masked(values, name)
-        array = check_array(values, input_name=name, **options)
+        with silent_checks():
+            array = check_array(values, input_name=name, **options)
         check_real(array, name)
         return array.astype(np.float64, copy=False)  # type: ignore[no-any-return]

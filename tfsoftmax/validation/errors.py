@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+import numpy as np
 from sklearn.exceptions import NotFittedError
 
 # Packages whose errors may lack the name of the argument.
@@ -40,3 +41,8 @@ def errors_name(name: str, *others: type[Exception]) -> Iterator[None]:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(message) from error
+
+
+def silent_checks() -> np.errstate:
+    """Silence NumPy where scikit-learn sums and casts to find what is not finite."""
+    return np.errstate(over="ignore", invalid="ignore")

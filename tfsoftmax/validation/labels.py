@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from tfsoftmax.utils.sklearn_compat import _num_samples
 from tfsoftmax.validation.arrays import check_numbers, refuse_masked
-from tfsoftmax.validation.errors import errors_name
+from tfsoftmax.validation.errors import errors_name, silent_checks
 
 # Labels that are encoded at a time: of many millions, the numbers on the way to the
 # codes would take several times what the codes do.
@@ -31,7 +31,7 @@ def check_labels(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> An
     check_length(y, n_samples, name, rows)
     if is_soft(y):
         return y
-    with errors_name(name):
+    with errors_name(name), silent_checks():
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name=name)
     return y
@@ -78,7 +78,7 @@ def find_classes(y: Any, name: str = "y") -> NDArray[Any]:
 def _sorted_classes(y: Any, name: str) -> NDArray[Any]:
     with errors_name(name):
         try:
-            with np.errstate(invalid="ignore"):  # scikit-learn casts infinities
+            with silent_checks():
                 check_classification_targets(y)
             classes = LabelEncoder().fit(y).classes_
         except ValueError as error:
@@ -105,7 +105,7 @@ def check_classes(
     Where the columns of soft labels have no names, they must be in that order.
     """
     name = "classes"
-    with errors_name(name):
+    with errors_name(name), silent_checks():
         refuse_masked(classes, name)
         passed = column_or_1d(classes)
         assert_all_finite(passed, input_name=name)

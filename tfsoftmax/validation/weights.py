@@ -37,10 +37,15 @@ def row_weights(
         weights = weights / weights.max()  # so that huge weights don't overflow below
     if class_weight is not None and y is not None and classes is not None:
         by_row = np.ones(n_samples) if weights is None else weights
-        with errors_name("class_weight"):
-            by_class = _class_weights(class_weight, classes, y, by_row)
-        with np.errstate(over="ignore", invalid="ignore"):  # checked by `check_finite`
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            with errors_name("class_weight"):
+                by_class = _class_weights(class_weight, classes, y, by_row)
             weights = by_row * (by_class[y] if y.ndim == 1 else y @ by_class)
+        if not np.isfinite(weights).all():
+            raise ValueError(
+                f"class_weight={class_weight!r} overflows: sample_weight is too small "
+                "for all rows of a class."
+            )
         if not weights.any():
             raise ValueError(
                 "class_weight and sample_weight leave every row with weight 0."

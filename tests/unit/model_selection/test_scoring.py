@@ -145,6 +145,36 @@ class ShiftsByWeight(TransformerMixin, BaseEstimator):
         return X if sample_weight is None else X * sample_weight[:, None]
 
 
+class FailsOnFewRows(TransformerMixin, BaseEstimator):
+    """Transforms what it is fitted to, and nothing shorter."""
+
+    def fit(self, X, y=None):
+        self.n_rows_, self.n_features_in_ = X.shape
+        return self
+
+    def transform(self, X):
+        if len(X) < self.n_rows_:
+            raise ValueError("too few rows")
+        return X
+
+
+def test_a_step_that_fails_to_transform_the_test_rows_scores_the_error_score():
+    folds = [
+        (np.arange(100), np.arange(100, 203)),
+        (np.arange(103), np.arange(103, 203)),
+    ]
+    ours, _ = both(
+        make_pipeline(FailsOnFewRows(), estimator()),
+        {"tfsoftmaxclassifier__learning_rate": RATES},
+        cv=folds,
+        error_score=-1.0,
+        return_train_score=True,
+    )
+    for score in TWO_SCORES:
+        assert (ours.cv_results_[f"split0_test_{score}"] != -1).all()
+        assert (ours.cv_results_[f"split1_test_{score}"] == -1).all()
+
+
 @pytest.mark.skipif(not PIPELINES_ROUTE_TO_SCORE, reason="since scikit-learn 1.8")
 def test_metadata_go_to_the_transform_of_a_pipeline():
     with sklearn.config_context(enable_metadata_routing=True):

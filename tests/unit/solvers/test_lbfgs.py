@@ -81,7 +81,7 @@ CASES = mostly_slow(
         for weighted in (False, True)
         if (data, C, weighted) != ("digits", 1, True)
     ),
-    # One case is enough of what takes seconds; two would tell no more.
+    # One case is enough of what takes seconds; two would show no more.
     ("MNIST", 0.01, True),
 )
 

@@ -87,15 +87,6 @@ def test_cosine_keeps_its_last_rate_past_its_length():
     assert rates[3] > 0
 
 
-def test_a_warm_start_begins_the_cosine_anew():
-    clf = TFSoftmaxClassifier(
-        epochs=4, learning_rate_schedule="cosine", warm_start=True
-    )
-    rates = clf.fit(X, Y).fit(X, Y).history_.learning_rate.tolist()
-    assert rates[4:] == rates[:4]
-    assert rates == sorted(rates[:4], reverse=True) * 2
-
-
 @pytest.mark.parametrize("power_t", [0.0, 0.25, 0.5, 1.0])
 def test_invscaling_is_scikit_learns(power_t):
     optimizer = SGDOptimizer([], 0.1, "invscaling", power_t=power_t)

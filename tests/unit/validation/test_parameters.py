@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tfsoftmax import TFSoftmaxClassifier
@@ -26,8 +28,13 @@ class Kind(NamedTuple):
     out_of_range: list[Any]
 
 
+DEFAULTS = TFSoftmaxClassifier().get_params()
 BOOLS = [True, False, np.True_]
-NO_NUMBERS = ["1", b"1", "auto", [1], (1,), {}, 1j, np.array(1), np.array([1, 2]), int]
+NO_NUMBERS = [
+    *["1", b"1", "auto", [1], (1,), {}, 1j, np.array(1), np.array([1, 2]), int],
+    # Whatever Python and NumPy call integers and numbers.
+    *[np.timedelta64(1, "s"), np.datetime64("2020"), Decimal("0.5"), pd.NA],
+]
 ULONG_MAX = np.uint64(2**64 - 1)
 
 POSITIVE_INTEGER = Kind(
@@ -42,13 +49,14 @@ POSITIVE_NUMBER = Kind(
     mistyped=[*NO_NUMBERS, *BOOLS, None],
     out_of_range=[
         *[10**400, Fraction(1, 10**400)],
+        *[np.longdouble("1e4000"), np.longdouble("1e-4000")],
         *[0, 0.0, -0.0, -1, -1e-300, math.nan, math.inf, -math.inf],
         *[np.float32(0), np.float64(-1), np.float32("nan"), np.float16("inf")],
     ],
 )
 NON_NEGATIVE_NUMBER = Kind(
     words=("a non-negative finite number",),
-    allowed=[*POSITIVE_NUMBER.allowed, 0, 0.0, np.float32(0)],
+    allowed=[*POSITIVE_NUMBER.allowed, 0, 0.0, np.float32(0), Fraction(1, 10**400)],
     mistyped=[*NO_NUMBERS, *BOOLS, None],
     out_of_range=[-1, -1e-300, math.nan, math.inf, -math.inf, 10**400],
 )
@@ -147,7 +155,7 @@ def cases(which):
 
 
 def check(name, value):
-    check_parameters(TFSoftmaxClassifier().get_params() | {name: value})
+    check_parameters(DEFAULTS | {name: value})
 
 
 def assert_says(error, name, value):
@@ -164,11 +172,11 @@ def test_every_rule_is_tested():
 def test_every_parameter_has_a_rule():
     parameters = inspect.signature(TFSoftmaxClassifier).parameters
     assert set(parameters) == set(RULES)
-    assert set(TFSoftmaxClassifier().get_params()) == set(RULES)
+    assert set(DEFAULTS) == set(RULES)
 
 
 def test_the_defaults_are_allowed():
-    check_parameters(TFSoftmaxClassifier().get_params())
+    check_parameters(DEFAULTS)
 
 
 def test_every_optimizer_has_a_solver():
@@ -194,11 +202,22 @@ def test_a_value_out_of_range_is_refused(name, value):
     assert_says(error, name, value)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "learning_rate", "epochs", "rescale"])
-def test_a_bool_is_no_number(name):
-    for value in BOOLS:
-        with pytest.raises(TypeError, match=f"{name} must be a positive"):
-            check(name, value)
+def test_an_integer_too_long_to_be_written_is_refused_by_name():
+    with pytest.raises(ValueError, match="learning_rate can't be used: Exceeds the li"):
+        check("learning_rate", 10**5000)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"l1_ratio": 0.5}, "'lbfgs' can't minimise an L1 penalty .*one of 'sgd', 'mo"),
+        ({"early_stopping": True}, "'lbfgs' has none; use one of 'sgd', 'momentum', "),
+    ],
+)
+def test_what_a_solver_cannot_do_is_refused(parameter, message):
+    check_parameters(DEFAULTS | parameter)
+    with pytest.raises(ValueError, match=message):
+        check_parameters(DEFAULTS | parameter | {"optimizer": "lbfgs"})
 
 
 def test_a_random_state_is_left_as_it_is():

@@ -1,0 +1,124 @@
+"""Rows of X and weights: what is refused before anything reads it, and by what name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from tests.assertions import assert_same_model
+from tests.problems import estimator, problem
+from tfsoftmax.validation.arrays import check_numbers, check_rows, check_weights
+
+X, Y, S = problem()
+
+
+# Rows
+
+
+@pytest.mark.parametrize("rows", [X, X.astype("u1"), sparse.csr_array(X)])
+def test_rows_of_a_kind_that_can_be_used_are_not_copied(rows):
+    assert check_rows(estimator(), rows, reset=True) is rows
+
+
+def test_finite_rows_whose_sums_overflow_are_taken_without_a_warning():
+    rows = np.tile([1e308, -1e308], (20, 1))  # as infinity minus infinity
+    assert check_rows(estimator(), rows, reset=True) is rows
+
+
+@pytest.mark.parametrize("values", ["c16", "M8[s]", "m8[D]", "S3", "V8"])
+def test_rows_that_are_no_real_numbers_are_refused_by_name(values):
+    with pytest.raises(ValueError, match=r"\bX_val\b"):
+        check_rows(estimator().fit(X, Y), X.astype(values), "X_val", reset=False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wrap"),
+    [
+        (np.longdouble, np.asarray),
+        (np.longdouble, sparse.csr_array),
+        (object, np.asarray),
+    ],
+)
+def test_rows_beyond_the_largest_float64_are_refused_without_a_warning(dtype, wrap):
+    rows = X.astype(np.longdouble)
+    rows[3, 1] = np.longdouble("1e4000")
+    with pytest.raises(ValueError, match=r"X .*too large for"):
+        check_rows(estimator(), wrap(rows.astype(dtype)), reset=True)
+    assert check_rows(estimator(), wrap(X.astype(dtype)), reset=True).shape == X.shape
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array, sparse.coo_array])
+def test_sparse_rows_whose_indices_lie_outside_are_refused(kind):
+    rows, clf = kind(X), estimator().fit(X, Y)
+    before = rows.copy()
+    places = rows.coords[1] if kind is sparse.coo_array else rows.indices
+    places[0] = 10**6
+    for method in (clf.predict, lambda rows: clf.fit(rows, Y)):
+        with pytest.raises(ValueError, match=r"X can.t be used: .*ind(ex|ices)"):
+            method(rows)
+    places[0] = before.coords[1][0] if kind is sparse.coo_array else before.indices[0]
+    assert (rows != before).nnz == 0
+    clf.predict(rows)
+
+
+@pytest.mark.parametrize("value", [-1, X.shape[1], 10**7])
+def test_sparse_lists_whose_indices_lie_outside_are_refused(value):
+    rows, clf = sparse.lil_array(X), estimator().fit(X, Y)
+    rows.rows[0][-1] = value
+    for method in (clf.predict, lambda rows: clf.fit(rows, Y)):
+        with pytest.raises(ValueError, match=r"X can.t be used: .*ind(ex|ices)"):
+            method(rows)
+
+
+def test_sparse_lists_without_a_value_are_refused():
+    rows = sparse.lil_array(X)
+    rows.data[3] = rows.data[3][:-1]
+    with pytest.raises(ValueError, match="X can't be used: A row has another number"):
+        estimator().fit(rows, Y)
+
+
+def test_masked_values_are_refused_by_name():
+    rows, weights = np.ma.masked_greater(X, 1), np.ma.masked_greater(S, 1)
+    clf = estimator()
+    for masked in [(rows, Y), (X, np.ma.masked_equal(Y, 1)), (X, Y, weights)]:
+        with pytest.raises(ValueError, match="must have all its values; some are mas"):
+            clf.fit(*masked)
+    unmasked = np.ma.masked_array(X), Y, np.ma.masked_array(S)
+    assert_same_model(clf.fit(*unmasked), estimator().fit(X, Y, S))
+
+
+# Weights
+
+
+def test_a_number_is_a_weight_for_every_row():
+    plain = estimator().fit(X, Y).coef_
+    np.testing.assert_array_equal(estimator().fit(X, Y, 2.0).coef_, plain)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(60), "sample_weight_val must not be zero for all rows"),
+        (-S[:60], "sample_weight_val must not be negative; got -"),
+        (S[:59], r"sample_weight_val must have a weight .* 60 rows.* shape \(59,\)"),
+        (np.where(S[:60] > 2, np.nan, 1), "sample_weight_val contains NaN"),
+        (np.where(S[:60] > 2, np.inf, 1), "sample_weight_val contains infinity"),
+    ],
+)
+def test_bad_held_out_weights_are_refused_by_name(weights, message):
+    with pytest.raises(ValueError, match=message):
+        estimator().fit(X, Y, X_val=X[:60], y_val=Y[:60], sample_weight_val=weights)
+
+
+def test_weights_are_float64_of_any_numbers():
+    weights = check_weights(np.float16([1, 2, 3]), 3)
+    assert weights.dtype == np.float64
+    assert weights.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, object])
+def test_numbers_beyond_the_largest_float64_are_refused_without_a_warning(dtype):
+    values = np.array([1, np.longdouble("1e4000")], dtype)
+    with pytest.raises(ValueError, match=r"weights .*too large for"):
+        check_numbers(values, "weights", ensure_2d=False)

@@ -1,8 +1,8 @@
 """What receives training events: the printed log, and scikit-learn's callbacks.
 
 scikit-learn's callbacks are experimental since 1.9. A fit is a task, and each of its
-epochs a subtask. Where scikit-learn has no callbacks, or they have changed,
-`set_callbacks` is missing and all else works.
+epochs a subtask. With an older scikit-learn, `set_callbacks` is missing and all else
+works.
 """
 
 from __future__ import annotations
@@ -29,35 +29,12 @@ __all__ = [
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def _is_known(mixin: type, context: type) -> bool:
-    """Whether the API is the one that this module was written for."""
-    known = {
-        (mixin, "_init_callback_context"): {"task_name", "max_subtasks"},
-        (context, "subcontext"): {"task_name"},
-        (context, "call_on_fit_task_begin"): {"estimator", "X", "y", "metadata"},
-        (context, "call_on_fit_task_end"): {
-            *("estimator", "X", "y", "metadata", "reconstruction_attributes")
-        },
-    }
-    return all(
-        hasattr(owner, name)
-        and parameters <= set(inspect.signature(getattr(owner, name)).parameters)
-        for (owner, name), parameters in known.items()
-    )
-
-
 try:
-    from sklearn.callback import (
-        CallbackContext,
-        CallbackSupportMixin,
-        with_callbacks,
-    )
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
 
-    SUPPORTED = _is_known(CallbackSupportMixin, CallbackContext)
+    SUPPORTED = True
 except ImportError:
     SUPPORTED = False
-
-if not SUPPORTED:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Replaces that of scikit-learn, and does nothing."""

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.problems import estimator
-from tests.searches import RATES, S, X, Y, both, pipeline
+from tests.searches import PIPELINES_ROUTE_TO_SCORE, RATES, S, X, Y, both, pipeline
 from tfsoftmax import TFSoftmaxGridSearchCV
 from tfsoftmax.model_selection import evaluation
 
@@ -109,6 +109,7 @@ def routed_pipeline(**parameters):
     return Pipeline([("scale", scaler), ("clf", clf)], transform_input=["X_val"])
 
 
+@pytest.mark.skipif(not PIPELINES_ROUTE_TO_SCORE, reason="since scikit-learn 1.8")
 def test_routed_arguments_reach_the_classifier_as_in_a_pipeline(arguments):
     folds = StratifiedKFold(2)
     with sklearn.config_context(enable_metadata_routing=True):

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tfsoftmax.classifier import TFSoftmaxClassifier
+from tfsoftmax.optimality import dual_gap
 
 if TYPE_CHECKING:
     from tfsoftmax.model_selection.search import (
@@ -18,6 +19,7 @@ __all__ = [
     "TFSoftmaxGridSearchCV",
     "TFSoftmaxRandomizedSearchCV",
     "__version__",
+    "dual_gap",
 ]
 
 

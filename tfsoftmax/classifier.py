@@ -88,9 +88,10 @@ class TFSoftmaxClassifier(
         The update rule. ``"sgd"`` is plain gradient descent; ``"momentum"`` and
         ``"nesterov"`` add a part of the previous step; ``"adam"`` divides the step by
         a running average of the gradient's size, with β₁ = 0.9 and β₂ = 0.999.
-        ``"lbfgs"`` minimises to the optimum: SciPy's L-BFGS on all rows at once, until
-        the gradient's largest component is at most `tol`; it has no batches and no
-        learning rate, and nothing in it is random.
+        ``"lbfgs"`` minimises to the optimum: preconditioned L-BFGS on all rows at once,
+        until `tol` is met. It needs no scaled features, has no batches and no learning
+        rate, and nothing in it is random. Whatever else ends it is a
+        ConvergenceWarning.
 
     momentum : float, default=0.9
         Momentum coefficient of ``"momentum"`` and ``"nesterov"``, in [0, 1).
@@ -150,8 +151,10 @@ class TFSoftmaxClassifier(
         held-out accuracy) has not improved by `tol` for more than `n_iter_no_change`
         epochs in a row; training then stops. None disables this check, except with
         `early_stopping` or ``"adaptive"``, where it means 1e-4. For ``"lbfgs"``,
-        training stops when the gradient's largest component is at most `tol`; None
-        means 1e-9.
+        training stops when λ ≤ tol·√F, where the Newton decrement λ is the gradient's
+        length in the metric of the curvature, whatever the units of the features: F is
+        then about tol²/2 of its value above its minimum. None means as far as rounding
+        allows: 1e-9 for float64 X, 1e-5 for X that is computed in float32.
 
     n_iter_no_change : int, default=10
         Epochs in a row without an improvement by `tol` before training stops.
@@ -172,7 +175,7 @@ class TFSoftmaxClassifier(
     coef_ : ndarray of shape (n_classes, n_features) or (1, n_features)
         The weights, in the units of the X passed. With two classes there is one
         row, for ``classes_[1]``. float64 for float64 X, float32 for float32 and
-        uint8 X.
+        uint8 X; of the dtype that was computed in.
 
     intercept_ : ndarray of shape (n_classes,) or (1,)
         The intercept b; zeros if ``fit_intercept=False``.
@@ -188,6 +191,11 @@ class TFSoftmaxClassifier(
 
     loss_curve_ : list of float
         The mean cross-entropy in each epoch, without the penalty.
+
+    dual_gap_ : float
+        After a fit with ``"lbfgs"``: an upper bound of how far F is above its minimum,
+        on the training rows; infinite with ``alpha=0``. See :func:`dual_gap`, which
+        computes it for any fitted classifier.
 
     history_ : DataFrame
         A row for each epoch, with its `loss`, `accuracy`, `learning_rate` and
@@ -208,8 +216,9 @@ class TFSoftmaxClassifier(
     weighting rows equals repeating them exactly where one batch holds all rows,
     and in expectation otherwise.
 
-    Rows are cast and scaled a batch at a time, in float32 or, for float64 X (and
-    for integers that float32 can't hold), in float64. uint8 X is never cast as a
+    Rows are cast and scaled a batch at a time, in float32 or, for float64 X (and for
+    integers that float32 can't hold; with ``"lbfgs"``, for all integers of 32 and 64
+    bits), in float64. uint8 X is never cast as a
     whole, neither in `fit` nor in `predict`, and sparse X never made dense as a
     whole. TensorFlow is imported by the first `fit`, never by predicting.
 
@@ -329,8 +338,9 @@ class TFSoftmaxClassifier(
         Warns
         -----
         ConvergenceWarning
-            If the last epoch's loss is no better than an untrained model's, or `tol`
-            was asked for and not met in `epochs` epochs.
+            If the last epoch's loss is no better than an untrained model's; if `tol`
+            was asked for and not met in `epochs` epochs; and if ``"lbfgs"`` ended by
+            anything but `tol`. It gives the reason and the remedy.
         UserWarning
             If training was interrupted (Ctrl-C): the finished epochs are kept.
         """

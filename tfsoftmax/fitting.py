@@ -24,6 +24,7 @@ from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.hold_out import hold_out
 from tfsoftmax.engine.features import coef_and_intercept
 from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.solvers.duality import duality_gap
 from tfsoftmax.solvers.result import Outcome, Problem, Result
 from tfsoftmax.solvers.settings import Settings
 from tfsoftmax.utils.warn import warn
@@ -120,7 +121,10 @@ def store(
         raise outcome
     if outcome.ended == "interrupted":
         warn_of_interruption(outcome)
+    vars(estimator).pop("dual_gap_", None)  # of a former fit by another solver
     vars(estimator).update(fitted_attributes(problem, outcome))
+    if not SOLVERS[outcome.settings.optimizer].by_epochs:
+        estimator.dual_gap_ = _dual_gap(problem, outcome)
     try:
         logger.on_fit_end(outcome)
     except KeyboardInterrupt:
@@ -144,6 +148,24 @@ def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
         "n_iter_": result.n_epochs,
         "loss_curve_": list(result.history["loss"]),
     }
+
+
+def _dual_gap(problem: Problem, result: Result) -> float:
+    """Return an upper bound of F − min F; infinite without a penalty."""
+    settings = result.settings
+    coef, intercept = coef_and_intercept(
+        result.V[0], rescale=settings.rescale, fit_intercept=settings.fit_intercept
+    )
+    return duality_gap(
+        problem.dataset.for_models(0),
+        coef,
+        intercept,
+        n_classes=problem.n_classes,
+        fit_intercept=settings.fit_intercept,
+        rescale=settings.rescale,
+        alpha=settings.alpha,
+        l1_ratio=settings.l1_ratio,
+    )
 
 
 def settings_of(estimator: Any) -> Settings:
@@ -309,12 +331,35 @@ def _warn_of_poor_ends(problem: Problem, result: Result) -> None:
             f"for raw pixels, or a StandardScaler) or {remedy}.",
             ConvergenceWarning,
         )
-    elif result.ended == "epochs" and (
-        settings.tol is not None or not solver.by_epochs
-    ):
-        goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
+    elif not solver.by_epochs and (reason := _short_of_optimum(problem, result)):
+        warn(reason, ConvergenceWarning)
+    elif solver.by_epochs and result.ended == "epochs" and settings.tol is not None:
         warn(
-            f"Training has not converged to {goal} in {settings.epochs} epochs. Raise "
-            "epochs, or scale the features.",
+            f"Training has not converged to tol={settings.tol} in {settings.epochs} "
+            "epochs. Raise epochs, or scale the features.",
             ConvergenceWarning,
         )
+
+
+def _short_of_optimum(problem: Problem, result: Result) -> str | None:
+    """Return why a solver has ended short of the optimum, and what to do about it."""
+    settings = result.settings
+    goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
+    is_separated = settings.alpha == 0 and result.history["accuracy"][-1] == 1
+    if result.ended in ("separated", "epochs", "stalled") and is_separated:
+        return (
+            "Training has not converged: every row is classified correctly, and "
+            "without a penalty the loss has no minimum then, since larger weights "
+            "always lower it. Set alpha, to 1 / n_samples for instance."
+        )
+    if result.ended == "epochs":
+        return (
+            f"Training has not converged to {goal} in {settings.epochs} epochs, here "
+            "iterations. Raise epochs."
+        )
+    if result.ended == "stalled":
+        return (
+            f"Training has not converged to {goal}: rounding lets the objective fall "
+            "no further. Raise tol, or scale the features."
+        )
+    return None

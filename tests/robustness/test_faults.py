@@ -58,14 +58,14 @@ class Faulty:
 @pytest.fixture
 def buffers(monkeypatch, several_chunks):
     """What chunks are gathered in, as weak references to the memory."""
-    made, aligned = [], loader._aligned
+    made, aligned = [], loader.aligned
 
     def recorded(*arguments):
         array = aligned(*arguments)
         made.append(weakref.ref(array.base))
         return array
 
-    monkeypatch.setattr(loader, "_aligned", recorded)
+    monkeypatch.setattr(loader, "aligned", recorded)
     gc.freeze()  # so that collecting what is new takes no time
     yield made
     gc.unfreeze()
@@ -225,7 +225,7 @@ SCARCE = {
         lambda thread: thread.name.startswith("tfsoftmax"),
         RuntimeError("can't start"),
     ),
-    "buffers": (loader, "_aligned", lambda *_: True, MemoryError("on purpose")),
+    "buffers": (loader, "aligned", lambda *_: True, MemoryError("on purpose")),
 }
 CALLS = {
     "fit": (estimator, lambda model: model.fit(X, Y)),

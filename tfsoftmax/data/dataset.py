@@ -54,8 +54,8 @@ class Dataset:
             else 1
         )
 
-    def for_models(self, models: slice | list[int]) -> Dataset:
-        """Return the same rows with the weights that these models have."""
+    def for_models(self, models: slice | list[int] | int) -> Dataset:
+        """Return the same rows with the weights that these models have, or this one."""
         if self.weights is None or not self.per_model_weights:
             return self
         return replace(self, weights=self.weights[models])
@@ -87,6 +87,26 @@ def dtypes_for(
         precision = _precision_for(X)
     is_bytes = X.dtype.kind == "b" or X.dtype == np.uint8
     return np.dtype(np.uint8) if is_bytes else precision, precision
+
+
+def full_batch_dtypes_for(
+    X: Any, precision: np.dtype[Any] | None = None
+) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the dtypes of handing over and of computing where steps have no noise.
+
+    Integers of 32 and 64 bits are computed in float64, as scikit-learn has it: on the
+    way to an optimum float32 would end short of it. Those of fewer bits, bytes and
+    booleans are computed in float32, which holds them exactly; floats in their own
+    dtype. X is handed over in its own dtype, where the program can cast that.
+    """
+    kind, n_bytes = X.dtype.kind, X.dtype.itemsize
+    if precision is None:
+        single = n_bytes <= (4 if kind == "f" else 2)
+        precision = np.dtype(np.float32 if single else np.float64)
+    if kind == "b":
+        return np.dtype(np.uint8), precision
+    is_plain = kind in "iu" or n_bytes in (4, 8)
+    return (X.dtype.newbyteorder("=") if is_plain else precision), precision
 
 
 def _precision_for(X: Any) -> np.dtype[Any]:

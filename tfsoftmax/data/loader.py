@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy import sparse
 
 from tfsoftmax.data.batches import ACCUMULATE, APPLY, UNUSED, Layout
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.gather import aligned, gatherer
 from tfsoftmax.utils.threads import Task, ThreadPool
-
-# What XLA and Eigen need of a buffer in order to take it without a copy.
-ALIGNMENT = 64
 
 # A permutation of the rows, of shape (n_samples,); None takes them as they stand.
 Order = NDArray[np.integer[Any]] | None
@@ -58,7 +54,7 @@ class Chunk:
         """Return the same chunk with the weights that these models have."""
         if len(self.weights) == 1:
             return self
-        weights = _aligned(self.weights[models].shape, self.weights.dtype)
+        weights = aligned(self.weights[models].shape, self.weights.dtype)
         weights[...] = self.weights[models]
         return replace(self, weights=weights)
 
@@ -98,7 +94,7 @@ class ChunkLoader:
         n_buffers = min(n_in_use + 1, len(self._firsts))
         self._buffers = [self._new_buffer(storage, precision) for _ in range(n_buffers)]
         self._n_filled = 0
-        self._gather = _gatherer(dataset.X, storage)
+        self._gather = gatherer(dataset.X, storage)
 
     def __len__(self) -> int:
         return len(self._firsts)
@@ -150,12 +146,12 @@ class ChunkLoader:
     def _new_buffer(self, storage: DTypeLike, precision: DTypeLike) -> tuple[Any, ...]:
         n_rows, data = self.layout.rows_per_chunk, self.dataset
         return (
-            _aligned((n_rows, data.n_features), storage),
-            _aligned(
+            aligned((n_rows, data.n_features), storage),
+            aligned(
                 (n_rows, *data.y.shape[1:]), np.int32 if data.y.ndim == 1 else precision
             ),
-            _aligned((data.n_weight_rows, n_rows), precision),
-            _aligned((self.layout.micro_batches_per_chunk,), np.int32),
+            aligned((data.n_weight_rows, n_rows), precision),
+            aligned((self.layout.micro_batches_per_chunk,), np.int32),
         )
 
     @np.errstate(over="ignore")  # overflow to inf is caught by `check_finite`
@@ -189,30 +185,6 @@ class ChunkLoader:
         return Chunk(X, y, weights, actions)
 
 
-def _gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], None]:
-    """Return the function that copies rows of X into a buffer of dtype `storage`."""
-
-    def take(rows: Any, out: NDArray[Any]) -> None:
-        if isinstance(rows, slice):
-            out[...] = X[rows]
-        else:
-            # mode="clip" writes straight into `out`; the default buffers.
-            np.take(X, rows, axis=0, out=out, mode="clip")
-
-    def assign(rows: Any, out: NDArray[Any]) -> None:
-        out[...] = X[rows]
-
-    def unpack(rows: Any, out: NDArray[Any]) -> None:
-        X[rows].astype(out.dtype).toarray(out=out)
-
-    if sparse.issparse(X):
-        return unpack
-    if X.dtype.kind == "b":
-        X = X.view(np.uint8)  # the same bytes, and take needs equal dtypes
-    # np.take copies an array that is not contiguous, as a whole, each time.
-    return take if X.dtype == storage and X.flags.c_contiguous else assign
-
-
 def _runs(
     starts: NDArray[np.int64], stops: NDArray[np.int64], size: int
 ) -> Iterator[tuple[int, int, int]]:
@@ -227,12 +199,3 @@ def _runs(
 
 def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
-
-
-def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return an uninitialised array that starts at a multiple of `ALIGNMENT`."""
-    dtype = np.dtype(dtype)
-    n_bytes = math.prod(shape) * dtype.itemsize
-    memory = np.empty(n_bytes + ALIGNMENT, dtype=np.uint8)
-    offset = -memory.ctypes.data % ALIGNMENT
-    return memory[offset : offset + n_bytes].view(dtype).reshape(shape)

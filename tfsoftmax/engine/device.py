@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from contextlib import suppress
 from functools import cache
 
 import tensorflow as tf
 from joblib import cpu_count
+
+from tfsoftmax.data.gather import ALIGNMENT
 
 
 def limit_threads(n: int) -> None:
@@ -32,12 +36,50 @@ def is_eager() -> bool:
     return bool(tf.executing_eagerly())
 
 
-@cache
 def xla_works() -> bool:
-    """Whether XLA can compile on this machine; some platforms lack it."""
+    """Whether XLA can compile what is traced now; some platforms lack it."""
+    return not is_debugged() and _xla_compiles()
+
+
+@cache
+def _xla_compiles() -> bool:
     try:
-        # An exponential, since that is what starts up all of XLA's CPU compiler.
-        tf.function(tf.exp, jit_compile=True)(tf.constant(0.0))
+        # An exponential, since that is what starts up all of XLA's CPU compiler. Its
+        # value is waited for, and the function kept so long: with asynchronous
+        # execution it would be gone before it is run.
+        function = tf.function(tf.exp, jit_compile=True)
+        function(tf.constant(0.0)).numpy()
     except (tf.errors.OpError, NotImplementedError, ValueError):
         return False
     return True
+
+
+def is_debugged() -> bool:
+    """Whether a debugger adds operations to what is traced, for which XLA has no code.
+
+    `tf.debugging.enable_check_numerics` is one.
+    """
+    try:
+        # TensorFlow has no public name for it.
+        from tensorflow.python.framework import op_callbacks
+    except ImportError:
+        return False
+    return bool(op_callbacks.should_invoke_op_callbacks())
+
+
+def alignment() -> int:
+    """Return what the addresses of buffers must be multiples of.
+
+    XLA's code takes what C's malloc gives; Eigen's kernels want a cache line, and end
+    the process where they don't get it.
+    """
+    return 16 if xla_works() else ALIGNMENT
+
+
+def trim_memory() -> None:
+    """Give free memory back to the system, where C's library can.
+
+    It keeps what a compilation has used and freed, three quarters of 13 MB.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -201,25 +201,6 @@ class Engine:
 
         return self._means(list(self._map_chunks(evaluate_chunk)))
 
-    def gradient(self, V: NDArray[Any]) -> tuple[NDArray[Any], float, float]:
-        """Compute the mean cross-entropy's gradient, its value, and the accuracy.
-
-        For an engine of one model, with all rows in one batch.
-        """
-        (program,) = self._programs
-        weights, zeros = program.to_device(V).V, program.to_device().V
-
-        def accumulate_chunk(chunk: Chunk) -> tuple[NDArray[Any], NDArray[Any]]:
-            gradient, sums = program.accumulate(weights, zeros, chunk, self._rescale)
-            return np.asarray(gradient), sums
-
-        gradient, sums = np.zeros(V.shape), []
-        for chunk_gradient, chunk_sums in self._map_chunks(accumulate_chunk):
-            gradient += chunk_gradient
-            sums.append(chunk_sums)
-        (loss,), (accuracy,) = self._means(sums)
-        return gradient, float(loss), float(accuracy)
-
     def _map_chunks(self, work: Callable[[Chunk], Any]) -> Iterator[Any]:
         """Yield the results of work on each chunk of an epoch, in order."""
         chunks = self._loader.epoch()

@@ -42,10 +42,37 @@ def gradient_and_sums(
     V: Tensor, rows: MicroBatch, n_classes: int
 ) -> tuple[Tensor, Tensor]:
     """Compute Σ w ∂CE/∂V, of shape (M, R, D), and the sums of :func:`row_sums`."""
-    z = logits(V, rows.x, n_classes)
+    errors, sums = errors_and_sums(logits(V, rows.x, n_classes), rows)
+    return gradient(V, errors, rows.x), sums
+
+
+def errors_and_sums(z: Tensor, rows: MicroBatch) -> tuple[Tensor, Tensor]:
+    """Compute the errors w ∂CE/∂z (M, K, n), and the sums of :func:`row_sums`."""
     log_normalizer = logsumexp(z)
     errors = (tf.exp(z - log_normalizer) - rows.target) * rows.weights[:, None]
-    return _gradient(V, errors, rows.x), row_sums(z, log_normalizer, rows)
+    return errors, row_sums(z, log_normalizer, rows)
+
+
+def precise_errors_and_sums(z: Tensor, rows: MicroBatch) -> tuple[Tensor, Tensor]:
+    """Compute the same as :func:`errors_and_sums` for one model and one-hot targets.
+
+    Where a class is almost certain, 1 − p and CE are almost 0, and their relative error
+    is that of the other classes' sum, not that of 1. With d_k = z_k − z_y, m = max d
+    and q = Σ_{k≠y} exp(d_k − m):
+
+        CE = m + log1p(q + expm1(−m))        1 − p_y = q / (q + exp(−m))
+    """
+    is_label = rows.target > 0
+    d = z[0] - tf.reduce_sum(rows.target * z[0], axis=0)
+    m = tf.reduce_max(d, axis=0)
+    odds = tf.where(is_label, tf.zeros_like(d), tf.exp(d - m))
+    q = tf.reduce_sum(odds, axis=0)
+    errors = tf.where(is_label, -q, odds) / (q + tf.exp(-m)) * rows.weights
+    cross_entropy = m + tf.math.log1p(q + tf.math.expm1(-m))
+    correct = tf.cast(tf.equal(first_argmax(z), rows.labels), z.dtype)
+    return errors[None], tf.stack(
+        [rows.weights * cross_entropy, rows.weights * correct]
+    )
 
 
 def sums(V: Tensor, rows: MicroBatch, n_classes: int) -> Tensor:
@@ -54,18 +81,23 @@ def sums(V: Tensor, rows: MicroBatch, n_classes: int) -> Tensor:
     return row_sums(z, logsumexp(z), rows)
 
 
-def logits(V: Tensor, x: Tensor, n_classes: int) -> Tensor:
-    """Compute z = V x̃, of shape (M, K, n): rows of x along the contiguous axis."""
+def logits(V: Tensor, x: Tensor, n_classes: int, b: Tensor = None) -> Tensor:
+    """Compute z = V x̃, of shape (M, K, n): rows of x along the contiguous axis.
+
+    An intercept that V does not contain is added as b, of shape (R,).
+    """
     n_models, n_rows, n_columns = V.shape
     stacked = tf.reshape(V, (n_models * n_rows, n_columns))
     z = tf.matmul(stacked, x, transpose_b=True)
     z = tf.reshape(z, (n_models, n_rows, x.shape[0]))
+    if b is not None:
+        z += b[:, None]
     if n_rows == n_classes:
         return z
     return tf.concat([tf.zeros_like(z), z], axis=1)
 
 
-def _gradient(V: Tensor, errors: Tensor, x: Tensor) -> Tensor:
+def gradient(V: Tensor, errors: Tensor, x: Tensor) -> Tensor:
     """Compute the gradient (M, R, D) from the errors ∂L/∂z (M, K, n)."""
     n_models, n_rows, _ = V.shape
     if n_rows < errors.shape[1]:

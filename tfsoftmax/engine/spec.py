@@ -26,6 +26,19 @@ class Hyperparameters(NamedTuple):
 
 
 @dataclass(frozen=True)
+class TileSpec:
+    """All that the program of a tile is compiled for."""
+
+    n_classes: int
+    n_columns: int  # of the tile's X
+    n_tile_rows: int
+    soft_labels: bool
+    storage: str  # dtype in which the rows of X come
+    centring: str  # dtype in which they are rescaled and centred
+    precision: str  # dtype in which is computed
+
+
+@dataclass(frozen=True)
 class ProgramSpec:
     """All that a program is compiled for; whatever else varies is an argument."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsoftmax.data.batches import MIN_MICRO_BATCH
 from tfsoftmax.engine.engine import Engine
+from tfsoftmax.engine.full_batch import FullBatch
 from tfsoftmax.solvers.result import Problem
 
 
@@ -44,12 +45,32 @@ def make_engines(
         precision=precision,
         **shared,
     )
+    return training, _held_out(problem, precision=training.precision, **shared)
+
+
+def make_full_batch(problem: Problem) -> tuple[FullBatch, Engine | None]:
+    """Return the training rows of one model, and the engine over the held-out rows."""
+    (settings,) = problem.settings
+    previous = problem.previous
+    shared: dict[str, Any] = {
+        "fit_intercept": settings.fit_intercept,
+        "rescale": settings.rescale,
+    }
+    rows = FullBatch(
+        problem.dataset.for_models(0),
+        problem.n_classes,
+        precision=None if previous is None else previous.V.dtype,
+        **shared,
+    )
+    return rows, _held_out(problem, precision=rows.precision, **shared)
+
+
+def _held_out(problem: Problem, **parameters: Any) -> Engine | None:
     if problem.held_out is None:
-        return training, None
-    return training, Engine(
+        return None
+    return Engine(
         problem.held_out,
         problem.n_classes,
         batch_size=MIN_MICRO_BATCH,
-        precision=training.precision,
-        **shared,
+        **parameters,
     )

@@ -14,7 +14,9 @@ from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
 
-Ending = Literal["epochs", "converged", "stopped", "interrupted"]
+Ending = Literal[
+    "epochs", "converged", "stalled", "separated", "stopped", "interrupted"
+]
 EpochMetrics = dict[str, float]
 History = dict[str, list[float]]
 
@@ -39,9 +41,10 @@ class Result:
     rng : RandomState or None
         The generator of the rows' orders, after the last epoch; None where nothing
         is random.
-    ended : {"epochs", "converged", "stopped", "interrupted"}
+    ended : {"epochs", "converged", "stalled", "separated", "stopped", "interrupted"}
         Why the last epoch was the last: there were no more to do, `tol` was met,
-        a callback asked for it, or the user did.
+        rounding let nothing improve, there is no optimum, a callback asked for it, or
+        the user did.
     """
 
     V: NDArray[Any]

@@ -74,7 +74,10 @@ class ThreadPool:
         return (task.result() for task in tasks)
 
     def close(self) -> None:
-        """Drop the tasks that have not begun, and wait for the threads to end."""
+        """Drop the tasks that have not begun, and wait for the threads to end.
+
+        A task that is submitted afterwards starts a thread anew.
+        """
         with contextlib.suppress(Empty):
             while True:
                 self._tasks.get_nowait()
@@ -87,6 +90,7 @@ class ThreadPool:
                     # Waited for first: once a Ctrl-C has ended Python's `join`, it
                     # does not wait again. This wait may end early; `join` then waits.
                     waiting.callback(end.get)
+        self._tasks, self._threads = SimpleQueue(), []
 
 
 def _start(thread: threading.Thread) -> None:

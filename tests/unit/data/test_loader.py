@@ -18,7 +18,8 @@ from tests.layouts import SIZES, expected_micro_batches, layout_with
 from tfsoftmax.data import loader as loader_module
 from tfsoftmax.data.batches import ACCUMULATE, APPLY, UNUSED, Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
-from tfsoftmax.data.loader import ALIGNMENT, ChunkLoader, prefetch
+from tfsoftmax.data.gather import ALIGNMENT
+from tfsoftmax.data.loader import ChunkLoader, prefetch
 from tfsoftmax.utils.threads import ThreadPool
 
 SINGLE = np.dtype(np.float32)
@@ -408,7 +409,7 @@ def test_as_many_chunks_as_asked_for_may_be_in_use(n_in_use):
 def test_each_row_is_copied_once_an_epoch_and_nothing_else_is(dtype, monkeypatch):
     X = np.zeros((60, 5), dtype)
     copied = 0
-    original = loader_module._gatherer
+    original = loader_module.gatherer
 
     def counting(X, storage):
         gather = original(X, storage)
@@ -420,7 +421,7 @@ def test_each_row_is_copied_once_an_epoch_and_nothing_else_is(dtype, monkeypatch
 
         return count
 
-    monkeypatch.setattr(loader_module, "_gatherer", counting)
+    monkeypatch.setattr(loader_module, "gatherer", counting)
     rng = np.random.default_rng(0)
     with ChunkLoader(dataset_of(X), EIGHT_A_CHUNK, dtypes_for(X)) as loader:
         for _ in range(3):

@@ -80,7 +80,7 @@ def test_a_platform_without_xla_is_known_by_its_error(error, monkeypatch):
         return function
 
     monkeypatch.setattr(tf, "function", refuse)
-    assert device.xla_works.__wrapped__() is False
+    assert device._xla_compiles.__wrapped__() is False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other platforms may lack XLA")

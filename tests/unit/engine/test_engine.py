@@ -87,22 +87,6 @@ def reference_means(V, weights):
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_the_gradient_of_all_rows_equals_the_reference(cut, small_chunks, n_threads):
-    cut(1, 16, n_threads)
-    dataset = dataset_of(weights=S / S.mean())
-    with engine.Engine(dataset, 3, batch_size=len(X), **OPTIONS) as one_batch:
-        for V in RANDOM_V[:2, None]:
-            gradient, loss, accuracy = one_batch.gradient(V)
-            W, b = V[0, :, :-1], V[0, :, -1]
-            expected = np.column_stack(reference.gradient(X / 2, Y, S, W, b, 3))
-            expected /= S.sum()
-            np.testing.assert_allclose(gradient[0], expected, rtol=1e-10, atol=1e-13)
-            np.testing.assert_allclose(
-                [loss, accuracy], reference_means(V[0], S), rtol=1e-12
-            )
-
-
-@pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("weights", ["shared", "per model"])
 def test_loss_and_accuracy_equal_the_reference(cut, small_chunks, n_threads, weights):
     cut(1, 2, n_threads)

@@ -163,28 +163,6 @@ def test_a_batch_of_several_micro_batches_is_one_step(optimizer):
     np.testing.assert_allclose(by_batch, batch_sums, rtol=1e-10)
 
 
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_gradients_of_chunks_add_up_to_that_of_all_rows(n_classes):
-    X, y = rows_of_four_classes(50)
-    y %= n_classes
-    layout = Layout(batch_size=50, micro_batch_size=10, micro_batches_per_chunk=2)
-    program_spec = spec_for(layout, 6, n_classes, accumulates=True, optimizer=None)
-    compiled = program.Program(program_spec)
-    V = np.random.default_rng(1).normal(size=program_spec.weights)
-    weights, gradient, losses = compiled.to_device(V).V, compiled.to_device().V, []
-    for chunk in chunks_in(layout, X, y):
-        gradient, sums = compiled.accumulate(weights, gradient, chunk, number(0.5))
-        losses.append(sums[:, 0, 0])
-    W, b, ones = V[0, :, :-1], V[0, :, -1], np.ones(50)
-    dW, db = reference.gradient(X / 2, y, ones, W, b, n_classes)
-    expected = np.column_stack([dW, db]) / 50
-    np.testing.assert_allclose(gradient[0], expected, rtol=1e-10, atol=1e-13)
-    by_row = reference.cross_entropy(X / 2, y, W, b, n_classes) / 50
-    by_micro_batch = by_row.reshape(5, 10).sum(axis=1)
-    np.testing.assert_allclose(np.concatenate(losses), by_micro_batch, rtol=1e-12)
-    np.testing.assert_array_equal(weights, V)  # and no step is taken
-
-
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_penalties_apply_to_all_weights_but_the_intercept(fit_intercept):
     X, y = rows_of_four_classes(30)

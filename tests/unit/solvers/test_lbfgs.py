@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sklearn
-from scipy.optimize import OptimizeResult
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.fixes import parse_version
 from threadpoolctl import threadpool_limits
 
 from tests import reference
-from tests.problems import StopAfter, mostly_slow, problem, solver_problem
+from tests.problems import mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.engine.engine import Engine
-from tfsoftmax.solvers import lbfgs as solver
+from tfsoftmax.engine.full_batch import FullBatch
 
 X, Y, S = problem(300, 6)
 
@@ -232,23 +230,6 @@ def test_the_history_has_an_entry_for_each_iteration():
     assert history.val_accuracy.iloc[-1] == pytest.approx(score, rel=1e-12)
 
 
-def test_an_iteration_is_measured_at_its_weights_whatever_was_evaluated_last(
-    monkeypatch,
-):
-    def minimize(fun, x, callback, **_):
-        F, gradient = fun(x)
-        fun(x + 1)
-        callback(OptimizeResult(x=x))
-        return OptimizeResult(x=x, fun=F, jac=gradient, status=0)
-
-    monkeypatch.setattr(solver, "minimize", minimize)
-    (result,) = solver.solve(
-        solver_problem([{"optimizer": "lbfgs"}], X, Y), [StopAfter()]
-    )
-    assert result.history["loss"] == pytest.approx([np.log(3)])
-    np.testing.assert_array_equal(result.V, 0)
-
-
 def test_features_too_large_for_the_loss_are_an_error():
     with pytest.raises(ValueError, match="loss or its gradient became non-finite"):
         lbfgs(0.01).fit(X * 1e300, Y)
@@ -262,7 +243,7 @@ def test_epochs_is_the_limit_of_iterations():
     assert clf.loss_curve_ == whole.loss_curve_[:3]
 
 
-def test_tol_bounds_the_gradients_largest_component():
+def test_tol_bounds_the_gradients_components():
     def largest_component(tol):
         clf = lbfgs(0.01, tol=tol).fit(X, Y, S)
         dW, db = reference.gradient(X, Y, S, clf.coef_, clf.intercept_, 3)
@@ -314,17 +295,17 @@ def test_nothing_is_random():
 
 def interrupt_evaluation(number, monkeypatch):
     """Have Ctrl-C come in the middle of an evaluation of the objective."""
-    original, count = Engine.gradient, 0
+    original, count = FullBatch.__call__, 0
 
-    def gradient(self, V):
+    def evaluate(self, *arguments):
         nonlocal count
         count += 1
-        result = original(self, V)
+        result = original(self, *arguments)
         if count == number:
             raise KeyboardInterrupt
         return result
 
-    monkeypatch.setattr(Engine, "gradient", gradient)
+    monkeypatch.setattr(FullBatch, "__call__", evaluate)
 
 
 @pytest.mark.filterwarnings("ignore:Training has not converged")

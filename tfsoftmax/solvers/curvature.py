@@ -1,0 +1,230 @@
+"""Curvature: a model of the Hessian that is cheap to solve with.
+
+The Hessian of the cross-entropy, over rows x̂ with the probabilities p, is
+
+    E[T ⊗ x̂ x̂ᵀ]        T = diag(p) − p pᵀ
+
+Its Kronecker-factored approximation (Martens & Grosse 2015) has one matrix for the
+classes and one for the features, and with the penalty's curvature
+
+    M = A ⊗ (H + δ I)        A = E[T]        H = E[τ x̂ x̂ᵀ] / E[τ]        τ = tr T
+
+To solve with it takes a Cholesky factor of H's size, however many classes there are.
+With two classes, M is the Hessian itself. Where an eigenvalue of A is a, δ = alpha / a;
+eigenvalues that are close to each other share the least one's δ, and the factor.
+
+References
+----------
+J. Martens and R. Grosse, "Optimizing Neural Networks with Kronecker-factored
+Approximate Curvature", ICML 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.linalg import blas
+from scipy.special import softmax
+
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.engine.features import CentredFeatures, blocks
+
+# Beyond so many columns H is its diagonal: a Cholesky factor of 3,000 columns takes
+# 0.15 s and 72 MB, and grows with the cube and the square.
+MAX_DENSE = 3000
+# Rows with less than this share of the largest τ count by the mean of all rows: near
+# the optimum a tenth of MNIST's rows has what matters.
+LEAST_SHARE = 0.1
+# Of A, relative to the largest: a class that hardly any row has is taken to have more.
+LEAST_EIGENVALUE = 1e-5
+# Eigenvalues of A that share a factor, the largest over the least.
+MAX_RATIO = 4.0
+# What is added to H's diagonal, relative to it. Where columns are collinear, H has no
+# curvature but its rounding, and the gradient none but its own: any curvature serves
+# that is above both.
+JITTER = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
+
+
+class CurvatureSums(NamedTuple):
+    """E[T], E[τ] and E[τ x̂ x̂ᵀ] over some rows, the intercept's 1 the last of x̂.
+
+    With too many columns, the last is its diagonal, of shape (n_columns,).
+    """
+
+    classes: NDArray[np.float64]
+    weight: float
+    features: NDArray[np.float64]
+
+    @property
+    def mean_features(self) -> NDArray[np.float64]:
+        """H: the mean of x̂ x̂ᵀ, weighted by τ."""
+        return self.features / self.weight
+
+
+def curvature_sums(
+    U: NDArray[np.float64],
+    dataset: Dataset,
+    features: CentredFeatures,
+    precision: np.dtype[Any],
+    typical: NDArray[np.float64] | None = None,
+) -> CurvatureSums:
+    """Sum up the curvature at the weights Û over the rows of a dataset.
+
+    Parameters
+    ----------
+    U : ndarray of shape (n_rows, n_columns)
+    dataset : Dataset
+    features : CentredFeatures
+    precision : dtype
+        What to compute in.
+    typical : ndarray, default=None
+        A former H, which stands for x̂ x̂ᵀ in the rows where τ is small; None to look
+        at every row.
+    """
+    n_rows, n_columns = U.shape
+    is_dense = n_columns <= MAX_DENSE
+    syrk = blas.get_blas_funcs("syrk", dtype=precision)
+    shape = (n_columns, n_columns) if is_dense else (n_columns,)
+    sums = np.zeros(shape, precision, order="F")
+    classes = np.zeros((n_rows, n_rows))
+    weight = skipped = 0.0
+    for rows, X in blocks(dataset):
+        s = np.ones(len(X)) if dataset.weights is None else dataset.weights[rows]
+        z = features.logits(X, U)
+        if n_rows == 1:
+            z = np.column_stack([np.zeros_like(z), z])
+        with np.errstate(invalid="ignore"):  # infinite logits, which the loss shows
+            P = softmax(z, axis=1)
+        tau = s * (1 - np.einsum("ij,ij->i", P, P))
+        P = P[:, -n_rows:]
+        classes += np.diag(s @ P) - (P * s[:, None]).T @ P
+        weight += tau.sum()
+        if typical is not None:
+            counts = tau > LEAST_SHARE * tau.max()
+            skipped += tau[~counts].sum()
+            X, tau = X[counts], tau[counts]
+        roots = np.sqrt(tau.astype(precision))[:, None]
+        weighted = np.empty((len(X), n_columns), precision)
+        weighted[:, -1:] = roots
+        with np.errstate(over="ignore", invalid="ignore"):  # refused by the objective
+            np.multiply(features.rows(X, precision), roots, out=weighted[:, :-1])
+        if is_dense:
+            sums = syrk(1.0, weighted.T, beta=1.0, c=sums, overwrite_c=True)
+        else:
+            sums += np.einsum("ij,ij->j", weighted, weighted)
+    total = sums.astype(np.float64)
+    if is_dense:
+        total = np.triu(total) + np.triu(total, 1).T
+    if typical is not None:
+        total += skipped * typical
+    n = len(dataset)
+    return CurvatureSums(classes / n, weight / n, total / n)
+
+
+class Curvature:
+    """The model M, as the function from a gradient G to M⁻¹ G.
+
+    Parameters
+    ----------
+    sums : CurvatureSums
+    features : CentredFeatures
+        Those of the sums.
+    alpha : float
+        The strength of the L2 penalty, which is on all columns but the last.
+    jitter : float
+        What is added to the diagonal of H, relative to it.
+    """
+
+    def __init__(
+        self,
+        sums: CurvatureSums,
+        features: CentredFeatures,
+        alpha: float,
+        jitter: float,
+    ) -> None:
+        A = sums.classes
+        if len(A) > 1:
+            # To add the same to all classes changes no probability, so A is flat
+            # there, and gradients are zero. Any curvature serves.
+            A = A + np.trace(A) / len(A) ** 2
+        eigenvalues, self._classes = linalg.eigh(A)
+        self._eigenvalues = np.maximum(eigenvalues, LEAST_EIGENVALUE * eigenvalues[-1])
+        H, eps = sums.mean_features, np.finfo(features.mean.dtype).eps
+        diagonal = H if H.ndim == 1 else H.diagonal()
+        # What varies by rounding alone is constant, and only the penalty bends there.
+        varies = np.append(
+            diagonal[:-1] > (4 * eps * features.mean.astype(np.float64)) ** 2,
+            features.fit_intercept,
+        )
+        self._factors = [
+            (modes, _Factor(H, varies, alpha / least, jitter))
+            for modes, least in _groups(self._eigenvalues)
+        ]
+
+    def solve(self, G: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute M⁻¹ G, for one or several G in the last two axes."""
+        G = self._classes.T @ G
+        for modes, factor in self._factors:
+            G[..., modes, :] = factor.solve(G[..., modes, :])
+        G /= self._eigenvalues[:, None]
+        return self._classes @ G  # type: ignore[no-any-return]
+
+
+class _Factor:
+    """Multiplies by (H + δ I)⁻¹; columns that don't vary have no part in H."""
+
+    def __init__(
+        self,
+        H: NDArray[np.float64],
+        varies: NDArray[np.bool_],
+        delta: float,
+        jitter: float,
+    ) -> None:
+        penalty = np.append(np.full(len(varies) - 1, delta), 0.0)
+        diagonal = H if H.ndim == 1 else H.diagonal()
+        diagonal = np.where(varies, diagonal, 0) + penalty
+        # 0 for a column that doesn't vary and has no penalty: its weight stays.
+        has_curvature = diagonal > 0
+        self._scale = np.zeros_like(diagonal)
+        self._scale[has_curvature] = 1 / np.sqrt(diagonal[has_curvature])
+        self._factor = None
+        if H.ndim == 2:
+            scaled = np.where(varies, self._scale, 0)
+            correlations = H * scaled * scaled[:, None]
+            self._factor = _cholesky(correlations, jitter)
+
+    def solve(self, G: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows: NDArray[np.float64]
+        rows = (G * self._scale).reshape(-1, G.shape[-1])
+        if self._factor is not None:
+            rows = linalg.cho_solve(self._factor, rows.T, check_finite=False).T
+        return rows.reshape(G.shape) * self._scale  # type: ignore[no-any-return]
+
+
+def _cholesky(
+    correlations: NDArray[np.float64], jitter: float
+) -> tuple[NDArray[np.float64], bool]:
+    """Return the Cholesky factor of a matrix whose diagonal is made 1 + jitter."""
+    while True:
+        np.fill_diagonal(correlations, 1 + jitter)
+        with suppress(linalg.LinAlgError):
+            return linalg.cho_factor(correlations, lower=True)  # type: ignore[no-any-return]
+        jitter *= 10  # by rounding it is not positive definite
+
+
+def _groups(eigenvalues: NDArray[np.float64]) -> Iterator[tuple[slice, float]]:
+    """Yield slices of ascending eigenvalues, and the least of each.
+
+    None is more than `MAX_RATIO` times the least of its slice.
+    """
+    start = 0
+    while start < len(eigenvalues):
+        least = eigenvalues[start]
+        stop = int(np.searchsorted(eigenvalues, MAX_RATIO * least, side="right"))
+        yield slice(start, stop), float(least)
+        start = stop

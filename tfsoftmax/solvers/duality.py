@@ -1,0 +1,248 @@
+"""The duality gap: how far above its minimum the objective can be at most.
+
+For any class probabilities μ_i of the rows, with mean s (μ − y) = 0 if there is an
+intercept,
+
+    min F ≥ D(μ) = −mean s Σ_k μ_k log μ_k − Ω*(−G_μ)        G_μ = mean s (μ − y) x̃ᵀ
+
+where Ω is the penalty and Ω* its conjugate (Boyd & Vandenberghe 2004, 5.7), by
+
+    log Σ_k exp(z_k) ≥ μ·z − Σ_k μ_k log μ_k
+
+μ are the model's own probabilities p, where the intercept is the best one for its
+weights. For an L2 penalty alone, F − D is then ‖∇_W F‖² / (2 alpha), and what the best
+intercept gains. That intercept is found by Newton's method; for what rounding leaves of
+mean s (p − y), a share t of μ is the same for all rows:
+
+    μ = (1 − t) p + t q        q = (mean s y − (1 − t) mean s p) / t
+
+with the smallest t for which no q_k is negative. And where a pure L1 penalty demands
+that no component of G_μ be larger than alpha, a share of μ is y, by which G_μ shrinks.
+
+References
+----------
+S. Boyd and L. Vandenberghe, "Convex Optimization", Cambridge, 2004.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+from scipy.special import entr, log_softmax
+
+from tfsoftmax.data.dataset import Dataset
+
+# Rows that are looked at at once, by the bytes of a dense float64 copy.
+MAX_BLOCK_BYTES = 16 << 20
+# Steps to the best intercept; each squares the error.
+MAX_NEWTON = 30
+# Relative to p's means: sums of so many numbers don't come closer.
+ROUNDING = 1e-14
+
+
+def duality_gap(
+    dataset: Dataset,
+    coef: NDArray[Any],
+    intercept: NDArray[Any],
+    *,
+    n_classes: int,
+    fit_intercept: bool,
+    rescale: float,
+    alpha: float,
+    l1_ratio: float,
+) -> float:
+    """Compute an upper bound of F − min F over a dataset's rows.
+
+    It takes the time of about one evaluation of F and its gradient in float64.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    coef : ndarray of shape (n_rows, n_features)
+        The weights of the features x, as fitted; W of x̃ is coef / rescale.
+    intercept : ndarray of shape (n_rows,)
+    n_classes : int
+    fit_intercept, rescale, alpha, l1_ratio
+        As the estimator's parameters.
+
+    Returns
+    -------
+    gap : float
+        With an allowance for the rounding of F; infinite where alpha is 0.
+    """
+    if alpha == 0:
+        return np.inf
+    W = coef.astype(np.float64)
+    c = _shift(dataset) if fit_intercept else np.zeros(W.shape[1])
+    z, given = _logits(dataset, W, c), intercept.astype(np.float64) + W @ c
+    targets = _Targets(dataset, n_classes, len(W))
+    b = _best_intercept(z, targets, given) if fit_intercept else given
+    gained = targets.loss(z + given) - targets.loss(z + b)
+    sums = _sum_up(dataset, targets, z + b, c)
+    G, Y, x = (rescale * each for each in (sums.G, sums.Y, sums.x))
+    W = W / rescale
+    gap, entropy = gained, sums.entropy
+    if fit_intercept:
+        # mean CE − mean s H(p) = ⟨G, W⟩ + ⟨excess, b⟩
+        excess = sums.p - sums.y
+        t, q = _mixture(sums.p, sums.y)
+        constant = np.outer(q[-len(W) :], x) - Y
+        gap += float(excess[-len(W) :] @ b) + t * float(np.vdot(G - constant, W))
+        gap += t * (entropy - float(entr(q).sum()))
+        G = (1 - t) * G + t * constant
+        entropy = (1 - t) * entropy + t * float(entr(q).sum())
+    largest = float(abs(G).max())
+    if l1_ratio == 1 and largest > alpha:
+        u = 1 - alpha / largest
+        gap += u * float(np.vdot(G, W)) + u * (entropy - targets.entropy)
+        G = (1 - u) * G
+    gap += float(_fenchel_young(W, G, alpha, l1_ratio).sum())
+    F = targets.loss(z + given) + alpha * _penalty(W, l1_ratio)
+    return max(gap, 0.0) + 8 * float(np.finfo(np.float64).eps) * F
+
+
+class _Targets:
+    """The classes of the rows: their probabilities T and their weights s."""
+
+    def __init__(self, dataset: Dataset, n_classes: int, n_rows: int) -> None:
+        y = dataset.y
+        self.T = np.eye(n_classes)[y] if y.ndim == 1 else y.astype(np.float64)
+        weights = dataset.weights
+        self.s = np.ones(len(y)) if weights is None else weights
+        self.entropy = float(self.s @ entr(self.T).sum(axis=1)) / len(y)
+        self.n_rows = n_rows
+
+    def log_probabilities(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.n_rows < self.T.shape[1]:
+            z = np.column_stack([np.zeros_like(z), z])
+        return log_softmax(z, axis=1)  # type: ignore[no-any-return]
+
+    def loss(self, z: NDArray[np.float64]) -> float:
+        log_P = self.log_probabilities(z)
+        return -float(self.s @ (self.T * log_P).sum(axis=1)) / len(log_P)
+
+
+def _best_intercept(
+    z: NDArray[np.float64], targets: _Targets, b: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Minimise the loss over b alone, from logits z + b, by Newton's method."""
+    n, n_rows = z.shape
+    loss = targets.loss(z + b)
+    for _ in range(MAX_NEWTON):
+        P = np.exp(targets.log_probabilities(z + b))
+        gradient = (targets.s @ (P - targets.T))[-n_rows:] / n
+        P = P[:, -n_rows:]
+        H = (np.diag(targets.s @ P) - (P * targets.s[:, None]).T @ P) / n
+        step = linalg.pinvh(H) @ gradient  # to add the same to all classes is no step
+        following = targets.loss(z + b - step)
+        if not following < loss:
+            # By rounding, or since the best lies at infinity; b is as good as any.
+            return b - step if following <= loss * (1 + 1e-15) else b
+        b, loss = b - step, following
+    return b
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Means over the rows, weighted by s; x is meant from a shift c on.
+
+    Attributes
+    ----------
+    entropy : float
+        That of p's entropy.
+    p, y : ndarray of shape (n_classes,)
+    x : ndarray of shape (n_features,)
+    G, Y : ndarray of shape (n_rows, n_features)
+        Those of (p − y) xᵀ and y xᵀ.
+    """
+
+    entropy: float
+    p: NDArray[np.float64]
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    G: NDArray[np.float64]
+    Y: NDArray[np.float64]
+
+
+def _sum_up(
+    dataset: Dataset,
+    targets: _Targets,
+    z: NDArray[np.float64],
+    c: NDArray[np.float64],
+) -> _Sums:
+    n, s, T, n_rows = len(dataset), targets.s, targets.T, targets.n_rows
+    P = np.exp(targets.log_probabilities(z))
+    E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
+    x, G = np.zeros(len(c)), np.zeros((n_rows, len(c)))
+    Y = np.zeros_like(G)
+    for rows, X in _blocks(dataset, c):
+        x += X.T @ s[rows]
+        G += (X.T @ E[rows]).T
+        Y += (X.T @ T_rows[rows]).T
+    entropy = float(s @ entr(P).sum(axis=1))
+    return _Sums(entropy / n, s @ P / n, s @ T / n, x / n, G / n, Y / n)
+
+
+def _logits(
+    dataset: Dataset, W: NDArray[np.float64], c: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    z = np.empty((len(dataset), len(W)))
+    for rows, X in _blocks(dataset, c):
+        z[rows] = X @ W.T
+    return z
+
+
+def _blocks(dataset: Dataset, c: NDArray[np.float64]) -> Iterator[tuple[slice, Any]]:
+    """Yield blocks of rows x − c in float64, sparse where X is, and which they are."""
+    size = max(1, MAX_BLOCK_BYTES // (8 * dataset.n_features))
+    for start in range(0, len(dataset), size):
+        rows = slice(start, min(start + size, len(dataset)))
+        X = dataset.X[rows if dataset.index is None else dataset.index[rows]]
+        yield rows, X.astype(np.float64) if sparse.issparse(X) else X - c
+
+
+def _shift(dataset: Dataset) -> NDArray[np.float64]:
+    """Return about where the rows lie: large numbers beside small differences round."""
+    n_features = dataset.n_features
+    if sparse.issparse(dataset.X):
+        return np.zeros(n_features)
+    few = slice(min(len(dataset), max(1, MAX_BLOCK_BYTES // (8 * n_features))))
+    X = dataset.X[few if dataset.index is None else dataset.index[few]]
+    return X.mean(axis=0, dtype=np.float64)  # type: ignore[no-any-return]
+
+
+def _mixture(
+    p: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the share t and the probabilities q of the mixture that has y's mean."""
+    excess = p - y
+    with np.errstate(divide="ignore", invalid="ignore"):
+        most = float(np.max(np.where(excess > 0, excess / y, 0)))
+    if most <= ROUNDING:
+        return 0.0, y
+    if most == np.inf:
+        return 1.0, y
+    t = most / (1 + most)
+    q = np.maximum(y - excess / most, 0)
+    return t, q / q.sum()
+
+
+def _penalty(W: NDArray[np.float64], l1_ratio: float) -> float:
+    return float((1 - l1_ratio) / 2 * (W * W).sum() + l1_ratio * abs(W).sum())
+
+
+def _fenchel_young(
+    W: NDArray[np.float64], G: NDArray[np.float64], alpha: float, l1_ratio: float
+) -> NDArray[np.float64]:
+    """Compute Ω(W) + Ω*(−G) + W·G of each weight: 0 where G is −∂Ω(W)."""
+    l1, l2 = alpha * l1_ratio, alpha * (1 - l1_ratio)
+    if l1 == 0:
+        return (G + l2 * W) ** 2 / (2 * l2)  # without differences that round
+    excess = np.maximum(abs(G) - l1, 0)
+    conjugate = excess**2 / (2 * l2) if l2 else np.zeros_like(G)
+    return l2 / 2 * W**2 + l1 * abs(W) + W * G + conjugate

@@ -89,8 +89,11 @@ class Tiles:
         most = min(MAX_ROWS, 1 << max(0, fits.bit_length() - 1))
         self.n_rows = min(most, max(MIN_ROWS, 1 << (n - 1).bit_length()))
         rows = None if is_shared else _rows_in_place(dataset, storage)
-        is_aligned = rows is not None and rows.ctypes.data % alignment == 0
-        self._rows = rows if is_aligned else None
+        if rows is not None:
+            tile_bytes = self.n_rows * n_features * storage.itemsize
+            if rows.ctypes.data % alignment or tile_bytes % alignment:
+                rows = None
+        self._rows = rows
         self.kept = self._rows is not None or n_bytes <= MAX_KEPT_BYTES
         self._gather = gatherer(dataset.X, storage)
 

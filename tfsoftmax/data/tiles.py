@@ -89,8 +89,11 @@ class Tiles:
         self.n_columns = next_width(n_features) if is_shared else n_features
         self.n_rows = _tile_rows(n, n_features)
         rows = None if is_shared else _rows_in_place(dataset, storage)
-        is_aligned = rows is not None and rows.ctypes.data % alignment == 0
-        self._rows = rows if is_aligned else None
+        if rows is not None:
+            tile_bytes = self.n_rows * n_features * storage.itemsize
+            if rows.ctypes.data % alignment or tile_bytes % alignment:
+                rows = None
+        self._rows = rows
         self.kept = self._rows is not None or n_bytes <= MAX_KEPT_BYTES
         self._gather = gatherer(dataset.X, storage)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 # Threads that are within, and how to restore what was before the first one.
 _lock = threading.Lock()
@@ -33,6 +33,7 @@ def single_threaded_blas() -> Iterator[None]:
     with _lock:
         if _n_within == 0:
             _limiter = _controller().limit(limits=1, user_api="blas")
+            _let_any_thread_restore()
         _n_within += 1
     try:
         yield
@@ -41,8 +42,19 @@ def single_threaded_blas() -> Iterator[None]:
             _n_within -= 1
             if _n_within == 0:
                 _limiter.restore_original_limits()
+                _let_any_thread_restore()
 
 
 @functools.cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()  # looks at all libraries, which takes milliseconds
+
+
+def _let_any_thread_restore() -> None:
+    """Give up the control of OpenBLAS that the first thread to set a limit has.
+
+    From threadpoolctl 3.8 on, what other threads set meanwhile is ignored silently.
+    """
+    give_up = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if give_up is not None:
+        give_up()

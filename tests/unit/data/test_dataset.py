@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset, dtypes_for
+from tfsoftmax.data.dataset import Dataset, dtypes_for, full_batch_dtypes_for
 
 BYTES, SINGLE, DOUBLE = map(np.dtype, (np.uint8, np.float32, np.float64))
 
@@ -145,3 +145,33 @@ def test_no_integer_is_changed_by_handing_it_over(X):
 
 def test_a_sparse_array_of_zeros_is_handed_over_in_single():
     assert dtypes_for(sparse.csr_array((2, 2), dtype=int)) == (SINGLE, SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "storage", "precision"),
+    [
+        (bool, np.uint8, SINGLE),
+        (np.uint8, np.uint8, SINGLE),
+        (np.int8, np.int8, SINGLE),
+        (np.int16, np.int16, SINGLE),
+        (">u2", np.uint16, SINGLE),
+        (np.int32, np.int32, DOUBLE),
+        (np.uint32, np.uint32, DOUBLE),
+        (">i8", np.int64, DOUBLE),
+        (np.uint64, np.uint64, DOUBLE),
+        (np.float16, np.float32, SINGLE),
+        (">f4", np.float32, SINGLE),
+        (np.float32, np.float32, SINGLE),
+        (np.float64, np.float64, DOUBLE),
+        (np.longdouble, np.float64, DOUBLE),
+    ],
+)
+def test_full_batches_are_handed_over_in_their_dtype(dtype, storage, precision):
+    X = np.ones((2, 2), dtype)
+    actual = full_batch_dtypes_for(X)
+    assert actual == (storage, precision)
+    assert all(dtype.isnative for dtype in actual)
+    is_cast = X.dtype.kind == "f" and X.dtype.itemsize not in (4, 8)
+    for other in (SINGLE, DOUBLE):
+        expected = (other if is_cast else storage, other)
+        assert full_batch_dtypes_for(X, other) == expected

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
 import pytest
 import tensorflow as tf
 from joblib import cpu_count
 
+from tests.assertions import assert_same_model
+from tests.problems import estimator, problem
+from tfsoftmax.data.gather import ALIGNMENT
 from tfsoftmax.engine import device
 
 VARIABLES = ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
@@ -86,3 +90,50 @@ def test_a_platform_without_xla_is_known_by_its_error(error, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="other platforms may lack XLA")
 def test_xla_works_on_linux():
     assert device.xla_works() is True
+
+
+@pytest.fixture
+def check_numerics():
+    """TensorFlow looks for NaN and infinity in each operation's results."""
+    tf.debugging.enable_check_numerics()
+    yield
+    tf.debugging.disable_check_numerics()
+
+
+def test_under_a_debugger_xla_is_not_used(check_numerics):
+    assert device.is_debugged()
+    assert not device.xla_works()
+    tf.debugging.disable_check_numerics()
+    assert not device.is_debugged()
+
+
+@pytest.mark.filterwarnings("ignore:Training has not converged")
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_fits_work_under_a_debugger(optimizer, request):
+    X, y, s = problem()
+    clf, expected = (estimator(optimizer=optimizer, alpha=0.1) for _ in range(2))
+    expected.fit(X, y, s, X_val=X[:50], y_val=y[:50])
+    request.getfixturevalue("check_numerics")
+    clf.fit(X, y, s, X_val=X[:50], y_val=y[:50])
+    assert_same_model(clf, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_eigens_kernels_want_a_cache_line(works, monkeypatch):
+    monkeypatch.setattr(device, "xla_works", lambda: works)
+    assert device.alignment() == (16 if works else ALIGNMENT)
+
+
+def test_memory_is_trimmed_by_the_librarys_function_if_it_has_one(monkeypatch):
+    trimmed = []
+
+    class Library:
+        malloc_trim = trimmed.append
+
+    def no_library(name):
+        raise OSError(name)
+
+    for library in (lambda name: Library, lambda name: object(), no_library):
+        monkeypatch.setattr(ctypes, "CDLL", library)
+        device.trim_memory()
+    assert trimmed == [0]

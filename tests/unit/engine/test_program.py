@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -10,6 +12,7 @@ import tensorflow as tf
 
 from tests import reference
 from tests.assertions import assert_same_model
+from tests.problems import estimator, problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset
@@ -276,6 +279,39 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
         np.testing.assert_allclose(
             actual.history_[columns], expected.history_[columns], rtol=1e-9
         )
+
+
+FIT_ASYNCHRONOUSLY = """
+import tensorflow as tf
+from tests.problems import estimator, problem
+
+tf.config.experimental.set_synchronous_execution(False)
+X, y, s = problem()
+for optimizer in ("sgd", "lbfgs"):
+    clf = estimator(optimizer=optimizer, alpha=0.1, epochs=100)
+    clf.fit(X, y, s, X_val=X, y_val=y)
+    print(clf.coef_.tobytes().hex())
+"""
+
+
+def test_with_asynchronous_execution_fits_are_the_same():
+    command = [sys.executable, "-c", FIT_ASYNCHRONOUSLY]
+    printed = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL)
+    X, y, s = problem()
+    for optimizer, line in zip(("sgd", "lbfgs"), printed.split(), strict=True):
+        clf = estimator(optimizer=optimizer, alpha=0.1, epochs=100)
+        clf.fit(X, y, s, X_val=X, y_val=y)
+        assert clf.coef_.tobytes().hex() == line
+
+
+def test_memory_is_trimmed_once_after_each_compilation(compilations, monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(device, "trim_memory", lambda: trimmed.append(1))
+    X, y, s = problem()
+    for optimizer in ("sgd", "lbfgs"):
+        for _ in range(2):
+            estimator(optimizer=optimizer, alpha=0.1, epochs=100).fit(X, y, s)
+    assert len(trimmed) == compilations() == 2
 
 
 def test_threads_fit_at_once(digits, compilations):

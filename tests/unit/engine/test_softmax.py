@@ -62,6 +62,54 @@ def test_sums_without_a_gradient_are_the_same_to_the_bit():
     np.testing.assert_array_equal(softmax.sums(V, rows, 3), expected)
 
 
+# For one model and one-hot targets
+
+
+def errors_and_sums(z, y, weights, dtype, function=softmax.precise_errors_and_sums):
+    """What a function makes of the logits z (n, n_classes)."""
+    target, x = np.eye(z.shape[1], dtype=dtype)[y], np.zeros((len(z), 1), dtype)
+    rows = micro_batch(x, target, weights.astype(dtype)[None])
+    errors, sums = function(tf.constant(z.T[None], dtype), rows)
+    assert errors.dtype == sums.dtype == dtype
+    return errors.numpy()[0].T, sums.numpy()[:, 0]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e3])
+def test_precise_sums_equal_the_others(n_classes, scale):
+    rng = np.random.default_rng(0)
+    z, y = scale * rng.normal(size=(N, n_classes)), rng.integers(0, n_classes, N)
+    weights = rng.uniform(0, 3, N) * (np.arange(N) > 2)
+    actual = errors_and_sums(z, y, weights, np.float64)
+    expected = errors_and_sums(z, y, weights, np.float64, softmax.errors_and_sums)
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_precise_sums_keep_their_relative_precision_near_certainty(n_classes, dtype):
+    lead = np.linspace(-80, 80, 41, dtype=dtype)  # of the label over each other class
+    z = np.zeros((41, n_classes), dtype)
+    z[:, 1] = lead
+    errors, (losses, _) = errors_and_sums(z, np.ones(41, int), np.ones(41), dtype)
+    others = (n_classes - 1) * np.exp(-np.float64(lead))
+    rtol = 10 * np.finfo(dtype).eps
+    np.testing.assert_allclose(losses, np.log1p(others), rtol=rtol)
+    np.testing.assert_allclose(errors[:, 1], -others / (1 + others), rtol=rtol)
+    each = others / (1 + others) / (n_classes - 1)
+    for k in {*range(n_classes)} - {1}:
+        np.testing.assert_allclose(errors[:, k], each, rtol=rtol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_precise_sums_of_huge_logits_overflow_nothing(dtype):
+    z, y = np.array([[1e6, -1e6, 0], [1e6, -1e6, 0]]), np.array([0, 1])
+    errors, sums = errors_and_sums(z, y, np.ones(2), dtype)
+    np.testing.assert_array_equal(errors, [[0, 0, 0], [1, -1, 0]])
+    np.testing.assert_array_equal(sums, [[0, 2e6], [1, 0]])
+
+
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_soft_targets_are_means_over_the_classes(n_classes):
     rng = np.random.default_rng(0)

@@ -346,3 +346,14 @@ def test_adam_with_a_cosine_schedule_on_all_of_mnist(mnist, mnist_test):
     ).fit(*mnist)
     assert objective(clf, *mnist, **shared) <= 0.2400
     assert clf.score(*mnist_test) >= 0.927
+
+
+@pytest.mark.parametrize("shift", [0, 1], ids=["right", "wrong"])
+def test_a_warm_start_that_is_certain_of_each_row_comes_to_the_optimum(shift):
+    far_apart = X / 10 + 5 * np.eye(3, 6)[Y]
+    clf = lbfgs(0.01, warm_start=True).fit(far_apart, Y)
+    large, y = 1e4 * far_apart, (Y + shift) % 3
+    certain = np.sort(clf.decision_function(large), axis=1)
+    assert (certain[:, -1] - certain[:, -2]).min() > 1e4
+    clf.fit(large, y)
+    assert_same_optimum(clf, lbfgs(0.01).fit(large, y), 1e-3)

@@ -64,6 +64,14 @@ def test_closing_drops_tasks_that_have_not_begun():
     assert pool_threads() == []
 
 
+def test_a_task_that_is_submitted_after_closing_starts_a_thread_anew(pool):
+    for _ in range(3):
+        assert list(pool.map(abs, [-1, -2, -3])) == [1, 2, 3]
+        assert len(pool_threads()) == 2
+        pool.close()
+        assert pool_threads() == []
+
+
 def test_closing_waits_for_the_threads_though_ctrl_c_comes_meanwhile():
     pool, begun = ThreadPool(1, "test-pool"), threading.Event()
     pool.submit(lambda: begun.set() or time.sleep(1))

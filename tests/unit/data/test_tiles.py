@@ -1,0 +1,225 @@
+"""Tiles: views of X where they can be, and what they hold where they can't."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from tfsoftmax.data import tiles as tiles_module
+from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
+from tfsoftmax.data.gather import ALIGNMENT, aligned
+from tfsoftmax.data.tiles import Tiles, next_width
+
+N, N_FEATURES = 45, 6  # five tiles of 8 rows and 5 rows of the sixth
+LABELS = np.arange(N, dtype=np.int32) % 7
+WEIGHTS = np.linspace(0.5, 1.5, N)
+
+
+@pytest.fixture
+def eight_rows(monkeypatch):
+    """Tiles have 8 rows."""
+    monkeypatch.setattr(tiles_module, "MIN_ROWS", 8)
+    monkeypatch.setattr(tiles_module, "MAX_ROWS", 8)
+
+
+@pytest.fixture
+def in_place(monkeypatch, eight_rows):
+    """Tiles have 8 rows, and X is handed over where it lies, however small it is."""
+    monkeypatch.setattr(tiles_module, "MAX_SHARED_BYTES", 0)
+
+
+def tiles_of(X, alignment=16, y=LABELS, weights=WEIGHTS, index=None):
+    return Tiles(Dataset(X, y, weights, index), *full_batch_dtypes_for(X), alignment)
+
+
+def aligned_copy(values, dtype=np.float64, offset=0):
+    """An array whose address is a multiple of 64, plus an offset in bytes."""
+    memory = aligned((values.size * np.dtype(dtype).itemsize + offset,), np.uint8)
+    X = memory[offset:].view(dtype).reshape(values.shape)
+    X[...] = values
+    return X
+
+
+def numbered(dtype=np.float64, n_features=N_FEATURES):
+    """Rows that differ from each other, and from the zeros of an empty slot."""
+    values = 1 + np.arange(N * n_features).reshape(N, n_features) % 250
+    return aligned_copy(values, dtype)
+
+
+def read_only(X):
+    X.setflags(write=False)
+    return X
+
+
+def memmap(mode):
+    def of(X, folder):
+        X.tofile(folder / "X")
+        return np.memmap(folder / "X", X.dtype, mode, shape=X.shape)
+
+    return of
+
+
+IN_PLACE = {
+    "array": lambda X, _: X,
+    "read-only array": lambda X, _: read_only(X),
+    "memmap": memmap("r+"),
+    "read-only memmap": memmap("r"),
+    "some of the rows": lambda X, _: np.repeat(X, 2, axis=0)[N : 2 * N],
+}
+
+
+@pytest.mark.parametrize("kind", IN_PLACE.values(), ids=IN_PLACE)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int32])
+def test_tiles_are_views_of_rows_that_lie_one_after_the_other(
+    in_place, kind, dtype, tmp_path
+):
+    X = kind(numbered(dtype), tmp_path)
+    tiles = tiles_of(X, alignment=8)
+    assert tiles.kept
+    for number in range(5):
+        view = tiles.tile(number).X
+        assert np.shares_memory(view, X)
+        np.testing.assert_array_equal(view, X[8 * number : 8 * number + 8])
+        view.__dlpack__()  # NumPy refuses to export what is read-only
+    last = tiles.tile(5).X
+    assert not np.shares_memory(last, X)
+    np.testing.assert_array_equal(last[:5], X[40:])
+    assert not last[5:].any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool])
+def test_bytes_and_booleans_are_handed_over_as_bytes(in_place, dtype):
+    X = aligned_copy(numbered() % 2, dtype)
+    tile = tiles_of(X).tile(1)
+    assert np.shares_memory(tile.X, X)
+    assert tile.X.dtype == np.uint8
+    np.testing.assert_array_equal(tile.X, X[8:16])
+
+
+def test_a_view_keeps_read_only_memory_alive(in_place):
+    view = tiles_of(read_only(numbered())).tile(0).X
+    others = [np.full((N, N_FEATURES), -1.0) for _ in range(20)]
+    np.testing.assert_array_equal(view, numbered()[:8])
+    assert len(others) == 20
+
+
+GATHERED = {
+    "Fortran order": np.asfortranarray,
+    "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "sparse": sparse.csr_array,
+    "wrong byte order": lambda X: X.astype(X.dtype.newbyteorder()),
+    "float16": lambda X: X.astype(np.float16),
+    "at an odd address": lambda X: aligned_copy(X, np.uint8, offset=1),
+    "at a multiple of 8": lambda X: aligned_copy(X, offset=8),
+}
+
+
+@pytest.mark.parametrize("kind", GATHERED.values(), ids=GATHERED)
+def test_other_rows_are_gathered(in_place, kind):
+    X = kind(numbered())
+    tiles = tiles_of(X)
+    dense = X.toarray() if sparse.issparse(X) else X
+    for number in range(6):
+        tile = tiles.tile(number).X
+        rows = dense[8 * number : 8 * number + 8]
+        assert not np.shares_memory(tile, dense)
+        assert tile.ctypes.data % ALIGNMENT == 0
+        assert tile.dtype.isnative
+        np.testing.assert_array_equal(tile[: len(rows)], rows)
+        assert not tile[len(rows) :].any()
+
+
+def test_rows_of_an_index_are_gathered(in_place):
+    X, index = numbered(), np.random.default_rng(0).permutation(N)[:19]
+    tiles = tiles_of(X, y=LABELS[index], weights=WEIGHTS[index], index=index)
+    assert len(tiles) == 3
+    for number in range(3):
+        tile, rows = tiles.tile(number), index[8 * number : 8 * number + 8]
+        assert not np.shares_memory(tile.X, X)
+        np.testing.assert_array_equal(tile.X[: len(rows)], X[rows])
+        np.testing.assert_array_equal(tile.y[: len(rows)], LABELS[rows])
+        np.testing.assert_array_equal(tile.weights[: len(rows)], WEIGHTS[rows])
+
+
+@pytest.mark.parametrize(("dtype", "n_features"), [(np.uint8, 7), (np.float32, 5)])
+def test_rows_are_gathered_where_only_the_first_tile_would_be_aligned(
+    in_place, dtype, n_features
+):
+    X = numbered(dtype, n_features)
+    assert not np.shares_memory(tiles_of(X, alignment=64).tile(0).X, X)
+    assert np.shares_memory(tiles_of(X, alignment=8).tile(0).X, X)
+
+
+def test_small_data_are_gathered_in_a_width_of_the_ladder(eight_rows):
+    X = numbered()
+    tiles = tiles_of(X)
+    assert (tiles.n_rows, tiles.n_columns) == (8, 8)
+    for number in range(6):
+        tile, rows = tiles.tile(number).X, X[8 * number : 8 * number + 8]
+        assert tile.shape == (8, 8)
+        assert not np.shares_memory(tile, X)
+        np.testing.assert_array_equal(tile[: len(rows), :6], rows)
+        assert not tile[len(rows) :].any()
+        assert not tile[:, 6:].any()
+
+
+@pytest.mark.parametrize("X", [numbered(), sparse.csr_array(numbered())])
+def test_a_buffer_is_filled_anew_for_each_tile(eight_rows, X):
+    tiles = tiles_of(X)
+    buffer = tiles.new_buffer()
+    for number in (0, 5, 1):
+        buffer[...] = np.nan
+        tile = tiles.tile(number, buffer)
+        assert tile.X is buffer
+        np.testing.assert_array_equal(buffer, tiles.tile(number).X)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["none", "weights"])
+def test_weights_and_labels_are_zero_in_empty_slots(eight_rows, precision, weights):
+    X = numbered(precision)
+    soft = np.random.default_rng(0).dirichlet(np.ones(3), N)
+    expected = np.ones(N) if weights is None else weights
+    for y, dtype in ((LABELS, np.int32), (soft, precision)):
+        tile = tiles_of(X, y=y, weights=weights).tile(5)
+        assert (tile.y.dtype, tile.weights.dtype) == (dtype, precision)
+        np.testing.assert_array_equal(tile.y[:5], y[40:].astype(dtype))
+        np.testing.assert_array_equal(tile.weights[:5], expected[40:].astype(precision))
+        assert not tile.y[5:].any()
+        assert not tile.weights[5:].any()
+        assert all(array.ctypes.data % ALIGNMENT == 0 for array in tile)
+
+
+def test_only_what_is_gathered_and_large_is_not_kept(in_place, monkeypatch):
+    X = numbered()
+    assert tiles_of(np.asfortranarray(X)).kept
+    monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", X.nbytes - 1)
+    assert not tiles_of(np.asfortranarray(X)).kept
+    assert tiles_of(X).kept
+
+
+@pytest.mark.parametrize(
+    ("n", "n_features", "n_rows"),
+    [
+        (1, 4, 256),
+        (256, 4, 256),
+        (257, 4, 512),
+        (10_000, 4, 1024),
+        (10_000, 4096, 1024),
+        (10_000, 4097, 512),
+        (10_000, 1 << 22, 1),
+        (10_000, 1 << 23, 1),  # one row alone is too large
+    ],
+)
+def test_a_tile_holds_a_power_of_two_of_rows_within_limits(n, n_features, n_rows):
+    X, y = sparse.csr_array((n, n_features)), np.zeros(n, np.int32)
+    tiles = tiles_of(X, y=y, weights=None)
+    assert tiles.n_rows == n_rows
+    assert len(tiles) == -(-n // n_rows)
+
+
+def test_widths_are_rungs_of_a_ladder():
+    rungs = [4, 8, 16, 32, *range(64, 128, 8), *range(128, 256, 16), 256]
+    for n_features in range(1, 257):
+        assert next_width(n_features) == min(r for r in rungs if r >= n_features)

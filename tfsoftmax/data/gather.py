@@ -40,7 +40,11 @@ def gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], No
         out[...] = X[rows]
 
     def unpack(rows: Any, out: NDArray[Any]) -> None:
-        X[rows].astype(out.dtype).toarray(out=out)
+        taken = X[rows].astype(out.dtype)
+        if out.flags.c_contiguous:
+            taken.toarray(out=out)
+        else:  # which SciPy does not write to
+            out[...] = taken.toarray()
 
     if sparse.issparse(X):
         return unpack

@@ -12,6 +12,7 @@ from benchmarks.records import Options, Section
 NAMES = (
     "recipe",
     "optimum",
+    "tables",
     "limit",
     "many_fits",
     "memory",

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from scipy.linalg import blas
+from scipy.linalg import blas, lapack
 from scipy.special import softmax
 
 from tfsoftmax.data.dataset import Dataset
@@ -202,18 +202,20 @@ class _Factor:
         rows: NDArray[np.float64]
         rows = (G * self._scale).reshape(-1, G.shape[-1])
         if self._factor is not None:
-            rows = linalg.cho_solve(self._factor, rows.T, check_finite=False).T
+            # What cho_solve calls, which takes 15 µs more, twice as long for few rows.
+            solution, _ = lapack.dpotrs(self._factor, rows.T, lower=True)
+            rows = solution.T
         return rows.reshape(G.shape) * self._scale  # type: ignore[no-any-return]
 
 
-def _cholesky(
-    correlations: NDArray[np.float64], jitter: float
-) -> tuple[NDArray[np.float64], bool]:
-    """Return the Cholesky factor of a matrix whose diagonal is made 1 + jitter."""
+def _cholesky(correlations: NDArray[np.float64], jitter: float) -> NDArray[np.float64]:
+    """Return the lower factor of a matrix whose diagonal is made 1 + jitter."""
     while True:
         np.fill_diagonal(correlations, 1 + jitter)
         with suppress(linalg.LinAlgError):
-            return linalg.cho_factor(correlations, lower=True)  # type: ignore[no-any-return]
+            factor: NDArray[np.float64]
+            factor, _ = linalg.cho_factor(correlations, lower=True)
+            return factor
         jitter *= 10  # by rounding it is not positive definite
 
 

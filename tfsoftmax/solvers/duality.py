@@ -27,24 +27,27 @@ S. Boyd and L. Vandenberghe, "Convex Optimization", Cambridge, 2004.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from scipy.special import entr, log_softmax
+from scipy.special import entr
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.utils.blas import single_threaded_blas
 
 # Rows that are looked at at once, by the bytes of a dense float64 copy.
 MAX_BLOCK_BYTES = 16 << 20
 # Steps to the best intercept; each squares the error.
 MAX_NEWTON = 30
+# Half of it is what the best intercept would gain.
+SMALLEST_DECREMENT = 1e-32
 # Relative to p's means: sums of so many numbers don't come closer.
 ROUNDING = 1e-14
 
 
+@single_threaded_blas()
 def duality_gap(
     dataset: Dataset,
     coef: NDArray[Any],
@@ -79,14 +82,14 @@ def duality_gap(
         return np.inf
     W = coef.astype(np.float64)
     c = _shift(dataset) if fit_intercept else np.zeros(W.shape[1])
-    z, given = _logits(dataset, W, c), intercept.astype(np.float64) + W @ c
+    z, b = _logits(dataset, W, c), intercept.astype(np.float64) + W @ c
     targets = _Targets(dataset, n_classes, len(W))
-    b = _best_intercept(z, targets, given) if fit_intercept else given
-    gained = targets.loss(z + given) - targets.loss(z + b)
-    sums = _sum_up(dataset, targets, z + b, c)
+    given = targets.evaluate(z + b)
+    best, b = _best_intercept(z, targets, given, b) if fit_intercept else (given, b)
+    sums = _sum_up(dataset, targets, best.P, c)
     G, Y, x = (rescale * each for each in (sums.G, sums.Y, sums.x))
     W = W / rescale
-    gap, entropy = gained, sums.entropy
+    gap, entropy = given.loss - best.loss, sums.entropy
     if fit_intercept:
         # mean CE − mean s H(p) = ⟨G, W⟩ + ⟨excess, b⟩
         excess = sums.p - sums.y
@@ -99,11 +102,18 @@ def duality_gap(
     largest = float(abs(G).max())
     if l1_ratio == 1 and largest > alpha:
         u = 1 - alpha / largest
-        gap += u * float(np.vdot(G, W)) + u * (entropy - targets.entropy)
+        gap += u * float(np.vdot(G, W)) + u * (entropy - targets.entropy())
         G = (1 - u) * G
     gap += float(_fenchel_young(W, G, alpha, l1_ratio).sum())
-    F = targets.loss(z + given) + alpha * _penalty(W, l1_ratio)
+    F = given.loss + alpha * _penalty(W, l1_ratio)
     return max(gap, 0.0) + 8 * float(np.finfo(np.float64).eps) * F
+
+
+class _Predicted(NamedTuple):
+    """The probabilities of the rows' classes, and the mean cross-entropy."""
+
+    P: NDArray[np.float64]
+    loss: float
 
 
 class _Targets:
@@ -114,41 +124,47 @@ class _Targets:
         self.T = np.eye(n_classes)[y] if y.ndim == 1 else y.astype(np.float64)
         weights = dataset.weights
         self.s = np.ones(len(y)) if weights is None else weights
-        self.entropy = float(self.s @ entr(self.T).sum(axis=1)) / len(y)
         self.n_rows = n_rows
 
-    def log_probabilities(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def entropy(self) -> float:
+        """Compute the mean entropy of T."""
+        return float(self.s @ entr(self.T).sum(axis=1)) / len(self.T)
+
+    def evaluate(self, z: NDArray[np.float64]) -> _Predicted:
+        """Compute the probabilities and the loss from logits (n, n_rows)."""
         if self.n_rows < self.T.shape[1]:
             z = np.column_stack([np.zeros_like(z), z])
-        return log_softmax(z, axis=1)  # type: ignore[no-any-return]
-
-    def loss(self, z: NDArray[np.float64]) -> float:
-        log_P = self.log_probabilities(z)
-        return -float(self.s @ (self.T * log_P).sum(axis=1)) / len(log_P)
+        z = z - z.max(axis=1, keepdims=True)
+        P = np.exp(z)
+        total = P.sum(axis=1, keepdims=True)
+        P /= total
+        of_label = np.einsum("ij,ij->i", self.T, z - np.log(total))
+        return _Predicted(P, -float(self.s @ of_label) / len(z))
 
 
 def _best_intercept(
-    z: NDArray[np.float64], targets: _Targets, b: NDArray[np.float64]
-) -> NDArray[np.float64]:
+    z: NDArray[np.float64],
+    targets: _Targets,
+    predicted: _Predicted,
+    b: NDArray[np.float64],
+) -> tuple[_Predicted, NDArray[np.float64]]:
     """Minimise the loss over b alone, from logits z + b, by Newton's method."""
     n, n_rows = z.shape
-    loss = targets.loss(z + b)
     for _ in range(MAX_NEWTON):
-        P = np.exp(targets.log_probabilities(z + b))
-        gradient = (targets.s @ (P - targets.T))[-n_rows:] / n
-        P = P[:, -n_rows:]
+        P = predicted.P[:, -n_rows:]
+        gradient = targets.s @ (P - targets.T[:, -n_rows:]) / n
         H = (np.diag(targets.s @ P) - (P * targets.s[:, None]).T @ P) / n
         step = linalg.pinvh(H) @ gradient  # to add the same to all classes is no step
-        following = targets.loss(z + b - step)
-        if not following < loss:
-            # By rounding, or since the best lies at infinity; b is as good as any.
-            return b - step if following <= loss * (1 + 1e-15) else b
-        b, loss = b - step, following
-    return b
+        if not gradient @ step > SMALLEST_DECREMENT:
+            break
+        following = targets.evaluate(z + (b - step))
+        if not following.loss <= predicted.loss:
+            break  # by rounding, or too far; this b is no less a bound
+        predicted, b = following, b - step
+    return predicted, b
 
 
-@dataclass(frozen=True)
-class _Sums:
+class _Sums(NamedTuple):
     """Means over the rows, weighted by s; x is meant from a shift c on.
 
     Attributes
@@ -172,11 +188,10 @@ class _Sums:
 def _sum_up(
     dataset: Dataset,
     targets: _Targets,
-    z: NDArray[np.float64],
+    P: NDArray[np.float64],
     c: NDArray[np.float64],
 ) -> _Sums:
     n, s, T, n_rows = len(dataset), targets.s, targets.T, targets.n_rows
-    P = np.exp(targets.log_probabilities(z))
     E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
     x, G = np.zeros(len(c)), np.zeros((n_rows, len(c)))
     Y = np.zeros_like(G)

@@ -13,7 +13,8 @@ from scipy import sparse
 from tests import problems
 from tests.assertions import assert_same_bits
 from tests.problems import mostly_slow
-from tfsoftmax.data import batches
+from tfsoftmax.data import batches, tiles
+from tfsoftmax.engine import features
 
 FORMATS = ["csr", "csc", "coo"]
 CONTAINERS = [
@@ -250,6 +251,11 @@ def test_every_optimizer_takes_sparse_rows(optimizer):
 def test_no_more_than_a_chunk_is_ever_made_dense(optimizer, monkeypatch):
     monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 50)
     monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
+    for name in ("MIN_ROWS", "MAX_ROWS"):
+        monkeypatch.setattr(tiles, name, 64)
+    for name in ("MAX_SHARED_BYTES", "MAX_KEPT_BYTES"):
+        monkeypatch.setattr(tiles, name, 0)
+    monkeypatch.setattr(features, "MAX_BLOCK_BYTES", 100 * 5 * 8)
     X, y, _ = problem(n_samples=1003)
     clf = estimator(optimizer=optimizer, alpha=0.1, epochs=50)
     if optimizer == "lbfgs":

@@ -1,19 +1,49 @@
-"""Make the pictures of the README: ``python docs/make_figures.py``."""
+"""Make the pictures of the README and the guide: ``python docs/make_figures.py``.
 
+With names only those: ``python docs/make_figures.py optimum``, which takes a minute.
+"""
+
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.datasets import load_mnist
 from tfsoftmax.displays import HistoryDisplay, WeightsDisplay
 
 IMAGES = Path(__file__).parent / "images"
+# M. Okabe and K. Ito's colours, as in the displays.
+STYLES = {
+    'TFSoftmaxClassifier, "lbfgs"': ("#D55E00", "o"),
+    "newton-cholesky": ("#0072B2", "s"),
+    "newton-cg": ("#009E73", "^"),
+    "lbfgs": ("#CC79A7", "D"),
+    "saga": ("#000000", "v"),
+}
+OURS, *THEIRS = STYLES
+ITERATIONS = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 1000]
+ROUNDING = 1e-14  # of F, relative: nearer to the minimum nothing can be seen
 
 
-def main() -> None:
-    """Train the classic recipe and the better one, and draw both."""
+def main(names: list[str]) -> None:
+    """Make the figures of these names; all, if there are none."""
     mpl.use("Agg")
+    for name in names or FIGURES:
+        FIGURES[name]()
+
+
+def recipes() -> None:
+    """Train the classic recipe and the better one, and draw both."""
     X, y = load_mnist("train", return_X_y=True)
     X_test, y_test = load_mnist("test", return_X_y=True)
     classic = TFSoftmaxClassifier(rescale=1 / 255, random_state=0)
@@ -28,19 +58,111 @@ def main() -> None:
     for clf in recipes.values():
         clf.fit(X, y, X_val=X_test, y_val=y_test)
 
-    save(WeightsDisplay.from_estimator(classic), "weights.png")
-    save(HistoryDisplay.from_estimator(recipes), "history.png")
+    save(WeightsDisplay.from_estimator(classic).figure_, "weights.png")
+    save(HistoryDisplay.from_estimator(recipes).figure_, "history.png")
 
 
-def save(display: WeightsDisplay | HistoryDisplay, name: str) -> None:
-    """Save a display's figure, sharp enough for a screen of double density."""
+def optimum() -> None:
+    """Draw how near to the minimum solvers come on a raw table, and in what time."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
+
+    warnings.simplefilter("ignore")  # all of them are made to end too early
+    X, y = unscaled_table()
+    makers = {OURS: partial(ours, alpha=1 / len(y))}
+    makers |= {solver: partial(theirs, solver=solver) for solver in THEIRS}
+    ours(2, alpha=1.0).fit(X, y)  # imports TensorFlow, and compiles
+    rounds = [{name: course(makers[name], X, y) for name in makers} for _ in range(3)]
+    curves = {name: np.median([r[name] for r in rounds], axis=0) for name in makers}
+    lowest = min(curve[:, 1].min() for curve in curves.values())
+
+    figure = Figure(figsize=(7.2, 5), layout="constrained")
+    ax = figure.subplots()
+    for name, (color, marker) in STYLES.items():
+        seconds, F = curves[name].T
+        excess = np.maximum(F / lowest - 1, ROUNDING)
+        last = int(np.argmax(excess == ROUNDING)) + 1 if ROUNDING in excess else None
+        label = name if name == OURS else f"LogisticRegression, {name}"
+        style = {"color": color, "marker": marker, "markersize": 4, "label": label}
+        ax.loglog(seconds[:last], excess[:last], **style)
+    ax.set(
+        xlabel="seconds of a fit",
+        ylabel="objective above its minimum, relative",
+        ylim=(ROUNDING / 3, 10),
+    )
+    ax.yaxis.set_major_locator(LogLocator(numticks=9))
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    save(figure, "optimum.png")
+
+
+def unscaled_table() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Make up 15,000 people, by whole numbers of different size, in two classes."""
+    rng, n = np.random.default_rng(0), 15_000
+    gains = np.where(rng.random(n) < 0.1, rng.integers(1, 100_001, n), 0)
+    columns = [
+        rng.integers(18, 91, n),  # age
+        np.exp(rng.uniform(np.log(1e4), np.log(1e6), n)).round(),  # weight
+        gains,
+        rng.integers(1, 100, n),  # hours
+        np.eye(8)[rng.integers(8, size=n)],
+        np.eye(6)[rng.choice(6, n, p=[0.5, 0.2, 0.1, 0.1, 0.06, 0.04])],
+    ]
+    X = np.column_stack(columns)
+    z = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=X.shape[1]) - 1
+    return X, rng.random(n) < 1 / (1 + np.exp(-z))
+
+
+def ours(iterations: int, *, alpha: float) -> TFSoftmaxClassifier:
+    """Make this package's classifier with so many iterations."""
+    return TFSoftmaxClassifier(optimizer="lbfgs", alpha=alpha, epochs=iterations)
+
+
+def theirs(iterations: int, *, solver: str) -> LogisticRegression:
+    """Make scikit-learn's classifier with so many iterations, whatever its tol."""
+    return LogisticRegression(
+        solver=solver, max_iter=iterations, tol=1e-15, random_state=0
+    )
+
+
+def course(
+    make: Callable[[int], Any], X: NDArray[np.float64], y: NDArray[np.bool_]
+) -> list[tuple[float, float]]:
+    """Return the seconds and the objective of fits with ever more iterations.
+
+    It ends with the first that has not made use of all of its iterations.
+    """
+    reached = []
+    for iterations in ITERATIONS:
+        began = time.perf_counter()
+        clf = make(iterations).fit(X, y)
+        seconds = time.perf_counter() - began
+        reached.append((seconds, objective(clf, X, y)))
+        print(f"{clf}: {seconds:.3f} s", flush=True)
+        if np.max(clf.n_iter_) < iterations:
+            break
+    return reached
+
+
+def objective(clf: Any, X: NDArray[np.float64], y: NDArray[np.bool_]) -> float:
+    """Compute F of a fitted classifier, with C = 1: alpha is 1 / n."""
+    z = X @ clf.coef_[0] + clf.intercept_[0]
+    losses = np.logaddexp(0, np.where(y, -z, z))
+    return (math.fsum(losses) + math.fsum(clf.coef_[0] ** 2) / 2) / len(y)
+
+
+def save(figure: Any, name: str) -> None:
+    """Save a figure, sharp enough for a screen of double density."""
     IMAGES.mkdir(exist_ok=True)
     # Without the date and version that matplotlib notes, the same picture is the
     # same file.
     metadata = {"Software": None}
-    display.figure_.savefig(IMAGES / name, dpi=150, metadata=metadata)
+    figure.savefig(IMAGES / name, dpi=150, metadata=metadata)
     print(f"{IMAGES.name}/{name}")
 
 
+FIGURES = {"recipes": recipes, "optimum": optimum}
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -121,7 +121,7 @@ class CentredFeatures:
 
     def logits(self, X: NDArray[Any], U: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the logits V x̃ of rows of X, in the dtype of `mean`."""
-        V = self.uncentre(U)
+        V: NDArray[np.float64] = self.uncentre(U)
         W = V[:, : len(self.mean)] * self.rescale
         dtype = self.mean.dtype
         with np.errstate(over="ignore", invalid="ignore"):
@@ -134,12 +134,13 @@ class CentredFeatures:
         b = V[:, -1] if self.fit_intercept else np.zeros(len(V))
         return np.column_stack([W, b + W @ self.mean])
 
-    def uncentre(self, U: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return V of Û."""
-        W = U[:, :-1]
+    def uncentre(self, U: NDArray[np.float64], dtype: Any = np.float64) -> NDArray[Any]:
+        """Return V of Û in a dtype; the intercept makes up for the rounding of W."""
+        W: NDArray[Any] = U[:, :-1].astype(dtype)
         if not self.fit_intercept:
             return W
-        return np.column_stack([W, U[:, -1] - W @ self.mean])
+        b = U[:, -1] - W.astype(np.float64) @ self.mean
+        return np.column_stack([W, b.astype(dtype)])
 
 
 def blocks(dataset: Dataset) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -101,14 +101,19 @@ class CentredFeatures:
         precision: np.dtype[Any],
     ) -> CentredFeatures:
         """Return the centred features for a dataset's rows."""
-        total = np.zeros(dataset.n_features)
+        first = total = np.zeros(dataset.n_features)
         if fit_intercept:
             for rows, X in blocks(dataset):
+                if rows.start == 0:
+                    first = X[0].astype(np.float64)
                 weights = dataset.weights
                 s = np.ones(len(X)) if weights is None else weights[rows]
-                total += s @ X.astype(np.float64, copy=False)
-        with np.errstate(over="ignore"):  # which the loss shows
-            mean = (total * (rescale / len(dataset))).astype(precision)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    # From the first row on, which leaves constants as they are.
+                    total = total + s @ (X - first)
+        with np.errstate(over="ignore", invalid="ignore"):  # which the loss shows
+            mean = first * rescale + total * (rescale / len(dataset))
+            mean = mean.astype(precision)
         return cls(rescale, mean, fit_intercept)
 
     def rows(self, X: NDArray[Any], precision: np.dtype[Any]) -> NDArray[Any]:

@@ -345,7 +345,13 @@ def _short_of_optimum(problem: Problem, result: Result) -> str | None:
     """Return why a solver has ended short of the optimum, and what to do about it."""
     settings = result.settings
     goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
-    is_separated = settings.alpha == 0 and result.history["accuracy"][-1] == 1
+    accuracy = result.history["accuracy"][-1]
+    is_separated = settings.alpha == 0 and accuracy > 1 - 1e-9  # a sum of weights
+    if result.ended == "separated" and settings.alpha > 0:
+        return (
+            "Training has not converged: all rows that have a weight are of one "
+            "class, and larger intercepts always lower the loss."
+        )
     if result.ended in ("separated", "epochs", "stalled") and is_separated:
         return (
             "Training has not converged: every row is classified correctly, and "
@@ -356,6 +362,12 @@ def _short_of_optimum(problem: Problem, result: Result) -> str | None:
         return (
             f"Training has not converged to {goal} in {settings.epochs} epochs, here "
             "iterations. Raise epochs."
+        )
+    if result.ended == "rounded":
+        return (
+            "Training has not converged: the weights of these features can't be "
+            "rounded to float32 without a larger loss. Pass X as float64, or scale "
+            "and centre the features."
         )
     if result.ended == "stalled":
         return (

@@ -397,7 +397,7 @@ def test_a_fit_no_better_than_an_untrained_model_warns():
     with pytest.warns(ConvergenceWarning, match="learning_rate=1e-12 does not suit"):
         estimator(learning_rate=1e-12).fit(X, Y)
     with pytest.warns(ConvergenceWarning, match="alpha or tol is too large"):
-        estimator(optimizer="lbfgs", tol=10.0).fit(X, Y)
+        estimator(optimizer="lbfgs", alpha=1e9, fit_intercept=False).fit(X, Y)
 
 
 def test_one_full_batch_step_does_not_warn():

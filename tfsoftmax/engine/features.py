@@ -101,14 +101,19 @@ class CentredFeatures:
         precision: np.dtype[Any],
     ) -> CentredFeatures:
         """Return the centred features for a dataset's rows."""
-        total = np.zeros(dataset.n_features)
+        first = total = np.zeros(dataset.n_features)
         if fit_intercept:
             for rows, X in blocks(dataset):
+                if rows.start == 0:
+                    first = X[0].astype(np.float64)
                 weights = dataset.weights
                 s = np.ones(len(X)) if weights is None else weights[rows]
-                total += s @ X.astype(np.float64, copy=False)
-        with np.errstate(over="ignore"):  # which the loss shows
-            mean = (total * (rescale / len(dataset))).astype(precision)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    # From the first row on, which leaves constants as they are.
+                    total = total + s @ (X - first)
+        with np.errstate(over="ignore", invalid="ignore"):  # which the loss shows
+            mean = first * rescale + total * (rescale / len(dataset))
+            mean = mean.astype(precision)
         return cls(rescale, mean, fit_intercept)
 
     def rows(self, X: NDArray[Any], precision: np.dtype[Any]) -> NDArray[Any]:
@@ -121,7 +126,7 @@ class CentredFeatures:
 
     def logits(self, X: NDArray[Any], U: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the logits V x̃ of rows of X, in the dtype of `mean`."""
-        V = self.uncentre(U)
+        V: NDArray[np.float64] = self.uncentre(U)
         W = V[:, : len(self.mean)] * self.rescale
         dtype = self.mean.dtype
         with np.errstate(over="ignore", invalid="ignore"):
@@ -134,12 +139,13 @@ class CentredFeatures:
         b = V[:, -1] if self.fit_intercept else np.zeros(len(V))
         return np.column_stack([W, b + W @ self.mean])
 
-    def uncentre(self, U: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return V of Û."""
-        W = U[:, :-1]
+    def uncentre(self, U: NDArray[np.float64], dtype: Any = np.float64) -> NDArray[Any]:
+        """Return V of Û in a dtype; the intercept makes up for the rounding of W."""
+        W: NDArray[Any] = U[:, :-1].astype(dtype)
         if not self.fit_intercept:
             return W
-        return np.column_stack([W, U[:, -1] - W @ self.mean])
+        b = U[:, -1] - W.astype(np.float64) @ self.mean
+        return np.column_stack([W, b.astype(dtype)])
 
 
 def blocks(dataset: Dataset) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -138,6 +138,11 @@ class Curvature:
         The strength of the L2 penalty, which is on all columns but the last.
     jitter : float
         What is added to the diagonal of H, relative to it.
+
+    Attributes
+    ----------
+    diagonal : ndarray of shape (n_rows, n_columns)
+        That of A ⊗ H.
     """
 
     def __init__(
@@ -152,13 +157,15 @@ class Curvature:
             # To add the same to all classes changes no probability, so A is flat
             # there, and gradients are zero. Any curvature serves.
             A = A + np.trace(A) / len(A) ** 2
+        H = sums.mean_features
+        H_diagonal = H if H.ndim == 1 else H.diagonal()
+        self.diagonal = np.outer(A.diagonal(), H_diagonal)
         eigenvalues, self._classes = linalg.eigh(A)
         self._eigenvalues = np.maximum(eigenvalues, LEAST_EIGENVALUE * eigenvalues[-1])
-        H, eps = sums.mean_features, np.finfo(features.mean.dtype).eps
-        diagonal = H if H.ndim == 1 else H.diagonal()
+        eps = np.finfo(features.mean.dtype).eps
         # What varies by rounding alone is constant, and only the penalty bends there.
         varies = np.append(
-            diagonal[:-1] > (4 * eps * features.mean.astype(np.float64)) ** 2,
+            H_diagonal[:-1] > (4 * eps * features.mean.astype(np.float64)) ** 2,
             features.fit_intercept,
         )
         self._factors = [

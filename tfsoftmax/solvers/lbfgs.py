@@ -11,7 +11,9 @@ Training stops where the Newton decrement (Boyd & Vandenberghe 2004, 9.5.1)
     λ = √(∇Fᵀ B⁻¹ ∇F) ≤ tol · √F
 
 F is then about λ²/2 above its minimum, tol²/2 of its value. Unlike the length of the
-gradient, λ does not depend on the units of the features.
+gradient, λ does not depend on the units of the features. But B may be mistaken. Unless
+the penalty's curvature alone shows that F is close to its minimum, the Hessian is asked
+(:mod:`tfsoftmax.solvers.newton`), and where it disagrees, Newton's steps go on.
 
 References
 ----------
@@ -41,6 +43,7 @@ from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.full_batch import FullBatch
 from tfsoftmax.solvers.curvature import Curvature
 from tfsoftmax.solvers.engines import make_full_batch
+from tfsoftmax.solvers.newton import Hessian, newton_step
 from tfsoftmax.solvers.objective import Evaluation, Objective, check_finite
 from tfsoftmax.solvers.result import (
     Callback,
@@ -70,10 +73,22 @@ FIRST_RENEWAL, RENEWAL = 10, 25
 # The least E[τ] to make a model of: with less, as where a warm start is certain of each
 # row's class, rounding leaves nothing.
 LEAST_WEIGHT = 1e-20
-# F above its minimum, relative, that rounding is allowed to leave where `tol` is None.
-ROUNDING_GAP = 1e-12
+# F above its minimum, relative, that is allowed to be left where `tol` is None.
+ROUNDING_GAP = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 5e-7}
+# F above what it was, relative, by the rounding of the weights to float32.
+MAX_ROUNDING = 5e-5
+# Newton's λ says how far the optimum is where the step to it changes logits by less. A
+# row far out has curvature on its boundary alone, beyond which F may fall on and on:
+# where logits change by more, so many steps must have gained no more than this of F.
+MAX_CHANGE, N_GAINS, LITTLE_GAIN = 0.5, 3, 1e-10
+# Curvature relative to the columns' own, below which gradients are rounding.
+FLAT = 1e-13
+# Iterations of L-BFGS, after which Newton's are worth their time.
+MAX_ITERATIONS = 300
 # Where all labels are predicted, and the loss is less than this, it has no minimum.
 SEPARATED = 1e-4
+# With a penalty intercepts alone do this where one class has all the weight.
+VANISHED = 1e-30
 # Iterations without a smaller F after which rounding is all there is.
 MAX_STALLED = 10
 # A step is long enough where the slope has fallen to this share.
@@ -132,26 +147,54 @@ class _Run:
         settings, model = self._settings, Model()
         for stage in stages(self._rows, settings.tol):
             objective = Objective(self._rows, settings.alpha, stage.precision)
-            start = objective(U)
-            for self._at, decrement in iterates(objective, start, model):
-                at = self._at
-                if at is not start and self._finish_iteration(at):
-                    return "stopped"
-                if decrement <= stage.tol * math.sqrt(at.F):
-                    if stage.is_enough:
-                        return "converged"
-                    break
-                if self._is_separated(at):
-                    return "separated"
-                if len(self.epochs) == settings.epochs:
-                    return "epochs"
-            U = at.U
-        is_close = decrement**2 / 2 <= ROUNDING_GAP * at.F
-        return "converged" if settings.tol is None and is_close else "stalled"
+            self._at = objective(U)
+            ended = self._follow(iterates(objective, self._at, model), stage)
+            if ended != "stalled":
+                break
+            U = self._at.U
+        else:
+            ended = self._follow(newton_iterates(objective, self._at, model), stage)
+        if ended == "converged" and self._is_rounded(objective):
+            return "rounded"
+        return ended
+
+    def _follow(self, iterates: Iterator[Iterate], stage: Stage) -> Ending:
+        """Go through iterations; they have stalled where the next ones are needed."""
+        for at, decrement, is_exact in iterates:
+            is_new, self._at = at is not self._at, at
+            if is_new and self._finish_iteration(at):
+                return "stopped"
+            tol = stage.exact_tol if is_exact else stage.tol
+            if decrement <= tol * math.sqrt(at.F):
+                is_enough = stage.is_enough and self._is_certain(at, decrement, stage)
+                return "converged" if is_exact or is_enough else "stalled"
+            if self._is_separated(at):
+                return "separated"
+            if len(self.epochs) == self._settings.epochs:
+                return "epochs"
+        return "stalled"
+
+    def _is_certain(self, at: Evaluation, decrement: float, stage: Stage) -> bool:
+        """Whether the penalty's curvature alone shows that F is close to its minimum.
+
+        F − min F ≤ ‖∇_W F‖² / (2 alpha) for the best intercept. What that gains is at
+        most λ²/2, for the curvature along the intercept the model knows well.
+        """
+        alpha, goal = self._settings.alpha, stage.exact_tol**2 * at.F
+        squares = float((at.gradient[:, :-1] ** 2).sum())
+        return squares < alpha * (goal - decrement**2)
+
+    def _is_rounded(self, objective: Objective) -> bool:
+        """Whether to round the weights to their dtype has made F larger."""
+        if self._rows.precision == np.float64:
+            return False
+        rounded = objective(self._rows.features.centre(self._to_result(self._at)[0]))
+        return not rounded.F <= self._at.F * (1 + MAX_ROUNDING)
 
     def _is_separated(self, at: Evaluation) -> bool:
         """Whether F has no minimum: larger weights always make it smaller."""
-        return self._settings.alpha == 0 and at.loss < SEPARATED and at.accuracy == 1
+        is_separated = at.loss < SEPARATED and at.accuracy > 1 - 1e-9
+        return (is_separated and self._settings.alpha == 0) or at.F < VANISHED
 
     def _finish_iteration(self, at: Evaluation) -> bool:
         """Record an iteration, and return whether the callback asks to stop."""
@@ -177,8 +220,7 @@ class _Run:
         return metrics
 
     def _to_result(self, at: Evaluation) -> NDArray[Any]:
-        V = self._rows.features.uncentre(at.U)
-        return V[None].astype(self._rows.precision)
+        return self._rows.features.uncentre(at.U, self._rows.precision)[None]
 
     def result(self) -> Result:
         """Return what the iterations so far leave behind."""
@@ -200,6 +242,7 @@ class Stage(NamedTuple):
     precision: np.dtype[Any]
     tol: float
     is_enough: bool  # that its `tol` has been met, for the training to end
+    exact_tol: float  # where λ is that of the Hessian itself
 
 
 def stages(rows: FullBatch, tol: float | None) -> list[Stage]:
@@ -208,15 +251,17 @@ def stages(rows: FullBatch, tol: float | None) -> list[Stage]:
     float32 takes half of the time and less. Where the rows are float64 it is compiled
     beside the float64 that has the last word, so only for many of them.
     """
-    is_double = rows.precision == np.float64
+    is_double, exact_tol = rows.precision == np.float64, tol
     if tol is None:
         tol = DEFAULT_TOL[rows.precision]
-    double = Stage(np.dtype(np.float64), tol, is_enough=True)
+        exact_tol = math.sqrt(2 * ROUNDING_GAP[rows.precision])
+    assert exact_tol is not None
+    double = Stage(np.dtype(np.float64), tol, True, exact_tol)
     if is_double and rows.work < MUCH_WORK:
         return [double]
     is_enough = tol >= SINGLE_TOL and not is_double
-    single = Stage(np.dtype(np.float32), max(tol, SINGLE_TOL), is_enough)
-    return [single, double]
+    single_tol = max(tol, SINGLE_TOL)
+    return [Stage(np.dtype(np.float32), single_tol, is_enough, exact_tol), double]
 
 
 class Iterate(NamedTuple):
@@ -224,6 +269,7 @@ class Iterate(NamedTuple):
 
     at: Evaluation
     decrement: float
+    is_exact: bool = False
 
 
 def iterates(
@@ -237,7 +283,9 @@ def iterates(
     at, lowest, n_stalled = start, math.inf, 0
     model.renew(objective, at.U)
     renewal = objective.n_evaluations + FIRST_RENEWAL
-    while n_stalled < MAX_STALLED:
+    n_iterations = 0
+    while n_stalled < MAX_STALLED and n_iterations < MAX_ITERATIONS:
+        n_iterations += 1
         if objective.n_evaluations >= renewal:
             model.renew(objective, at.U)
             # Of many columns a model may cost more evaluations than it saves.
@@ -256,11 +304,38 @@ def iterates(
         at = reached
 
 
+def newton_iterates(
+    objective: Objective, start: Evaluation, former: Model
+) -> Iterator[Iterate]:
+    """Yield the start and the evaluation after each step of Newton's, as `iterates`.
+
+    A step takes many times as long as one of L-BFGS, but the Hessian has none of its
+    model's mistakes: that of rows that have gone, of rare classes, of rounding.
+    """
+    at, gains = start, [math.inf] * N_GAINS
+    while True:
+        model = Model(former)
+        model.renew(objective, at.U)
+        hessian = objective.hessian(at.U)
+        step, decrement, is_solved = model.newton_step(hessian, at.gradient)
+        is_near = is_solved and hessian.largest_change(step) <= MAX_CHANGE
+        is_known = is_near or max(gains) <= LITTLE_GAIN * at.F
+        yield Iterate(at, decrement if is_known else math.inf, is_exact=True)
+        falls = float(np.vdot(at.gradient, step)) < 0 < max(gains)
+        reached = line_search(objective, at, step) if falls else None
+        if reached is None:
+            yield Iterate(at, decrement, is_exact=True)
+            return
+        gains = [*gains[1:], at.F - reached.F]
+        at = reached
+
+
 class Model:
     """B: a curvature, corrected by the last steps and the changes of the gradient."""
 
-    def __init__(self) -> None:
-        self._curvature: Curvature | None = None
+    def __init__(self, former: Model | None = None) -> None:
+        """Begin without steps; `former` is for where no row has any curvature."""
+        self._curvature: Curvature | None = former._curvature if former else None
         self._typical: NDArray[np.float64] | None = None
         self._pairs: deque[tuple[NDArray[Any], NDArray[Any], float]]
         self._pairs = deque(maxlen=N_CORRECTIONS)
@@ -272,7 +347,7 @@ class Model:
             sums = objective.curvature(np.zeros_like(U))
         if sums.weight > LEAST_WEIGHT:
             self._curvature = objective.model(sums)
-        if self._typical is None:
+        if self._typical is None and sums.weight > 0:
             self._typical = sums.mean_features
 
     def add(self, s: NDArray[np.float64], y: NDArray[np.float64]) -> None:
@@ -280,6 +355,14 @@ class Model:
         product = float(np.vdot(s, y))
         if product > 0:  # F is convex: it isn't by rounding alone
             self._pairs.append((s, y, product))
+
+    def newton_step(
+        self, hessian: Hessian, gradient: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], float, bool]:
+        """Return Newton's step, λ, and whether they are known well."""
+        assert self._curvature is not None
+        floor = FLAT * self._curvature.diagonal
+        return newton_step(lambda V: hessian(V) + floor * V, gradient, self.solve)
 
     def solve(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute B⁻¹ times the gradient, by L-BFGS's two loops."""
@@ -293,7 +376,9 @@ class Model:
             return self._curvature.solve(q)
         _, y, product = self._pairs[-1]
         r, solved = self._curvature.solve(np.stack([q, y]))
-        r = r * (product / float(np.vdot(y, solved)))
+        by_model = float(np.vdot(y, solved))
+        if by_model > 0:  # it is 0 along columns that don't vary
+            r = r * (product / by_model)
         for (s, y, product), weight in zip(self._pairs, reversed(weights), strict=True):
             r += (weight - float(np.vdot(y, r)) / product) * s
         return r  # type: ignore[no-any-return]
@@ -311,12 +396,13 @@ def line_search(
     Returns
     -------
     reached : Evaluation or None
-        None where rounding decides which lengths are too long.
+        None where rounding decides which lengths are too long. The longest of those
+        that are too short, where all trials are over.
     """
     first = float(np.vdot(at.gradient, direction))
     short, short_slope = 0.0, first
     long, long_slope = math.inf, math.nan
-    length = 1.0
+    length, best = 1.0, None
     for _ in range(MAX_TRIALS):
         with np.errstate(over="ignore"):
             trial = objective(at.U + length * direction)
@@ -326,11 +412,11 @@ def line_search(
         if falls and abs(slope) <= SLOPE_LEFT * abs(first):
             return trial
         if falls and slope < 0:
-            short, short_slope = length, slope
+            short, short_slope, best = length, slope, trial
         else:
             long, long_slope = length, slope
         length = _next_length(short, short_slope, long, long_slope, first)
-    return None
+    return best if best is not None and best.F < at.F else None
 
 
 def _next_length(

@@ -20,6 +20,7 @@ from tfsoftmax.solvers.curvature import (
     CurvatureSums,
     curvature_sums,
 )
+from tfsoftmax.solvers.newton import Hessian
 
 
 class Evaluation(NamedTuple):
@@ -77,6 +78,10 @@ class Objective:
         sums = curvature_sums(U, rows.dataset, rows.features, self.precision, typical)
         check_finite(sums.features)
         return sums
+
+    def hessian(self, U: NDArray[np.float64]) -> Hessian:
+        """Return F's Hessian at Û."""
+        return Hessian(U, self.rows.dataset, self.rows.features, self.alpha)
 
     def model(self, sums: CurvatureSums) -> Curvature:
         """Return the model of F's Hessian by such sums."""

@@ -15,7 +15,13 @@ from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
 
 Ending = Literal[
-    "epochs", "converged", "stalled", "separated", "stopped", "interrupted"
+    "epochs",
+    "converged",
+    "stalled",
+    "separated",
+    "rounded",
+    "stopped",
+    "interrupted",
 ]
 EpochMetrics = dict[str, float]
 History = dict[str, list[float]]
@@ -41,10 +47,10 @@ class Result:
     rng : RandomState or None
         The generator of the rows' orders, after the last epoch; None where nothing
         is random.
-    ended : {"epochs", "converged", "stalled", "separated", "stopped", "interrupted"}
+    ended : str, an `Ending`
         Why the last epoch was the last: there were no more to do, `tol` was met,
-        rounding let nothing improve, there is no optimum, a callback asked for it, or
-        the user did.
+        rounding let nothing improve, there is no optimum, the weights at the optimum
+        can't be rounded to their dtype, a callback asked for it, or the user did.
     """
 
     V: NDArray[Any]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sklearn
+from scipy import sparse
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.fixes import parse_version
@@ -255,6 +257,138 @@ def test_tol_bounds_the_gradients_components():
     assert 1e-9 < loose <= 1e-3
     assert tight <= 1e-9
     assert few < more
+
+
+def newton(X, y, s, alpha, n_iterations=100):
+    """min F for two classes in float64, by Newton's method on standardised columns."""
+    X = np.asarray(X, np.float64)
+    s = np.ones(len(X)) / len(X) if s is None else s / s.sum()
+    mean = s @ X
+    scale = np.sqrt(s @ (X - mean) ** 2)
+    scale[scale <= 1e-12 * abs(mean)] = np.inf  # constant: its weight is 0
+    Z = np.column_stack([(X - mean) / scale, np.ones(len(X))])
+    penalty = np.append(alpha / scale**2, 0.0)
+    sign, v = 2 * y - 1, np.zeros(Z.shape[1])
+
+    def value(v):
+        return s @ np.logaddexp(0, -sign * (Z @ v)) + penalty @ v**2 / 2
+
+    for _ in range(n_iterations):
+        p = expit(Z @ v)
+        gradient = Z.T @ (s * (p - y)) + penalty * v
+        H = Z.T @ (Z * (s * p * (1 - p))[:, None]) + np.diag(penalty)
+        step = np.linalg.lstsq(H + 1e-14 * np.diag(H.diagonal()), gradient)[0]
+        length = 1.0
+        while value(v - length * step) > value(v) and length > 1e-9:
+            length /= 2
+        if not value(v - length * step) < value(v):
+            break
+        v = v - length * step
+    return value(v)
+
+
+@pytest.fixture(scope="module")
+def mixed_table():
+    """Integers of very different units, and two columns of which one is always 1."""
+    rng = np.random.default_rng(0)
+    n = 15_000
+    sex = rng.integers(0, 2, n)
+    X = np.column_stack(
+        [
+            rng.integers(18, 90, n),
+            rng.integers(10_000, 1_000_000, n),
+            rng.integers(0, 100_000, n) * (rng.random(n) < 0.1),
+            rng.integers(1, 99, n),
+            sex,
+            1 - sex,
+        ]
+    )
+    z = (X - X.mean(axis=0)) / X.std(axis=0) @ [1.0, 0.1, 2.0, 0.5, 0.4, -0.4]
+    return X, (z - 1 + rng.logistic(size=n) > 0).astype(int)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.float32])
+def test_a_table_of_mixed_units_needs_no_scaling(mixed_table, dtype):
+    X, y = mixed_table
+    alpha = 1 / len(X)
+    clf = lbfgs(alpha, epochs=1000).fit(X.astype(dtype), y)
+    single = dtype == np.float32
+    assert clf.coef_.dtype == (np.float32 if single else np.float64)
+    best = newton(X, y, None, alpha)
+    assert objective(clf, X, y, alpha=alpha) <= best * (1 + (1e-6 if single else 1e-10))
+    assert clf.n_iter_ < 100
+
+
+def test_columns_far_out_do_not_end_the_training_early():
+    # The row with 1e7 has all curvature, and leaves its boundary in a few iterations.
+    rng = np.random.default_rng(0)
+    X = rng.standard_cauchy((200, 3)) ** 3 * [1e3, 1.0, 1e-6]
+    y = (rng.normal(size=200) + np.sign(X[:, 0]) + np.sign(X[:, 2]) > 0).astype(int)
+    best = newton(X, y, None, 1e-10)
+    for tol in (None, 1e-4, 1e-2):
+        clf = lbfgs(1e-10, epochs=1000, tol=tol).fit(X, y)
+        assert objective(clf, X, y, alpha=1e-10) <= best * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, None])
+def test_tol_bounds_how_far_f_is_above_its_minimum(tol):
+    clf = lbfgs(1e-3, tol=tol).fit(X, Y, S)
+    best = objective(lbfgs(1e-3).fit(X, Y, S), X, Y, S, alpha=1e-3)
+    excess = objective(clf, X, Y, S, alpha=1e-3) / best - 1
+    assert excess <= max((tol or 0) ** 2, 1e-12)
+
+
+@pytest.mark.parametrize("weights", [None, S])
+def test_separated_rows_are_named_as_the_reason(weights):
+    y = (X[:, 0] > 0).astype(int)
+    with pytest.warns(ConvergenceWarning, match="every row is classified correctly"):
+        clf = lbfgs(0.0).fit(X, y, weights)
+    assert clf._result.ended == "separated"
+    lbfgs(1e-6).fit(X, y, weights)
+
+
+def test_a_single_class_with_weight_is_named_as_the_reason():
+    with pytest.warns(ConvergenceWarning, match="all rows that have a weight are of"):
+        lbfgs(0.1).fit(X, Y, (Y == 1).astype(float))
+
+
+def test_no_penalty_needs_no_warning_where_rows_overlap():
+    clf = lbfgs(0.0).fit(X, Y, S)
+    dW, db = reference.gradient(X, Y, S, clf.coef_, clf.intercept_, 3)
+    assert max(abs(dW).max(), abs(db).max()) / S.sum() < 1e-8
+
+
+def test_a_tol_below_rounding_stalls():
+    with pytest.warns(ConvergenceWarning, match="rounding lets the objective fall"):
+        clf = lbfgs(0.01, tol=1e-30).fit(X, Y, S)
+    assert clf._result.ended == "stalled"
+
+
+def test_weights_that_float32_does_not_hold_are_named_as_the_reason():
+    rng = np.random.default_rng(0)
+    x = np.float32(1e8 + 8 * rng.integers(-2, 3, (200, 1)))
+    y = (x[:, 0] - 1e8 + rng.normal(size=200) * 8 > 0).astype(int)
+    with pytest.warns(ConvergenceWarning, match="can't be rounded to float32"):
+        lbfgs(1e-4).fit(x, y)
+    clf = lbfgs(1e-4).fit(x.astype(np.float64), y)
+    F = objective(clf, x, y, alpha=1e-4)
+    assert pytest.approx(newton(x, y, None, 1e-4), rel=1e-6) == F
+
+
+def test_sparse_rows_have_the_optimum_of_dense_ones():
+    for n_features in (5, 6):  # not as many as a tile has columns
+        A = np.where(abs(X) > 0.5, X, 0)[:, :n_features]
+        one, other = (lbfgs(0.01).fit(B, Y, S) for B in (A, sparse.csr_array(A)))
+        np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_columns_that_do_not_vary_change_nothing():
+    constant = np.full((len(X), 1), 0.1)
+    A = np.hstack([X, constant, 0 * constant, constant * 1e9])
+    for alpha in (0.0, 0.01):
+        clf, expected = (lbfgs(alpha).fit(B, Y, S) for B in (A, X))
+        p, q = clf.predict_proba(A), expected.predict_proba(X)
+        np.testing.assert_allclose(p, q, atol=1e-6)
 
 
 def test_a_warm_start_at_the_optimum_takes_few_iterations():

@@ -2,8 +2,8 @@
 
 To within 1e-6 of the optimum on features as they come, of different size, float64,
 alpha = 1/(C n): the evaluations of F and its gradient, and the time of a whole fit,
-with the fewest iterations that suffice for each. The ratio is the time of the fastest of
-`LogisticRegression`'s solvers lbfgs, newton-cg and newton-cholesky over ours; for
+with the fewest iterations that suffice for each. The ratio is the time of the fastest
+of `LogisticRegression`'s solvers lbfgs, newton-cg and newton-cholesky over ours; for
 evaluations it is their number over that of the design's table. Then what float32 leaves
 of F above its minimum, and what recursive feature elimination compiles and keeps.
 """

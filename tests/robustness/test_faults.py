@@ -278,15 +278,14 @@ def test_the_rows_fill_so_many_chunks(several_chunks):
         estimator(),
         estimator(early_stopping=True, tol=1.0, n_iter_no_change=1, epochs=50),
         estimator(tol=10.0, n_iter_no_change=1, epochs=50),
-        estimator(optimizer="lbfgs", alpha=0.1, epochs=99),
         search(estimator(epochs=2)),
         search(estimator(epochs=2, early_stopping=True)),
     ],
-    ids=["epochs", "early stopping", "tol", "lbfgs", "search", "search that stops"],
+    ids=["epochs", "early stopping", "tol", "search", "search that stops"],
 )
 def test_no_thread_of_a_loader_outlives_a_fit(model, loader_threads):
     model.fit(X, Y)
-    assert getattr(model, "n_iter_", 2) < 50 or model.optimizer == "lbfgs"
+    assert getattr(model, "n_iter_", 2) < 50
     assert loader_threads
     assert not [thread for thread in loader_threads if thread.is_alive()]
     assert not tfsoftmax_threads()

@@ -177,10 +177,11 @@ class _Run:
     def _is_certain(self, at: Evaluation, decrement: float, stage: Stage) -> bool:
         """Whether the penalty's curvature alone shows that F is close to its minimum.
 
-        F − min F ≤ ‖∇_W F‖² / (2 alpha) for the best intercept. What that gains is at
-        most λ²/2, for the curvature along the intercept the model knows well.
+        F − min F ≤ ‖∇_W F‖² / (2 alpha) for the best intercept. What that gains is
+        about λ²/2, for the curvature along the intercept the model knows well; both
+        together are allowed half of what λ alone is.
         """
-        alpha, goal = self._settings.alpha, stage.exact_tol**2 * at.F
+        alpha, goal = self._settings.alpha, stage.exact_tol**2 * at.F / 2
         squares = float((at.gradient[:, :-1] ** 2).sum())
         return squares < alpha * (goal - decrement**2)
 

@@ -23,6 +23,7 @@ GRID = {"learning_rate": [0.02, 0.05, 0.1, 0.2], "alpha": [0.0, 0.01, 0.1]}
 # With which the rows of X fill so many chunks, so that threads take part.
 LIMITS = {"MAX_CHUNK_ROWS": 64, "MAX_MICRO_BATCH": 64}
 N_CHUNKS = 9
+TILE_ROWS = 128
 
 
 def search(model=None, **options):

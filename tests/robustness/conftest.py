@@ -5,15 +5,17 @@ import time
 
 import pytest
 
-from tests.robustness.common import LIMITS
-from tfsoftmax.data import batches, loader
+from tests.robustness.common import LIMITS, TILE_ROWS
+from tfsoftmax.data import batches, loader, tiles
 
 
 @pytest.fixture
 def several_chunks(monkeypatch):
-    """Make the rows fill several chunks, so that threads take part."""
+    """Make the rows fill several chunks and tiles, so that threads take part."""
     for name, limit in LIMITS.items():
         monkeypatch.setattr(batches, name, limit)
+    for name in ("MIN_ROWS", "MAX_ROWS"):
+        monkeypatch.setattr(tiles, name, TILE_ROWS)
 
 
 @pytest.fixture

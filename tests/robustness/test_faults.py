@@ -17,7 +17,7 @@ from tests.assertions import assert_same_bits
 from tests.problems import estimator
 from tests.robustness.common import HELD_OUT, N_CHUNKS, X, Y, search, tfsoftmax_threads
 from tfsoftmax import callbacks
-from tfsoftmax.data import batches, loader
+from tfsoftmax.data import batches, gather, loader, tiles
 
 
 class ForeignError(Exception):
@@ -57,15 +57,16 @@ class Faulty:
 
 @pytest.fixture
 def buffers(monkeypatch, several_chunks):
-    """What chunks are gathered in, as weak references to the memory."""
-    made, aligned = [], loader.aligned
+    """What rows are gathered in, as weak references to the memory."""
+    made, aligned = [], gather.aligned
 
     def recorded(*arguments):
         array = aligned(*arguments)
         made.append(weakref.ref(array.base))
         return array
 
-    monkeypatch.setattr(loader, "aligned", recorded)
+    for module in (loader, tiles):
+        monkeypatch.setattr(module, "aligned", recorded)
     gc.freeze()  # so that collecting what is new takes no time
     yield made
     gc.unfreeze()
@@ -220,12 +221,17 @@ def fail_at(number, function, fault, is_meant):
 
 SCARCE = {
     "threads": (
-        threading.Thread,
+        [threading.Thread],
         "start",
         lambda thread: thread.name.startswith("tfsoftmax"),
         RuntimeError("can't start"),
     ),
-    "buffers": (loader, "aligned", lambda *_: True, MemoryError("on purpose")),
+    "buffers": (
+        [loader, tiles],
+        "aligned",
+        lambda *_: True,
+        MemoryError("on purpose"),
+    ),
 }
 CALLS = {
     "fit": (estimator, lambda model: model.fit(X, Y)),
@@ -247,13 +253,14 @@ def test_where_threads_or_memory_run_out_all_stays_as_it_was(
     call, what, buffers, monkeypatch
 ):
     make, fit = CALLS[call]
-    owner, name, is_meant, fault = SCARCE[what]
+    owners, name, is_meant, fault = SCARCE[what]
     begun = make().fit(X, Y)
     for number in itertools.count(1):
         model = pickle.loads(pickle.dumps(begun))
-        failing = fail_at(number, getattr(owner, name), fault, is_meant)
+        failing = fail_at(number, getattr(owners[0], name), fault, is_meant)
         with monkeypatch.context() as patched:
-            patched.setattr(owner, name, failing)
+            for owner in owners:
+                patched.setattr(owner, name, failing)
             raised = raised_without_trace(lambda m=model: fit(m), fault, model, buffers)
         if raised is None:
             break

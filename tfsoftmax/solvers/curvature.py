@@ -44,10 +44,11 @@ LEAST_SHARE = 0.1
 LEAST_EIGENVALUE = 1e-5
 # Eigenvalues of A that share a factor, the largest over the least.
 MAX_RATIO = 4.0
-# What is added to H's diagonal, relative to it. Where columns are collinear, H has no
-# curvature but its rounding, and the gradient none but its own: any curvature serves
-# that is above both.
-JITTER = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
+# What is added to H's diagonal, relative to it. Where columns are collinear, neither H
+# nor the gradient has anything but rounding, and 1 / JITTER is what that is multiplied
+# by: with 1e-10 weights wandered off by 1e-4 there. Real curvature as small as this is
+# learnt by the iterations.
+JITTER = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-5}
 
 
 class CurvatureSums(NamedTuple):
@@ -100,15 +101,16 @@ def curvature_sums(
             z = np.column_stack([np.zeros_like(z), z])
         with np.errstate(invalid="ignore"):  # infinite logits, which the loss shows
             P = softmax(z, axis=1)
-        tau = s * (1 - np.einsum("ij,ij->i", P, P))
+        tau = 1 - np.einsum("ij,ij->i", P, P)
         P = P[:, -n_rows:]
         classes += np.diag(s @ P) - (P * s[:, None]).T @ P
-        weight += tau.sum()
+        weight += s @ tau
         if typical is not None:
-            counts = tau > LEAST_SHARE * tau.max()
-            skipped += tau[~counts].sum()
-            X, tau = X[counts], tau[counts]
-        roots = np.sqrt(tau.astype(precision))[:, None]
+            # However much a row is weighted, if at all.
+            counts = tau > LEAST_SHARE * tau[s > 0].max(initial=0)
+            skipped += s[~counts] @ tau[~counts]
+            X, s, tau = X[counts], s[counts], tau[counts]
+        roots = np.sqrt((s * tau).astype(precision))[:, None]
         weighted = np.empty((len(X), n_columns), precision)
         weighted[:, -1:] = roots
         with np.errstate(over="ignore", invalid="ignore"):  # refused by the objective

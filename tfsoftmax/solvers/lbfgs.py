@@ -20,10 +20,6 @@ References
 J. Nocedal and S. Wright, "Numerical Optimization", Springer, 2006.
 
 S. Boyd and L. Vandenberghe, "Convex Optimization", Cambridge, 2004.
-
-W. Hager and H. Zhang, "A new conjugate gradient method with guaranteed descent and an
-efficient line search", SIAM J. Optimization 16, 2005: why slopes, and not values of F,
-are to be compared near the optimum.
 """
 
 from __future__ import annotations
@@ -43,6 +39,7 @@ from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.full_batch import FullBatch
 from tfsoftmax.solvers.curvature import Curvature
 from tfsoftmax.solvers.engines import make_full_batch
+from tfsoftmax.solvers.line_search import line_search
 from tfsoftmax.solvers.newton import Hessian, newton_step
 from tfsoftmax.solvers.objective import Evaluation, Objective, check_finite
 from tfsoftmax.solvers.result import (
@@ -91,9 +88,6 @@ SEPARATED = 1e-4
 VANISHED = 1e-30
 # Iterations without a smaller F after which rounding is all there is.
 MAX_STALLED = 10
-# A step is long enough where the slope has fallen to this share.
-SLOPE_LEFT = 0.9
-MAX_TRIALS = 30
 
 
 def solve(problem: Problem, callbacks: Sequence[Callback]) -> list[Outcome]:
@@ -383,54 +377,3 @@ class Model:
         for (s, y, product), weight in zip(self._pairs, reversed(weights), strict=True):
             r += (weight - float(np.vdot(y, r)) / product) * s
         return r  # type: ignore[no-any-return]
-
-
-def line_search(
-    objective: Objective, at: Evaluation, direction: NDArray[np.float64]
-) -> Evaluation | None:
-    """Go along a direction of descent until the slope has fallen by a tenth.
-
-    F is convex, so where it still falls it has fallen all the way, however little of
-    that rounding lets be seen. Between a length that is too short and one that is too
-    long the next is where the straight line through both slopes is zero.
-
-    Returns
-    -------
-    reached : Evaluation or None
-        None where rounding decides which lengths are too long. The longest of those
-        that are too short, where all trials are over.
-    """
-    first = float(np.vdot(at.gradient, direction))
-    short, short_slope = 0.0, first
-    long, long_slope = math.inf, math.nan
-    length, best = 1.0, None
-    for _ in range(MAX_TRIALS):
-        with np.errstate(over="ignore"):
-            trial = objective(at.U + length * direction)
-        with np.errstate(over="ignore", invalid="ignore"):
-            slope = float(np.vdot(trial.gradient, direction))
-        falls = at.F + objective.resolution * abs(at.F) >= trial.F
-        if falls and abs(slope) <= SLOPE_LEFT * abs(first):
-            return trial
-        if falls and slope < 0:
-            short, short_slope, best = length, slope, trial
-        else:
-            long, long_slope = length, slope
-        length = _next_length(short, short_slope, long, long_slope, first)
-    return best if best is not None and best.F < at.F else None
-
-
-def _next_length(
-    short: float, short_slope: float, long: float, long_slope: float, first: float
-) -> float:
-    """Return a length between a short and a long one; beyond, where none is long."""
-    if long == math.inf:
-        # The straight line through the slopes at 0 and at `short`, within limits.
-        fallen = short_slope - first
-        zero = short * -first / fallen if fallen > 0 else math.inf
-        return min(max(zero, 2 * short), 10 * short)
-    if not long_slope > 0:  # not finite, or F has risen by rounding
-        return (short + long) / 2
-    zero = short - short_slope * (long - short) / (long_slope - short_slope)
-    margin = (long - short) / 10
-    return min(max(zero, short + margin), long - margin)

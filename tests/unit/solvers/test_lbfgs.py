@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from scipy import sparse
 from scipy.special import expit
+from sklearn import datasets
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.fixes import parse_version
@@ -285,6 +286,62 @@ def newton(X, y, s, alpha, n_iterations=100):
             break
         v = v - length * step
     return value(v)
+
+
+def ten_tables():
+    """X, y and weights by name: two classes and many, raw, wide, rare, few."""
+    rng = np.random.default_rng(0)
+    loaders = {
+        "iris": datasets.load_iris,
+        "wine": datasets.load_wine,
+        "breast cancer": datasets.load_breast_cancer,
+    }
+    tables = {name: load(return_X_y=True) for name, load in loaders.items()}
+    X, y = datasets.load_digits(return_X_y=True)
+    tables["four digits"] = X[y < 4], y[y < 4]
+    tables["two digits"] = X[y < 2], y[y < 2]
+    for n_classes, n_features in ((2, 5), (4, 8), (6, 3)):
+        made = problem(400, n_features, n_classes, seed=n_classes)
+        tables[f"{n_classes} classes"] = made[:2]
+    X, y = problem(40, 60, 3)[:2]
+    tables["more columns than rows"] = X, y
+    X, y = problem(500, 4, 3)[:2]
+    tables["a rare class"] = X, np.where(np.arange(500) < 490, y % 2, 2)
+    return {
+        name: (X, y, rng.uniform(0.1, 3.0, len(y))) for name, (X, y) in tables.items()
+    }
+
+
+@pytest.mark.parametrize("weights", [None, "samples", "balanced"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow(
+        ["iris", "wine", "2 classes", "a rare class"],
+        *(
+            (name,)
+            for name in ten_tables()
+            if name not in ("iris", "wine", "2 classes", "a rare class")
+        ),
+    ),
+)
+def test_probabilities_are_those_of_newtons_method(name, weights):
+    X, y, s = ten_tables()[name]
+    s = s if weights == "samples" else None
+    class_weight = "balanced" if weights == "balanced" else None
+    total = len(y) if s is None else s.sum()
+    clf = lbfgs(1 / total, class_weight=class_weight, epochs=1000).fit(X, y, s)
+    expected = logistic_regression(
+        1.0,
+        X,
+        y,
+        s,
+        solver="newton-cholesky",
+        class_weight=class_weight,
+        tol=1e-12,
+        max_iter=1000,
+    )
+    difference = clf.predict_proba(X) - expected.predict_proba(X)
+    assert abs(difference).max() < 1e-6
 
 
 @pytest.fixture(scope="module")

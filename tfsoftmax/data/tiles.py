@@ -29,8 +29,9 @@ MAX_ROWS = 16_384
 TILE_SIZE = 1 << 20
 # With so many features that MIN_ROWS have more.
 MAX_TILE_SIZE = 1 << 22
-# Up to here X is copied into tiles whose width several widths share: an evaluation
-# takes less than a millisecond, a compilation takes 300 and 3 MB for ever.
+# Up to here X is copied even where its rows could be handed over: tiles that are copies
+# have widths that several widths of X share. An evaluation takes less than a
+# millisecond, a compilation takes 300 and 3 MB for ever.
 MAX_SHARED_BYTES = 4 << 20
 # Up to here tiles that have to be gathered are kept.
 MAX_KEPT_BYTES = 512 << 20
@@ -85,15 +86,15 @@ class Tiles:
         n, n_features = len(dataset), dataset.n_features
         self._dataset, self._storage, self._precision = dataset, storage, precision
         n_bytes = n * n_features * storage.itemsize
-        is_shared = n_bytes <= MAX_SHARED_BYTES
-        self.n_columns = next_width(n_features) if is_shared else n_features
+        is_small = n_bytes <= MAX_SHARED_BYTES
         self.n_rows = _tile_rows(n, n_features)
-        rows = None if is_shared else _rows_in_place(dataset, storage)
+        rows = None if is_small else _rows_in_place(dataset, storage)
         if rows is not None:
             tile_bytes = self.n_rows * n_features * storage.itemsize
             if rows.ctypes.data % alignment or tile_bytes % alignment:
                 rows = None
         self._rows = rows
+        self.n_columns = n_features if rows is not None else next_width(n_features)
         self.kept = self._rows is not None or n_bytes <= MAX_KEPT_BYTES
         self._gather = gatherer(dataset.X, storage)
 

@@ -84,7 +84,7 @@ def test_tiles_are_views_of_rows_that_lie_one_after_the_other(
         view.__dlpack__()  # NumPy refuses to export what is read-only
     last = tiles.tile(5).X
     assert not np.shares_memory(last, X)
-    np.testing.assert_array_equal(last[:5], X[40:])
+    np.testing.assert_array_equal(last[:5, :N_FEATURES], X[40:])
     assert not last[5:].any()
 
 
@@ -126,8 +126,9 @@ def test_other_rows_are_gathered(in_place, kind):
         assert not np.shares_memory(tile, dense)
         assert tile.ctypes.data % ALIGNMENT == 0
         assert tile.dtype.isnative
-        np.testing.assert_array_equal(tile[: len(rows)], rows)
+        np.testing.assert_array_equal(tile[: len(rows), :N_FEATURES], rows)
         assert not tile[len(rows) :].any()
+        assert not tile[:, N_FEATURES:].any()
 
 
 def test_rows_of_an_index_are_gathered(in_place):
@@ -137,7 +138,7 @@ def test_rows_of_an_index_are_gathered(in_place):
     for number in range(3):
         tile, rows = tiles.tile(number), index[8 * number : 8 * number + 8]
         assert not np.shares_memory(tile.X, X)
-        np.testing.assert_array_equal(tile.X[: len(rows)], X[rows])
+        np.testing.assert_array_equal(tile.X[: len(rows), :N_FEATURES], X[rows])
         np.testing.assert_array_equal(tile.y[: len(rows)], LABELS[rows])
         np.testing.assert_array_equal(tile.weights[: len(rows)], WEIGHTS[rows])
 
@@ -205,9 +206,13 @@ def test_only_what_is_gathered_and_large_is_not_kept(in_place, monkeypatch):
         (1, 4, 256),
         (256, 4, 256),
         (257, 4, 512),
-        (10_000, 4, 1024),
-        (10_000, 4096, 1024),
-        (10_000, 4097, 512),
+        (10_000, 4, 16_384),
+        (100_000, 4, 16_384),
+        (10_000, 64, 16_384),
+        (10_000, 65, 8192),
+        (10_000, 1024, 1024),
+        (10_000, 16_384, 256),
+        (10_000, 16_385, 128),
         (10_000, 1 << 22, 1),
         (10_000, 1 << 23, 1),  # one row alone is too large
     ],

@@ -106,8 +106,9 @@ def test_where_tau_is_small_a_typical_row_counts(max_dense, monkeypatch):
     monkeypatch.setattr(curvature, "MAX_DENSE", max_dense)
     U, x = 5 * weights_for(3), with_ones(X)
     P = probabilities(x, U)
-    tau = S * (1 - (P**2).sum(axis=1)) / len(x)
-    counts = tau > 0.1 * tau.max()
+    tau = 1 - (P**2).sum(axis=1)
+    counts = tau > 0.1 * tau.max()  # however a row is weighted
+    tau = S * tau / len(x)
     assert 20 < counts.sum() < len(x) - 20
     outer = x[:, :, None] * x[:, None, :]
     typical = outer.mean(axis=0)
@@ -288,16 +289,14 @@ def test_collinear_columns_are_solved_where_the_gradient_can_be(precision):
     model = Curvature(sums, features, 0.0, curvature.JITTER[precision])
     solved = model.solve(step @ H)
     assert abs(solved).max() < 100 * abs(step).max()
-    rtol = 1e-2 if precision == SINGLE else 1e-6
+    rtol = 1e-2 if precision == SINGLE else 1e-4
     np.testing.assert_allclose(solved @ H, step @ H, atol=rtol * abs(H).max())
 
 
 def test_a_matrix_that_is_not_positive_definite_gets_more_jitter():
     n = 6
     correlations = np.full((n, n), 1 + 1e-7)  # by rounding more than 1
-    factor, lower = curvature._cholesky(correlations, 1e-10)
-    assert lower
-    L = np.tril(factor)
+    L = np.tril(curvature._cholesky(correlations, 1e-10))
     jitter = (L @ L.T).diagonal() - 1
     np.testing.assert_allclose(jitter, 1e-6, rtol=1e-3)
 

@@ -108,7 +108,7 @@ def state(estimator: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
 # The same arguments as plain arrays
 
 
-def plain_rows(X: Any) -> Any:
+def plain_rows(X: Any, optimizer: str = "sgd") -> Any:
     """Return the rows in the dtype that is documented to be trained in."""
     if sparse.issparse(X):
         X = X.toarray()
@@ -116,7 +116,9 @@ def plain_rows(X: Any) -> Any:
         X = X.to_numpy(dtype=np.float64)
     X = np.asarray(X)
     single = np.can_cast(X.dtype, np.float32)
-    if X.dtype.kind in "iu":  # as integers that float32 holds are, whatever their dtype
+    if (
+        X.dtype.kind in "iu" and optimizer != "lbfgs"
+    ):  # as integers that float32 holds are, whatever their dtype
         single = max(abs(int(X.max())), abs(int(X.min()))) <= 2**24
     return np.ascontiguousarray(X.astype(np.float32 if single else np.float64))
 

@@ -111,8 +111,9 @@ def iris(options: Options) -> list[Row]:
 
 def warm_fits(options: Options) -> list[Row]:
     """Fit tables to the optimum, tol=1e-4, beside `LogisticRegression()`."""
+    loaders = (load_iris, load_wine, load_breast_cancer, load_digits)
     rows = []
-    for load in (load_iris, load_wine, load_breast_cancer, load_digits):
+    for load in loaders[: 1 if options.quick else 4]:
         X, y = load(return_X_y=True)
         to_the_optimum = TFSoftmaxClassifier(
             optimizer="lbfgs", alpha=1 / len(X), epochs=1000, tol=1e-4

@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.utils.fixes import parse_version
 
 from tests import reference
 from tests.assertions import assert_same_model
@@ -283,6 +284,7 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
 
 FIT_ASYNCHRONOUSLY = """
 import tensorflow as tf
+from sklearn.utils.fixes import parse_version
 from tests.problems import estimator, problem
 
 tf.config.experimental.set_synchronous_execution(False)
@@ -294,9 +296,15 @@ for optimizer in ("sgd", "lbfgs"):
 """
 
 
+@pytest.mark.skipif(
+    parse_version(tf.__version__) < parse_version("2.21"),
+    reason="TensorFlow 2.18 waits for itself, asked for the shape of what is pending",
+)
 def test_with_asynchronous_execution_fits_are_the_same():
     command = [sys.executable, "-c", FIT_ASYNCHRONOUSLY]
-    printed = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL)
+    printed = subprocess.check_output(
+        command, text=True, stderr=subprocess.DEVNULL, timeout=300
+    )
     X, y, s = problem()
     for optimizer, line in zip(("sgd", "lbfgs"), printed.split(), strict=True):
         clf = estimator(optimizer=optimizer, alpha=0.1, epochs=100)

@@ -284,7 +284,6 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
 
 FIT_ASYNCHRONOUSLY = """
 import tensorflow as tf
-from sklearn.utils.fixes import parse_version
 from tests.problems import estimator, problem
 
 tf.config.experimental.set_synchronous_execution(False)

@@ -27,7 +27,8 @@ OLD_API = parse_version(sklearn.__version__) < parse_version("1.8")
 def objective(clf, X, y, s=None, *, alpha=0.0, l1_ratio=0.0, rescale=1.0):
     """F of the design, in float64; coef_ is `rescale` times the W that is penalised."""
     s = np.ones(len(X)) if s is None else s
-    coef, intercept = (np.float64(a) for a in (clf.coef_, clf.intercept_))
+    # np.float64 of one number is a scalar in NumPy 2.0, whatever its shape.
+    coef, intercept = (a.astype(np.float64) for a in (clf.coef_, clf.intercept_))
     W, n_classes = coef / rescale, len(clf.classes_)
     losses = reference.cross_entropy(np.float64(X), y, coef, intercept, n_classes)
     penalty = (1 - l1_ratio) / 2 * (W**2).sum() + l1_ratio * abs(W).sum()

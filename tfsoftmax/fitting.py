@@ -124,7 +124,9 @@ def store(
     vars(estimator).pop("dual_gap_", None)  # of a former fit by another solver
     vars(estimator).update(fitted_attributes(problem, outcome))
     if not SOLVERS[outcome.settings.optimizer].by_epochs:
-        estimator.dual_gap_ = _dual_gap(problem, outcome)
+        estimator.dual_gap_ = _dual_gap(
+            problem, outcome.settings, estimator.coef_, estimator.intercept_
+        )
     try:
         logger.on_fit_end(outcome)
     except KeyboardInterrupt:
@@ -150,12 +152,13 @@ def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
     }
 
 
-def _dual_gap(problem: Problem, result: Result) -> float:
+def _dual_gap(
+    problem: Problem,
+    settings: Settings,
+    coef: NDArray[Any],
+    intercept: NDArray[Any],
+) -> float:
     """Return an upper bound of F − min F; infinite without a penalty."""
-    settings = result.settings
-    coef, intercept = coef_and_intercept(
-        result.V[0], rescale=settings.rescale, fit_intercept=settings.fit_intercept
-    )
     return duality_gap(
         problem.dataset.for_models(0),
         coef,

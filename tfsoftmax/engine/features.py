@@ -150,8 +150,13 @@ class CentredFeatures:
 
 def blocks(dataset: Dataset) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Yield blocks of rows of X, dense and not cast, and which rows they are."""
+    for rows, X in blocks_as_stored(dataset):
+        yield rows, X.toarray() if sparse.issparse(X) else X
+
+
+def blocks_as_stored(dataset: Dataset) -> Iterator[tuple[slice, Any]]:
+    """Yield blocks of rows of X, sparse where X is, and which rows they are."""
     size = max(1, MAX_BLOCK_BYTES // (dataset.n_features * 8))
     for start in range(0, len(dataset), size):
         rows = slice(start, min(start + size, len(dataset)))
-        X = dataset.X[rows if dataset.index is None else dataset.index[rows]]
-        yield rows, X.toarray() if sparse.issparse(X) else X
+        yield rows, dataset.X[rows if dataset.index is None else dataset.index[rows]]

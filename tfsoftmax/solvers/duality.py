@@ -35,10 +35,9 @@ from scipy import linalg, sparse
 from scipy.special import entr
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.engine.features import blocks_as_stored
 from tfsoftmax.utils.blas import single_threaded_blas
 
-# Rows that are looked at at once, by the bytes of a dense float64 copy.
-MAX_BLOCK_BYTES = 16 << 20
 # Steps to the best intercept; each squares the error.
 MAX_NEWTON = 30
 # Half of it is what the best intercept would gain.
@@ -214,20 +213,15 @@ def _logits(
 
 def _blocks(dataset: Dataset, c: NDArray[np.float64]) -> Iterator[tuple[slice, Any]]:
     """Yield blocks of rows x − c in float64, sparse where X is, and which they are."""
-    size = max(1, MAX_BLOCK_BYTES // (8 * dataset.n_features))
-    for start in range(0, len(dataset), size):
-        rows = slice(start, min(start + size, len(dataset)))
-        X = dataset.X[rows if dataset.index is None else dataset.index[rows]]
+    for rows, X in blocks_as_stored(dataset):
         yield rows, X.astype(np.float64) if sparse.issparse(X) else X - c
 
 
 def _shift(dataset: Dataset) -> NDArray[np.float64]:
     """Return about where the rows lie: large numbers beside small differences round."""
-    n_features = dataset.n_features
     if sparse.issparse(dataset.X):
-        return np.zeros(n_features)
-    few = slice(min(len(dataset), max(1, MAX_BLOCK_BYTES // (8 * n_features))))
-    X = dataset.X[few if dataset.index is None else dataset.index[few]]
+        return np.zeros(dataset.n_features)
+    _, X = next(blocks_as_stored(dataset))
     return X.mean(axis=0, dtype=np.float64)  # type: ignore[no-any-return]
 
 

@@ -65,11 +65,12 @@ class TFSoftmaxClassifier(
         F(W, b) = \frac{1}{\sum_i s_i} \sum_i s_i \left[
                   \log \sum_k e^{z_{ik}} - z_{i y_i} \right]
                   + \alpha \left[ \frac{1 - \rho}{2} \|W\|_2^2 + \rho \|W\|_1 \right],
-        \qquad z_i = r\, W x_i + b
+        \qquad z_i = W \tilde x_i + b
 
-    where :math:`s_i` are sample weights times class weights, r is `rescale` and ρ is
-    `l1_ratio`. Weights start at zero. The model is also known as multinomial logistic
-    regression, and as logistic regression with two classes.
+    where :math:`s_i` are sample weights times class weights, ρ is `l1_ratio` and
+    :math:`\tilde x_i` is :math:`x_i`, scaled as `rescale` says. Weights start at zero.
+    The model is also known as multinomial logistic regression, and as logistic
+    regression with two classes.
 
     Parameters
     ----------
@@ -119,10 +120,16 @@ class TFSoftmaxClassifier(
     fit_intercept : bool, default=True
         Whether to fit b; otherwise it is zero.
 
-    rescale : float, default=None
-        A factor on every feature, applied inside the compiled program, so that
-        X is not copied: ``rescale=1/255`` brings raw pixels to [0, 1]. `coef_`
-        refers to the X passed, whatever `rescale` is. None is a factor of 1.
+    rescale : float, array-like of shape (n_features,) or "standard", default=None
+        How the features are scaled, inside the compiled program, so that X is neither
+        copied nor cast nor made dense. A number is a factor on every feature:
+        ``rescale=1/255`` brings raw pixels to [0, 1]; an array has a factor for each.
+        ``"standard"`` subtracts each feature's mean and divides by its standard
+        deviation, as :class:`~sklearn.preprocessing.StandardScaler` does, also of
+        sparse X. Both are those of the training rows, weighted by `sample_weight`, in
+        the first call of `fit` or `partial_fit`; later calls that resume it keep them.
+        `coef_` and `intercept_` refer to the X passed, whatever `rescale` is. None is a
+        factor of 1.
 
     class_weight : dict or "balanced", default=None
         Weights of the classes, which multiply the sample weights; the weight of a class
@@ -178,7 +185,16 @@ class TFSoftmaxClassifier(
         uint8 X; of the dtype that was computed in.
 
     intercept_ : ndarray of shape (n_classes,) or (1,)
-        The intercept b; zeros if ``fit_intercept=False``.
+        The intercept, of the X passed. With ``fit_intercept=False`` it is zero, but for
+        ``rescale="standard"``, whose means it subtracts.
+
+    mean_ : ndarray of shape (n_features,) or None
+        What is subtracted from the features: their means with ``rescale="standard"``,
+        else None. The penalty and the optimizer see ``(X - mean_) / scale_``.
+
+    scale_ : float or ndarray of shape (n_features,)
+        What the features are divided by: their standard deviations, 1 for those that
+        don't vary, with ``rescale="standard"``; else 1 over `rescale`.
 
     n_features_in_ : int
         The number of features seen during `fit`.

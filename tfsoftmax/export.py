@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.runtime import load_keras
 from tfsoftmax.solvers.result import Result
 from tfsoftmax.solvers.schedules import Progress
@@ -99,11 +100,13 @@ class ExportMixin:
         """
         check_is_fitted(self)
         keras = load_keras()
-        scale = self._result.settings.rescale  # which `set_params` may have changed
-        with np.errstate(over="ignore"):
-            kernel = self.coef_.T.astype(np.float64) / scale
-        bias = self.intercept_
-        _check_float32(scale, kernel, bias)
+        scaling = self._result.scaling
+        factor, mean = scaling.factor, scaling.mean
+        kernel = scaling.weights(self.coef_).T
+        bias = self.intercept_.astype(np.float64)
+        if mean is not None:
+            bias = bias + self.coef_.astype(np.float64) @ mean
+        _check_float32(factor, kernel, bias)
         if len(self.classes_) == 2:  # the first class is the reference: its logit is 0
             kernel = np.column_stack([np.zeros_like(kernel), kernel])
             bias = np.concatenate([np.zeros_like(bias), bias])
@@ -112,8 +115,18 @@ class ExportMixin:
             len(self.classes_), activation="softmax", dtype="float32"
         )
         layers = [keras.Input(shape=(len(kernel),), dtype="float32"), dense]
-        if scale != 1:
-            layers.insert(1, keras.layers.Rescaling(scale, dtype="float32"))
+        if mean is not None or isinstance(factor, np.ndarray):
+            # A layer of Keras's that divides by the root of a variance.
+            mean = np.zeros(self.coef_.shape[1]) if mean is None else mean
+            variance = np.broadcast_to(1 / np.square(factor), mean.shape)
+            layers.insert(
+                1,
+                keras.layers.Normalization(
+                    mean=mean, variance=variance, dtype="float32"
+                ),
+            )
+        elif factor != 1:
+            layers.insert(1, keras.layers.Rescaling(factor, dtype="float32"))
         model = keras.Sequential(layers)
         dense.set_weights([kernel, bias])
         return model
@@ -132,27 +145,38 @@ class ExportMixin:
         super().__setstate__(state)  # type: ignore[misc]
 
 
-def _check_float32(scale: float, *weights: NDArray[Any]) -> None:
+def _check_float32(factor: Any, *weights: NDArray[Any]) -> None:
     """Check that float32 can hold what a Keras model multiplies by."""
     least = float(np.finfo(np.float32).smallest_normal)
     most = float(np.finfo(np.float32).max)
     largest = max(float(np.abs(values).max()) for values in weights)
-    if not (least <= scale <= most and largest <= most):
+    smallest_factor, largest_factor = float(np.min(factor)), float(np.max(factor))
+    if not (least <= smallest_factor and largest_factor <= most and largest <= most):
         raise ValueError(
-            f"to_keras makes a model of float32, which can't hold rescale={scale:.6g} "
+            f"to_keras makes a model of float32, which can't hold a factor of "
+            f"{smallest_factor if smallest_factor < least else largest_factor:.6g} "
             f"or weights up to {largest:.3g}. Scale the features before the fit."
         )
 
 
 def _to_plain(result: Result) -> dict[str, Any]:
-    records = {"progress": result.progress, "settings": result.settings}
+    records = {
+        "progress": result.progress,
+        "settings": result.settings,
+        "scaling": result.scaling,
+    }
     plain = {name: dict(vars(record)) for name, record in records.items()}
     return vars(result) | plain
 
 
 def _from_plain(saved: dict[str, Any]) -> Result:
-    progress, settings = Progress(**saved["progress"]), Settings(**saved["settings"])
-    slots = tuple(saved["slots"])
-    return Result(
-        **saved | {"progress": progress, "settings": settings, "slots": slots}
-    )
+    settings = saved["settings"]
+    if not isinstance(rescale := settings["rescale"], (float, str)):
+        settings = settings | {"rescale": tuple(rescale)}
+    records = {
+        "progress": Progress(**saved["progress"]),
+        "settings": Settings(**settings),
+        "scaling": Scaling(**saved["scaling"]),
+        "slots": tuple(saved["slots"]),
+    }
+    return Result(**saved | records)

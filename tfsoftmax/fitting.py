@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.hold_out import hold_out
-from tfsoftmax.engine.features import coef_and_intercept
+from tfsoftmax.engine.features import Rescale, Scaling
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.duality import duality_gap
 from tfsoftmax.solvers.result import Outcome, Problem, Result
@@ -105,8 +105,20 @@ def prepare(
             rng, seed = _draw_seed(rng)
         attributes["_hold_out_seed"] = seed
         dataset, held_out = _hold_out(first, dataset, sample_weight, seed)
+    if previous is None:
+        scaling = _scaling_of(settings[0].rescale, dataset, sample_weight)
+    else:
+        scaling = previous.scaling
     return Problem(
-        dataset, held_out, classes, tuple(settings), rng, previous, n_epochs, attributes
+        dataset,
+        held_out,
+        classes,
+        tuple(settings),
+        scaling,
+        rng,
+        previous,
+        n_epochs,
+        attributes,
     )
 
 
@@ -138,15 +150,18 @@ def store(
 
 def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
     """Return the fitted attributes; `coef_` is in the units of the X passed."""
-    settings = result.settings
-    coef, intercept = coef_and_intercept(
-        result.V[0], rescale=settings.rescale, fit_intercept=settings.fit_intercept
+    scaling = result.scaling
+    coef, intercept = scaling.coef_and_intercept(
+        result.V[0], fit_intercept=result.settings.fit_intercept
     )
+    factor = scaling.factor
     return {
         **problem.attributes,
         "_result": result,
         "coef_": coef,
         "intercept_": intercept,
+        "mean_": scaling.mean,
+        "scale_": 1 / factor,
         "n_iter_": result.n_epochs,
         "loss_curve_": list(result.history["loss"]),
     }
@@ -165,7 +180,7 @@ def _dual_gap(
         intercept,
         n_classes=problem.n_classes,
         fit_intercept=settings.fit_intercept,
-        rescale=settings.rescale,
+        scaling=problem.scaling,
         alpha=settings.alpha,
         l1_ratio=settings.l1_ratio,
     )
@@ -173,7 +188,7 @@ def _dual_gap(
 
 def settings_of(estimator: Any) -> Settings:
     """Return an estimator's settings as plain Python numbers, which don't overflow."""
-    rescale, tol = estimator.rescale, estimator.tol
+    tol = estimator.tol
     return Settings(
         batch_size=int(estimator.batch_size),
         learning_rate=float(estimator.learning_rate),
@@ -185,12 +200,19 @@ def settings_of(estimator: Any) -> Settings:
         alpha=float(estimator.alpha),
         l1_ratio=float(estimator.l1_ratio),
         fit_intercept=bool(estimator.fit_intercept),
-        rescale=1.0 if rescale is None else float(rescale),
+        rescale=_rescale_of(estimator.rescale),
         shuffle=bool(estimator.shuffle),
         early_stopping=bool(estimator.early_stopping),
         tol=None if tol is None else float(tol),
         n_iter_no_change=int(estimator.n_iter_no_change),
     )
+
+
+def _rescale_of(rescale: Any) -> Rescale:
+    if rescale is None or isinstance(rescale, str):
+        return rescale or 1.0
+    factors = np.asarray(rescale, dtype=np.float64)
+    return float(factors) if factors.ndim == 0 else tuple(factors.tolist())
 
 
 def spawn_rng(random_state: Any) -> np.random.RandomState:
@@ -228,6 +250,28 @@ def warn_of_interruption(result: Result) -> None:
         f"Training was interrupted in epoch {n + 1}; the weights kept are those after "
         f"epoch {n}."
     )
+
+
+def _scaling_of(
+    rescale: Rescale, dataset: Dataset, sample_weight: ArrayLike | None
+) -> Scaling:
+    """Return how x̃ comes from x, by the training rows and their sample weights.
+
+    Class weights have no part in it, so that it is the same for all models.
+    """
+    n_features = dataset.n_features
+    if isinstance(rescale, tuple) and len(rescale) != n_features:
+        raise ValueError(
+            "rescale must be a number, or one for each feature, shape "
+            f"({n_features},); got shape ({len(rescale)},)."
+        )
+    rows = dataclasses.replace(dataset, weights=None)
+    if sample_weight is not None:
+        weights = row_weights(sample_weight, dataset.X.shape[0])
+        if weights is not None and dataset.index is not None:
+            weights = weights[dataset.index]
+        rows = dataclasses.replace(dataset, weights=weights)
+    return Scaling.of(rescale, rows)
 
 
 def _known_classes(

@@ -93,7 +93,7 @@ def dual_gap(
         classifier.intercept_,
         n_classes=len(classifier.classes_),
         fit_intercept=settings.fit_intercept,
-        rescale=settings.rescale,
+        scaling=classifier._result.scaling,
         alpha=settings.alpha,
         l1_ratio=settings.l1_ratio,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+# Rows of X that NumPy works on at once, by their bytes in float64.
+MAX_BLOCK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,27 @@ class Dataset:
             if self.weights is not None and self.per_model_weights
             else 1
         )
+
+    def row_weights(self, rows: slice = slice(None)) -> NDArray[np.float64]:
+        """Return the weights of some rows, ones where none are given."""
+        if self.weights is None:
+            return np.ones(len(range(*rows.indices(len(self)))))
+        return self.weights[..., rows]
+
+    def blocks(self, n_rows: int | None = None) -> Iterator[tuple[slice, Any]]:
+        """Yield blocks of rows of X, sparse where X is, and which rows they are.
+
+        By default they have as many rows as take `MAX_BLOCK_BYTES`.
+        """
+        X = self.X
+        if n_rows is None:
+            values_per_row = self.n_features
+            if sparse.issparse(X):
+                values_per_row = 2 * X.nnz // X.shape[0]  # with their columns
+            n_rows = max(1, MAX_BLOCK_BYTES // (8 * max(1, values_per_row)))
+        for start in range(0, len(self), n_rows):
+            rows = slice(start, min(start + n_rows, len(self)))
+            yield rows, X[rows if self.index is None else self.index[rows]]
 
     def for_models(self, models: slice | list[int] | int) -> Dataset:
         """Return the same rows with the weights that these models have, or this one."""
@@ -113,10 +138,16 @@ def _precision_for(X: Any) -> np.dtype[Any]:
     if X.dtype.kind == "f":
         single = X.dtype.itemsize <= 4
     else:
-        single = X.dtype.itemsize <= 2 or _largest_magnitude(X) <= 2**24
+        single = X.dtype.itemsize <= 2 or largest_magnitude(X) <= 2**24
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _largest_magnitude(X: Any) -> int:
+def largest_magnitude(X: Any) -> int:
+    """Return the largest absolute value of integers; that of their dtype, if short."""
+    if X.dtype.itemsize <= 2:
+        if X.dtype.kind == "b":
+            return 1
+        limits = np.iinfo(X.dtype)
+        return max(-int(limits.min), int(limits.max))
     values = X.data if sparse.issparse(X) else X
     return max(abs(int(values.max(initial=0))), abs(int(values.min(initial=0))))

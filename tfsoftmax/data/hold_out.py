@@ -49,7 +49,7 @@ def hold_out(
     hashes = np.fromiter(
         (_hash(row, key) for row in _byte_rows(dataset.X)), np.uint64, len(dataset)
     )
-    weights = np.ones(len(dataset)) if dataset.weights is None else dataset.weights
+    weights = dataset.row_weights()
     labels = dataset.y if dataset.y.ndim == 1 else dataset.y.argmax(axis=1)
     is_held_out = np.zeros(len(dataset), dtype=bool)
     for label in np.unique(labels):

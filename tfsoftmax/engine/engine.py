@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.placement import MAX_THREADS, map_at_most, model_blocks
 from tfsoftmax.engine.runtime import import_tensorflow
 from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec
@@ -36,8 +37,8 @@ class Engine:
     batch_size : int
         Rows in a batch; `len(dataset)` makes all rows one batch.
     fit_intercept : bool
-    rescale : float
-        The factor on every feature.
+    scaling : Scaling
+        How x̃ comes from x.
     precision : dtype, default=None
         What to compute in; by default what the dataset needs.
     optimizer : str, default=None
@@ -53,7 +54,7 @@ class Engine:
         *,
         batch_size: int,
         fit_intercept: bool,
-        rescale: float,
+        scaling: Scaling,
         precision: np.dtype[Any] | None = None,
         optimizer: str | None = None,
         n_models: int = 1,
@@ -90,7 +91,7 @@ class Engine:
             )
             for block in self._blocks
         ]
-        self._rescale = self._programs[0].to_tensor(rescale)
+        self._scaling = self._programs[0].to_tensors(scaling.arrays(self.precision))
         self._pool = ThreadPool(n_threads, "tfsoftmax-engine")
 
     def __enter__(self) -> Engine:
@@ -178,7 +179,7 @@ class Engine:
                 program: Program, block: slice, state: State, hyper: Any, chunk: Chunk
             ) -> tuple[State, NDArray[Any]]:
                 return program.train(
-                    state, chunk.for_models(block), hyper, self._rescale
+                    state, chunk.for_models(block), hyper, self._scaling
                 )
 
             same_chunk = [chunk] * len(self._blocks)
@@ -194,7 +195,7 @@ class Engine:
         def evaluate_chunk(chunk: Chunk) -> NDArray[Any]:
             blocks = zip(self._programs, self._blocks, states, strict=True)
             sums = [
-                program.evaluate(state.V, chunk.for_models(block), self._rescale)
+                program.evaluate(state.V, chunk.for_models(block), self._scaling)
                 for program, block, state in blocks
             ]
             return np.concatenate(sums, axis=-1)

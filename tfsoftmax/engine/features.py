@@ -1,13 +1,15 @@
 """The features x̃ that the model sees, and its weights in the units of x.
 
-    x̃ = (r·x, 1)        V = (W, b)        V x̃ = (r W) x + b
+    x̃ = (r ∘ (x − m), 1)        V = (W, b)        V x̃ = (W ∘ r) x + b − (W ∘ r) m
 
-r is `rescale`; without an intercept, x̃ has no constant 1 and V no last column.
+r is a factor on each feature and m its mean, or 0; without an intercept, x̃ has no
+constant 1 and V no last column. X itself is never scaled.
 
-Full batches see centred features, whose differences survive rounding where the values
-are large beside them, and whose intercept depends little on W:
+Full batches see features that are centred at c, the mean of the rows, whatever m is.
+Their differences survive rounding where values are large beside them, and the
+intercept depends little on W:
 
-    x̂ = r·x − m         Û = (W, b + W m)        Û (x̂, 1) = V x̃
+    x̂ = r ∘ (x − c)        Û = (W, b + W (r ∘ (c − m)))        Û (x̂, 1) = V x̃
 """
 
 from __future__ import annotations
@@ -21,74 +23,138 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.moments import moments
 
 Tensor = Any
+# What `rescale` may be: a number, one for each feature, or "standard".
+Rescale = float | tuple[float, ...] | str
 
-# Rows that NumPy centres at once, by their bytes.
-MAX_BLOCK_BYTES = 16 << 20
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """How x̃ comes from x: r ∘ (x − m).
+
+    Attributes
+    ----------
+    factor : float or ndarray of shape (n_features,), float64
+        r, the same for all features or one for each.
+    mean : ndarray of shape (n_features,), float64, or None
+        m; None stands for zeros.
+    """
+
+    factor: float | NDArray[np.float64] = 1.0
+    mean: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, rescale: Rescale, dataset: Dataset) -> Scaling:
+        """Return the scaling that `rescale` stands for, given the training rows.
+
+        Raises
+        ------
+        ValueError
+            If the rows have no finite variance.
+        """
+        if not isinstance(rescale, str):
+            return cls(np.array(rescale) if isinstance(rescale, tuple) else rescale)
+        found = moments(dataset)
+        deviation = np.sqrt(found.variance)
+        if not np.isfinite(deviation).all():
+            raise ValueError(
+                "X has values too large to be standardised: their variance overflows "
+                "float64. Scale its features before the fit."
+            )
+        deviation[found.is_constant(len(dataset))] = 1
+        return cls(1 / deviation, found.mean)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether x̃ is x."""
+        return self.mean is None and isinstance(self.factor, float) and self.factor == 1
+
+    def arrays(self, precision: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
+        """Return what :func:`augment` takes: r alone, or m and r for each feature."""
+        with np.errstate(over="ignore"):  # overflow to inf shows in the loss
+            r = np.asarray(self.factor).astype(precision)
+            if self.mean is None and r.ndim == 0:
+                return (r,)
+            m = np.zeros(r.shape) if self.mean is None else self.mean
+            return m.astype(precision), r
+
+    def rounded(
+        self, dtype: np.dtype[Any]
+    ) -> tuple[NDArray[np.float64], float | NDArray[np.float64]]:
+        """Return m and r as they are after rounding to a dtype; m is 0 for none."""
+        *mean, r = (array.astype(np.float64) for array in self.arrays(dtype))
+        return mean[0] if mean else np.zeros(()), r
+
+    def coef_and_intercept(
+        self, V: NDArray[Any], *, fit_intercept: bool
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the weights W ∘ r and the intercept b − (W ∘ r) m of the features x.
+
+        Parameters
+        ----------
+        V : ndarray of shape (n_rows, n_columns)
+        fit_intercept : bool
+            Whether b is the last column of V; otherwise it is zero.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_rows, n_features)
+        intercept : ndarray of shape (n_rows,)
+
+        Raises
+        ------
+        ValueError
+            If a weight is too large for V's dtype.
+        """
+        W = V[:, :-1] if fit_intercept else V
+        b = V[:, -1].copy() if fit_intercept else np.zeros(len(V), V.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            coef = W * np.asarray(self.factor).astype(V.dtype)
+            if self.mean is not None:
+                m, _ = self.rounded(V.dtype)
+                b = (b - coef.astype(np.float64) @ m).astype(V.dtype)
+        if not (np.isfinite(coef).all() and np.isfinite(b).all()):
+            largest = float(np.max(self.factor))
+            raise ValueError(
+                f"rescale={largest:.6g} makes coef_ too large for {V.dtype}: X is too "
+                "small. Scale its features before the fit."
+            )
+        return coef, b
+
+    def weights(self, coef: NDArray[Any]) -> NDArray[np.float64]:
+        """Return W, the weights of x̃, from those of x."""
+        with np.errstate(over="ignore"):
+            return coef.astype(np.float64) / self.factor
 
 
-def augment(x: Tensor, rescale: Tensor, fit_intercept: bool) -> Tensor:
+def augment(x: Tensor, scaling: tuple[Tensor, ...], fit_intercept: bool) -> Tensor:
     """Compute x̃, of shape (n, D), from rows x (n, n_features) of the same dtype."""
     import tensorflow as tf
 
-    x = x * rescale
+    *mean, factor = scaling
+    x = (x - mean[0]) * factor if mean else x * factor
     if fit_intercept:
         x = tf.concat([x, tf.ones((x.shape[0], 1), x.dtype)], axis=1)
     return x
 
 
-def coef_and_intercept(
-    V: NDArray[Any], *, rescale: float, fit_intercept: bool
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the weights r W and the intercept b of the features x.
-
-    Parameters
-    ----------
-    V : ndarray of shape (n_rows, n_columns)
-    rescale : float
-        The factor r.
-    fit_intercept : bool
-        Whether b is the last column of V; otherwise it is zero.
-
-    Returns
-    -------
-    coef : ndarray of shape (n_rows, n_features)
-    intercept : ndarray of shape (n_rows,)
-
-    Raises
-    ------
-    ValueError
-        If a weight is too large for V's dtype.
-    """
-    W = V[:, :-1] if fit_intercept else V
-    with np.errstate(over="ignore"):
-        coef = W * V.dtype.type(rescale)
-    if not np.isfinite(coef).all():
-        raise ValueError(
-            f"rescale={rescale:.6g} makes coef_ too large for {V.dtype}: X is too "
-            "small. Scale its features before the fit."
-        )
-    intercept = V[:, -1].copy() if fit_intercept else np.zeros(len(V), V.dtype)
-    return coef, intercept
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CentredFeatures:
     """The features x̂ of a dataset's rows, and the map between V and Û.
 
     Attributes
     ----------
-    rescale : float
-        The factor r.
-    mean : ndarray of shape (n_features,)
-        m, the weighted mean of r·x, in the dtype of centring; 0 without an intercept,
+    scaling : Scaling
+    centre : ndarray of shape (n_features,)
+        c, in the dtype of centring: the weighted mean of x; m without an intercept,
         which is what makes up for it.
     fit_intercept : bool
     """
 
-    rescale: float
-    mean: NDArray[Any]
+    scaling: Scaling
+    centre: NDArray[Any]
     fit_intercept: bool
 
     @classmethod
@@ -96,67 +162,136 @@ class CentredFeatures:
         cls,
         dataset: Dataset,
         *,
-        rescale: float,
+        scaling: Scaling,
         fit_intercept: bool,
         precision: np.dtype[Any],
     ) -> CentredFeatures:
         """Return the centred features for a dataset's rows."""
-        first = total = np.zeros(dataset.n_features)
+        centre = np.zeros(dataset.n_features)
         if fit_intercept:
-            for rows, X in blocks(dataset):
-                if rows.start == 0:
-                    first = X[0].astype(np.float64)
-                weights = dataset.weights
-                s = np.ones(len(X)) if weights is None else weights[rows]
-                with np.errstate(over="ignore", invalid="ignore"):
-                    # From the first row on, which leaves constants as they are.
-                    total = total + s @ (X - first)
-        with np.errstate(over="ignore", invalid="ignore"):  # which the loss shows
-            mean = first * rescale + total * (rescale / len(dataset))
-            mean = mean.astype(precision)
-        return cls(rescale, mean, fit_intercept)
+            centre = weighted_mean(dataset)
+        elif scaling.mean is not None:
+            centre = scaling.mean
+        with np.errstate(over="ignore"):  # which the loss shows
+            return cls(scaling, centre.astype(precision), fit_intercept)
 
-    def rows(self, X: NDArray[Any], precision: np.dtype[Any]) -> NDArray[Any]:
-        """Return rows x̂ of rows of X, centred before they are cast."""
-        dtype = self.mean.dtype
-        if self.rescale != 1:
-            X = np.multiply(X, dtype.type(self.rescale), dtype=dtype)
-        centred: NDArray[Any] = np.subtract(X, self.mean, dtype=dtype)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of centring."""
+        return self.centre.dtype
+
+    @property
+    def factor(self) -> Any:
+        """The factor r as the program has it, in float64."""
+        return self.scaling.rounded(self.dtype)[1]
+
+    @property
+    def _shift(self) -> NDArray[np.float64]:
+        """Return r ∘ (c − m)."""
+        m, r = self.scaling.rounded(self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (self.centre.astype(np.float64) - m) * r
+
+    @property
+    def rounding(self) -> NDArray[np.float64]:
+        """By how much centring rounds x̂."""
+        eps = np.finfo(self.dtype).eps
+        return abs(self.centre.astype(np.float64) * self.factor) * eps  # type: ignore[no-any-return]
+
+    def blocks(self, dataset: Dataset) -> Iterator[tuple[slice, Any]]:
+        """Yield blocks of rows x̂ in float64, and which rows they are."""
+        for rows, X in dataset.blocks():
+            yield rows, self.rows(X, np.dtype(np.float64))
+
+    def rows(self, X: Any, precision: np.dtype[Any]) -> Any:
+        """Return rows x̂ of rows of X, centred before they are cast.
+
+        Of sparse X they are `SparseRows`.
+        """
+        if sparse.issparse(X):
+            scaled = X.astype(precision)
+            r = np.broadcast_to(np.asarray(self.factor), self.centre.shape)
+            scaled.data *= r.astype(precision)[scaled.indices]
+            return SparseRows(scaled, (self.centre * r).astype(precision))
+        centred: NDArray[Any] = np.subtract(X, self.centre, dtype=self.dtype)
+        if not self.scaling.is_identity:
+            centred *= np.asarray(self.factor).astype(self.dtype)
         return centred.astype(precision, copy=False)
 
     def logits(self, X: NDArray[Any], U: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the logits V x̃ of rows of X, in the dtype of `mean`."""
-        V: NDArray[np.float64] = self.uncentre(U)
-        W = V[:, : len(self.mean)] * self.rescale
-        dtype = self.mean.dtype
+        """Compute the logits Û (x̂, 1) of rows of X, in the dtype of centring."""
+        W: NDArray[np.float64] = U[:, :-1] * self.factor
+        b = U[:, -1] - W @ self.centre.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
-            z: NDArray[Any] = X.astype(dtype, copy=False) @ W.T.astype(dtype)
-            return z + (V[:, -1] if self.fit_intercept else np.zeros(len(V)))
+            z: NDArray[Any] = X.astype(self.dtype, copy=False) @ W.T.astype(self.dtype)
+            return z + b
 
-    def centre(self, V: NDArray[Any]) -> NDArray[np.float64]:
-        """Return Û = (W, b + W m) of V, in float64; b is 0 without an intercept."""
-        W = V[:, : len(self.mean)].astype(np.float64)
-        b = V[:, -1] if self.fit_intercept else np.zeros(len(V))
-        return np.column_stack([W, b + W @ self.mean])
+    def centre_weights(self, V: NDArray[Any]) -> NDArray[np.float64]:
+        """Return Û of V, in float64."""
+        W = V[:, : len(self.centre)].astype(np.float64)
+        if not self.fit_intercept:
+            return np.column_stack([W, np.zeros(len(V))])
+        return np.column_stack([W, V[:, -1] + W @ self._shift])
 
-    def uncentre(self, U: NDArray[np.float64], dtype: Any = np.float64) -> NDArray[Any]:
+    def uncentre_weights(
+        self, U: NDArray[np.float64], dtype: Any = np.float64
+    ) -> NDArray[Any]:
         """Return V of Û in a dtype; the intercept makes up for the rounding of W."""
         W: NDArray[Any] = U[:, :-1].astype(dtype)
         if not self.fit_intercept:
             return W
-        b = U[:, -1] - W.astype(np.float64) @ self.mean
+        b = U[:, -1] - W.astype(np.float64) @ self._shift
         return np.column_stack([W, b.astype(dtype)])
 
 
-def blocks(dataset: Dataset) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield blocks of rows of X, dense and not cast, and which rows they are."""
-    for rows, X in blocks_as_stored(dataset):
-        yield rows, X.toarray() if sparse.issparse(X) else X
+class SparseRows:
+    """Rows x − m of a sparse matrix, for products: no row is ever made dense.
+
+    Parameters
+    ----------
+    X : sparse array of shape (n, n_features)
+    mean : ndarray of shape (n_features,)
+    """
+
+    __array_ufunc__ = None  # so that NumPy's arrays leave `@` to this class
+
+    def __init__(self, X: Any, mean: NDArray[Any]) -> None:
+        self.X, self.mean = X, mean
+
+    def __matmul__(self, A: NDArray[Any]) -> NDArray[Any]:
+        return self.X @ A - self.mean @ A  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, A: NDArray[Any]) -> NDArray[Any]:
+        sums = A.sum(axis=-1)
+        return (self.X.T @ A.T).T - np.multiply.outer(sums, self.mean)  # type: ignore[no-any-return]
+
+    def squares(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Compute Σ w (x − m)² of each feature."""
+        m, sums = self.mean, self.X.T @ weights
+        squares = self.X.power(2).T @ weights - m * (2 * sums - m * weights.sum())
+        return np.maximum(squares, 0)  # type: ignore[no-any-return]
+
+    def gram(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Compute Σ w (x − m) (x − m)ᵀ."""
+        m, sums = self.mean, self.X.T @ weights
+        gram = (self.X.T @ sparse.diags_array(weights) @ self.X).toarray()
+        gram -= np.outer(m, sums) + np.outer(sums - weights.sum() * m, m)
+        return gram  # type: ignore[no-any-return]
 
 
-def blocks_as_stored(dataset: Dataset) -> Iterator[tuple[slice, Any]]:
-    """Yield blocks of rows of X, sparse where X is, and which rows they are."""
-    size = max(1, MAX_BLOCK_BYTES // (dataset.n_features * 8))
-    for start in range(0, len(dataset), size):
-        rows = slice(start, min(start + size, len(dataset)))
-        yield rows, dataset.X[rows if dataset.index is None else dataset.index[rows]]
+def weighted_mean(dataset: Dataset) -> NDArray[np.float64]:
+    """Compute the weighted mean of x over a dataset's rows."""
+    total = np.zeros(dataset.n_features)
+    first: Any = None
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows, X in dataset.blocks():
+            s = dataset.row_weights(rows)
+            if sparse.issparse(X):
+                total = total + X.T @ s
+                continue
+            if first is None:
+                first = X[0].astype(np.float64)
+            # From the first row on, which leaves constants as they are.
+            total = total + s @ (X - first)
+        mean = total / len(dataset)
+        return mean if first is None else first + mean

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
 from tfsoftmax.data.gather import aligned
 from tfsoftmax.data.tiles import Tile, Tiles
-from tfsoftmax.engine.features import CentredFeatures
+from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.engine.placement import MAX_THREADS
 from tfsoftmax.engine.runtime import import_tensorflow
 from tfsoftmax.engine.spec import TileSpec
@@ -38,8 +38,8 @@ class FullBatch:
     dataset : Dataset
     n_classes : int
     fit_intercept : bool
-    rescale : float
-        The factor on every feature.
+    scaling : Scaling
+        How x̃ comes from x.
     precision : dtype, default=None
         The dtype in which the rows are centred; by default what the dataset needs.
 
@@ -57,7 +57,7 @@ class FullBatch:
         n_classes: int,
         *,
         fit_intercept: bool,
-        rescale: float,
+        scaling: Scaling,
         precision: np.dtype[Any] | None = None,
     ) -> None:
         import_tensorflow()
@@ -68,7 +68,7 @@ class FullBatch:
         self.dataset, self._n_classes = dataset, n_classes
         self.features = CentredFeatures.of(
             dataset,
-            rescale=rescale,
+            scaling=scaling,
             fit_intercept=fit_intercept,
             precision=self.precision,
         )
@@ -78,11 +78,8 @@ class FullBatch:
         self._tiles = tiles = Tiles(dataset, self._storage, self.precision, alignment())
         n_at_once = min(n_threads(), MAX_THREADS, len(tiles))
         self._pool = ThreadPool(n_at_once, "tfsoftmax-full-batch")
-        mean = aligned((tiles.n_columns,), self.precision)
-        mean[: dataset.n_features] = self.features.mean
-        scale = aligned((), self.precision)
-        scale[...] = rescale
-        self._constants = share(mean), share(scale)
+        constants = self.features.centre, np.asarray(self.features.factor)
+        self._constants = tuple(share(self._widened(each)) for each in constants)
         self._functions: dict[str, Callable[..., Any]] = {}
         self._kept: list[tuple[Any, ...]] = []
         self._buffers: SimpleQueue[NDArray[Any]] = SimpleQueue()
@@ -91,6 +88,13 @@ class FullBatch:
         else:
             for _ in range(n_at_once):
                 self._buffers.put(tiles.new_buffer())
+
+    def _widened(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """Return a number, or one for each column of a tile, as the program has it."""
+        widened = aligned((self._tiles.n_columns,) * numbers.ndim, self.precision)
+        own = slice(self.dataset.n_features) if numbers.ndim else ...
+        widened[own] = numbers
+        return widened
 
     @property
     def work(self) -> int:

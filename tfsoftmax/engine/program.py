@@ -9,7 +9,7 @@ The shapes are those of :mod:`tfsoftmax.engine.softmax`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ from tfsoftmax.engine.features import augment
 from tfsoftmax.engine.optimizers import OPTIMIZERS, Slots, Tensor
 from tfsoftmax.engine.softmax import MicroBatch
 from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec, TileSpec
+
+Scaled = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,12 @@ class Program:
         with np.errstate(over="ignore"):  # overflow to inf is caught by `check_finite`
             return tf.constant(np.asarray(values), self.spec.precision)
 
+    def to_tensors(self, arrays: Iterable[NDArray[Any]]) -> tuple[Tensor, ...]:
+        """Return arrays as tensors, in the precision of computing."""
+        return tuple(map(self.to_tensor, arrays))
+
     def train(
-        self, state: State, chunk: Chunk, hyper: Tensor, rescale: Tensor
+        self, state: State, chunk: Chunk, hyper: Tensor, scaling: Scaled
     ) -> tuple[State, NDArray[Any]]:
         """Take the steps of one chunk.
 
@@ -88,8 +94,8 @@ class Program:
         chunk : Chunk
         hyper : tensor of shape (4, n_models)
             The `Hyperparameters`, by `to_tensor`.
-        rescale : tensor of shape ()
-            The factor r on every feature.
+        scaling : tuple of tensor
+            The arrays of a `Scaling`, by `to_tensors`.
 
         Returns
         -------
@@ -98,14 +104,14 @@ class Program:
             Σ w·CE and Σ w·[predicted = y] of each micro-batch, before its update.
         """
         V, slots, gradient, sums = self._call(
-            _train, state.V, state.slots, state.gradient, hyper, rescale, _share(chunk)
+            _train, state.V, state.slots, state.gradient, hyper, scaling, _share(chunk)
         )
         # Fetching the sums waits for the program, so the buffers are free again.
         return State(V, slots, gradient), sums.numpy()[: chunk.n_micro_batches]
 
-    def evaluate(self, V: Tensor, chunk: Chunk, rescale: Tensor) -> NDArray[Any]:
+    def evaluate(self, V: Tensor, chunk: Chunk, scaling: Scaled) -> NDArray[Any]:
         """Compute the same sums as `train` over one chunk, and change nothing."""
-        sums = self._call(_evaluate, V, rescale, _share(chunk))
+        sums = self._call(_evaluate, V, scaling, _share(chunk))
         return sums.numpy()[: chunk.n_micro_batches]  # type: ignore[no-any-return]
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -187,7 +193,7 @@ def _train(
     slots: Slots,
     gradient: Slots,
     hyper: Tensor,
-    rescale: Tensor,
+    scaling: Scaled,
     rows: Data,
 ) -> tuple[Tensor, Slots, Slots, Tensor]:
     numbers = Hyperparameters(*tf.unstack(hyper[:, :, None, None]))
@@ -200,7 +206,7 @@ def _train(
     def step(
         i: Tensor, V: Tensor, slots: Slots, gradient: Slots
     ) -> tuple[tuple[Any, ...], Tensor]:
-        micro_batch = _micro_batch(spec, rescale, rows, i)
+        micro_batch = _micro_batch(spec, scaling, rows, i)
         G, row_sums = softmax.gradient_and_sums(V, micro_batch, spec.n_classes)
         if not spec.accumulates:
             return (*update(V, G, slots, numbers), ()), row_sums
@@ -219,9 +225,9 @@ def _train(
     return V, slots, gradient, sums
 
 
-def _evaluate(spec: ProgramSpec, V: Tensor, rescale: Tensor, rows: Data) -> Tensor:
+def _evaluate(spec: ProgramSpec, V: Tensor, scaling: Scaled, rows: Data) -> Tensor:
     def step(i: Tensor) -> tuple[tuple[Any, ...], Tensor]:
-        micro_batch = _micro_batch(spec, rescale, rows, i)
+        micro_batch = _micro_batch(spec, scaling, rows, i)
         return (), softmax.sums(V, micro_batch, spec.n_classes)
 
     return _over_micro_batches(spec, rows.actions, step, ())[1]
@@ -268,13 +274,13 @@ def _over_micro_batches(
 
 
 def _micro_batch(
-    spec: ProgramSpec, rescale: Tensor, rows: Data, i: Tensor
+    spec: ProgramSpec, scaling: Scaled, rows: Data, i: Tensor
 ) -> MicroBatch:
     """Cut micro-batch i out of the chunk."""
     size = spec.micro_batch_size
     start = i * size
     x = tf.slice(rows.X, [start, 0], [size, spec.n_features])
-    x = augment(tf.cast(x, spec.precision), rescale, spec.fit_intercept)
+    x = augment(tf.cast(x, spec.precision), scaling, spec.fit_intercept)
     if spec.soft_labels:
         y = tf.slice(rows.y, [start, 0], [size, spec.n_classes])
     else:
@@ -296,19 +302,19 @@ def _targets(spec: ProgramSpec | TileSpec, y: Tensor) -> tuple[Tensor, Tensor]:
 def evaluate_tile(
     spec: TileSpec,
     U: Tensor,
-    mean: Tensor,
-    rescale: Tensor,
+    centre: Tensor,
+    factor: Tensor,
     X: Tensor,
     y: Tensor,
     weights: Tensor,
 ) -> Tensor:
     """Compute the loss, the accuracy and the gradient over one tile, at Û = (W, b).
 
-    The logits are W (r·x − m) + b. All is returned as one vector of float64, since
-    each result takes time to be fetched: Σ w CE, Σ w [predicted = y], ∂/∂b (R) and
-    ∂/∂W (R · n_columns).
+    The logits are W (r ∘ (x − c)) + b, r being a number or one for each column. All is
+    returned as one vector of float64, since each result takes time to be fetched:
+    Σ w CE, Σ w [predicted = y], ∂/∂b (R) and ∂/∂W (R · n_columns).
     """
-    x = tf.cast(tf.cast(X, spec.centring) * rescale - mean, spec.precision)
+    x = tf.cast((tf.cast(X, spec.centring) - centre) * factor, spec.precision)
     target, labels = _targets(spec, y)
     rows = MicroBatch(x, target, labels, tf.cast(weights, spec.precision)[None])
     W, b = U[None, :, :-1], U[:, -1]

@@ -27,12 +27,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, sparse
 from scipy.linalg import blas, lapack
 from scipy.special import softmax
 
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.engine.features import CentredFeatures, blocks
+from tfsoftmax.engine.features import CentredFeatures, SparseRows
 
 # Beyond so many columns H is its diagonal: a Cholesky factor of 3,000 columns takes
 # 0.15 s and 72 MB, and grows with the cube and the square.
@@ -89,13 +89,14 @@ def curvature_sums(
     """
     n_rows, n_columns = U.shape
     is_dense = n_columns <= MAX_DENSE
-    syrk = blas.get_blas_funcs("syrk", dtype=precision)
+    if sparse.issparse(dataset.X):  # H may be no larger than X
+        is_dense = is_dense and n_columns**2 <= dataset.X.nnz
     shape = (n_columns, n_columns) if is_dense else (n_columns,)
     sums = np.zeros(shape, precision, order="F")
     classes = np.zeros((n_rows, n_rows))
     weight = skipped = 0.0
-    for rows, X in blocks(dataset):
-        s = np.ones(len(X)) if dataset.weights is None else dataset.weights[rows]
+    for rows, X in dataset.blocks():
+        s = dataset.row_weights(rows)
         z = features.logits(X, U)
         if n_rows == 1:
             z = np.column_stack([np.zeros_like(z), z])
@@ -110,15 +111,10 @@ def curvature_sums(
             counts = tau > LEAST_SHARE * tau[s > 0].max(initial=0)
             skipped += s[~counts] @ tau[~counts]
             X, s, tau = X[counts], s[counts], tau[counts]
-        roots = np.sqrt((s * tau).astype(precision))[:, None]
-        weighted = np.empty((len(X), n_columns), precision)
-        weighted[:, -1:] = roots
         with np.errstate(over="ignore", invalid="ignore"):  # refused by the objective
-            np.multiply(features.rows(X, precision), roots, out=weighted[:, :-1])
-        if is_dense:
-            sums = syrk(1.0, weighted.T, beta=1.0, c=sums, overwrite_c=True)
-        else:
-            sums += np.einsum("ij,ij->j", weighted, weighted)
+            x = features.rows(X, precision)
+            add = _add_sparse if isinstance(x, SparseRows) else _add_dense
+            sums = add(sums, x, (s * tau).astype(precision))
     total = sums.astype(np.float64)
     if is_dense:
         total = np.triu(total) + np.triu(total, 1).T
@@ -126,6 +122,35 @@ def curvature_sums(
         total += skipped * typical
     n = len(dataset)
     return CurvatureSums(classes / n, weight / n, total / n)
+
+
+def _add_dense(
+    sums: NDArray[Any], x: NDArray[Any], weights: NDArray[Any]
+) -> NDArray[Any]:
+    """Add Σ w (x̂, 1) (x̂, 1)ᵀ over some rows, in the upper triangle, or its diagonal."""
+    roots = np.sqrt(weights)[:, None]
+    weighted = np.empty((len(x), len(sums)), sums.dtype)
+    weighted[:, -1:] = roots
+    np.multiply(x, roots, out=weighted[:, :-1])
+    if sums.ndim == 1:
+        sums += np.einsum("ij,ij->j", weighted, weighted)
+        return sums
+    syrk = blas.get_blas_funcs("syrk", dtype=sums.dtype)
+    return syrk(1.0, weighted.T, beta=1.0, c=sums, overwrite_c=True)  # type: ignore[no-any-return]
+
+
+def _add_sparse(
+    sums: NDArray[Any], x: SparseRows, weights: NDArray[Any]
+) -> NDArray[Any]:
+    """Add the same as `_add_dense`."""
+    if sums.ndim == 1:
+        sums[:-1] += x.squares(weights)
+        sums[-1] += weights.sum()
+        return sums
+    sums[:-1, :-1] += x.gram(weights)
+    sums[:-1, -1] += weights @ x
+    sums[-1, -1] += weights.sum()
+    return sums
 
 
 class Curvature:
@@ -164,10 +189,9 @@ class Curvature:
         self.diagonal = np.outer(A.diagonal(), H_diagonal)
         eigenvalues, self._classes = linalg.eigh(A)
         self._eigenvalues = np.maximum(eigenvalues, LEAST_EIGENVALUE * eigenvalues[-1])
-        eps = np.finfo(features.mean.dtype).eps
         # What varies by rounding alone is constant, and only the penalty bends there.
         varies = np.append(
-            H_diagonal[:-1] > (4 * eps * features.mean.astype(np.float64)) ** 2,
+            H_diagonal[:-1] > (4 * features.rounding) ** 2,
             features.fit_intercept,
         )
         self._factors = [

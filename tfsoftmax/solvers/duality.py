@@ -26,7 +26,6 @@ S. Boyd and L. Vandenberghe, "Convex Optimization", Cambridge, 2004.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +34,7 @@ from scipy import linalg, sparse
 from scipy.special import entr
 
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.engine.features import blocks_as_stored
+from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.utils.blas import single_threaded_blas
 
 # Steps to the best intercept; each squares the error.
@@ -54,7 +53,7 @@ def duality_gap(
     *,
     n_classes: int,
     fit_intercept: bool,
-    rescale: float,
+    scaling: Scaling,
     alpha: float,
     l1_ratio: float,
 ) -> float:
@@ -66,11 +65,13 @@ def duality_gap(
     ----------
     dataset : Dataset
     coef : ndarray of shape (n_rows, n_features)
-        The weights of the features x, as fitted; W of x̃ is coef / rescale.
+        The weights of the features x, as fitted.
     intercept : ndarray of shape (n_rows,)
     n_classes : int
-    fit_intercept, rescale, alpha, l1_ratio
+    fit_intercept, alpha, l1_ratio
         As the estimator's parameters.
+    scaling : Scaling
+        How x̃ comes from x; the penalty is on the weights of x̃.
 
     Returns
     -------
@@ -79,15 +80,16 @@ def duality_gap(
     """
     if alpha == 0:
         return np.inf
-    W = coef.astype(np.float64)
-    c = _shift(dataset) if fit_intercept else np.zeros(W.shape[1])
-    z, b = _logits(dataset, W, c), intercept.astype(np.float64) + W @ c
+    features = _features(dataset, scaling, fit_intercept)
+    W, b = scaling.weights(coef), np.zeros(len(coef))
+    if fit_intercept:
+        b = intercept + coef.astype(np.float64) @ features.centre
+    z = np.concatenate([x @ W.T for _, x in features.blocks(dataset)])
     targets = _Targets(dataset, n_classes, len(W))
     given = targets.evaluate(z + b)
     best, b = _best_intercept(z, targets, given, b) if fit_intercept else (given, b)
-    sums = _sum_up(dataset, targets, best.P, c)
-    G, Y, x = (rescale * each for each in (sums.G, sums.Y, sums.x))
-    W = W / rescale
+    sums = _sum_up(dataset, targets, best.P, features)
+    G, Y, x = sums.G, sums.Y, sums.x
     gap, entropy = given.loss - best.loss, sums.entropy
     if fit_intercept:
         # mean CE − mean s H(p) = ⟨G, W⟩ + ⟨excess, b⟩
@@ -121,8 +123,7 @@ class _Targets:
     def __init__(self, dataset: Dataset, n_classes: int, n_rows: int) -> None:
         y = dataset.y
         self.T = np.eye(n_classes)[y] if y.ndim == 1 else y.astype(np.float64)
-        weights = dataset.weights
-        self.s = np.ones(len(y)) if weights is None else weights
+        self.s = dataset.row_weights()
         self.n_rows = n_rows
 
     def entropy(self) -> float:
@@ -164,7 +165,7 @@ def _best_intercept(
 
 
 class _Sums(NamedTuple):
-    """Means over the rows, weighted by s; x is meant from a shift c on.
+    """Means over the rows, weighted by s.
 
     Attributes
     ----------
@@ -172,8 +173,9 @@ class _Sums(NamedTuple):
         That of p's entropy.
     p, y : ndarray of shape (n_classes,)
     x : ndarray of shape (n_features,)
+        That of the features x̂.
     G, Y : ndarray of shape (n_rows, n_features)
-        Those of (p − y) xᵀ and y xᵀ.
+        Those of (p − y) x̂ᵀ and y x̂ᵀ.
     """
 
     entropy: float
@@ -188,41 +190,31 @@ def _sum_up(
     dataset: Dataset,
     targets: _Targets,
     P: NDArray[np.float64],
-    c: NDArray[np.float64],
+    features: CentredFeatures,
 ) -> _Sums:
     n, s, T, n_rows = len(dataset), targets.s, targets.T, targets.n_rows
     E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
-    x, G = np.zeros(len(c)), np.zeros((n_rows, len(c)))
+    x, G = np.zeros(dataset.n_features), np.zeros((n_rows, dataset.n_features))
     Y = np.zeros_like(G)
-    for rows, X in _blocks(dataset, c):
-        x += X.T @ s[rows]
-        G += (X.T @ E[rows]).T
-        Y += (X.T @ T_rows[rows]).T
+    for rows, block in features.blocks(dataset):
+        x += s[rows] @ block
+        G += E[rows].T @ block
+        Y += T_rows[rows].T @ block
     entropy = float(s @ entr(P).sum(axis=1))
     return _Sums(entropy / n, s @ P / n, s @ T / n, x / n, G / n, Y / n)
 
 
-def _logits(
-    dataset: Dataset, W: NDArray[np.float64], c: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    z = np.empty((len(dataset), len(W)))
-    for rows, X in _blocks(dataset, c):
-        z[rows] = X @ W.T
-    return z
-
-
-def _blocks(dataset: Dataset, c: NDArray[np.float64]) -> Iterator[tuple[slice, Any]]:
-    """Yield blocks of rows x − c in float64, sparse where X is, and which they are."""
-    for rows, X in blocks_as_stored(dataset):
-        yield rows, X.astype(np.float64) if sparse.issparse(X) else X - c
-
-
-def _shift(dataset: Dataset) -> NDArray[np.float64]:
-    """Return about where the rows lie: large numbers beside small differences round."""
-    if sparse.issparse(dataset.X):
-        return np.zeros(dataset.n_features)
-    _, X = next(blocks_as_stored(dataset))
-    return X.mean(axis=0, dtype=np.float64)  # type: ignore[no-any-return]
+def _features(
+    dataset: Dataset, scaling: Scaling, fit_intercept: bool
+) -> CentredFeatures:
+    """Return features centred about where the rows lie, the intercept permitting."""
+    centre = np.zeros(dataset.n_features)
+    if not fit_intercept:
+        centre = centre if scaling.mean is None else scaling.mean
+    elif not sparse.issparse(dataset.X):
+        _, X = next(dataset.blocks())
+        centre = X.mean(axis=0, dtype=np.float64)
+    return CentredFeatures(scaling, centre, fit_intercept)
 
 
 def _mixture(

@@ -34,7 +34,7 @@ def make_engines(
     settings = problem.settings[models[0]]
     shared: dict[str, Any] = {
         "fit_intercept": settings.fit_intercept,
-        "rescale": settings.rescale,
+        "scaling": problem.scaling,
         "n_models": len(models),
     }
     training = Engine(
@@ -54,7 +54,7 @@ def make_full_batch(problem: Problem) -> tuple[FullBatch, Engine | None]:
     previous = problem.previous
     shared: dict[str, Any] = {
         "fit_intercept": settings.fit_intercept,
-        "rescale": settings.rescale,
+        "scaling": problem.scaling,
     }
     rows = FullBatch(
         problem.dataset.for_models(0),

@@ -130,7 +130,7 @@ class _Run:
         previous, rows = self._previous, self._rows
         U = np.zeros(rows.shape)
         if previous is not None:
-            U = rows.features.centre(previous.V[0])
+            U = rows.features.centre_weights(previous.V[0])
         ended = self._iterate(U)
         # The start is no iteration, unless there is nothing else to record.
         if not self.epochs and self._finish_iteration(self._at):
@@ -183,7 +183,8 @@ class _Run:
         """Whether to round the weights to their dtype has made F larger."""
         if self._rows.precision == np.float64:
             return False
-        rounded = objective(self._rows.features.centre(self._to_result(self._at)[0]))
+        V = self._to_result(self._at)[0]
+        rounded = objective(self._rows.features.centre_weights(V))
         return not rounded.F <= self._at.F * (1 + MAX_ROUNDING)
 
     def _is_separated(self, at: Evaluation) -> bool:
@@ -215,7 +216,8 @@ class _Run:
         return metrics
 
     def _to_result(self, at: Evaluation) -> NDArray[Any]:
-        return self._rows.features.uncentre(at.U, self._rows.precision)[None]
+        features, precision = self._rows.features, self._rows.precision
+        return features.uncentre_weights(at.U, precision)[None]
 
     def result(self) -> Result:
         """Return what the iterations so far leave behind."""
@@ -226,6 +228,7 @@ class _Run:
             append_epochs(previous.history if previous else {}, self.epochs),
             previous.progress if previous else Progress(),
             self._settings,
+            self._rows.features.scaling,
             None,
             "epochs",
         )

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.engine.features import CentredFeatures, blocks
+from tfsoftmax.engine.features import CentredFeatures
 
 # Products with H in one step. Each takes about as long as some evaluations of F.
 MAX_PRODUCTS = 300
@@ -58,21 +58,19 @@ class Hessian:
         alpha: float,
     ) -> None:
         self._dataset, self._features, self._alpha = dataset, features, alpha
-        z = np.concatenate([self._logits(x, U) for _, x in self._blocks()])
+        z = np.concatenate([self._logits(x, U) for _, x in features.blocks(dataset)])
         self._P: NDArray[np.float64] = softmax(z, axis=1)
         self._likeliest = z.argmax(axis=1)[:, None]
 
     def largest_change(self, V: NDArray[np.float64]) -> float:
         """Return by how much V changes a logit at most, against another class's."""
-        changes = [
-            float(np.ptp(self._logits(x, V), axis=1).max()) for _, x in self._blocks()
-        ]
-        return max(changes)
+        blocks = self._features.blocks(self._dataset)
+        return max(float(np.ptp(self._logits(x, V), axis=1).max()) for _, x in blocks)
 
     def __call__(self, V: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute H V."""
         product = np.zeros_like(V)
-        for rows, x in self._blocks():
+        for rows, x in self._features.blocks(self._dataset):
             P, z = self._P[rows], self._logits(x, V)
             # T (z − c) = T z; with c that of the likeliest class nothing cancels.
             z -= np.take_along_axis(z, self._likeliest[rows], axis=1)
@@ -88,13 +86,7 @@ class Hessian:
         product[:, :-1] += self._alpha * V[:, :-1]
         return product
 
-    def _blocks(self) -> Any:
-        for rows, X in blocks(self._dataset):
-            yield rows, self._features.rows(X, np.dtype(np.float64))
-
-    def _logits(
-        self, x: NDArray[np.float64], V: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _logits(self, x: Any, V: NDArray[np.float64]) -> NDArray[np.float64]:
         z: NDArray[np.float64] = x @ V[:, :-1].T + V[:, -1]
         return np.column_stack([np.zeros_like(z), z]) if len(V) == 1 else z
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
 
@@ -44,6 +45,8 @@ class Result:
         How far the schedule and the watch over progress have come.
     settings : Settings
         The settings of the last epochs.
+    scaling : Scaling
+        How x̃ comes from x.
     rng : RandomState or None
         The generator of the rows' orders, after the last epoch; None where nothing
         is random.
@@ -58,6 +61,7 @@ class Result:
     history: History
     progress: Progress
     settings: Settings
+    scaling: Scaling
     rng: np.random.RandomState | None
     ended: Ending
 
@@ -89,6 +93,8 @@ class Problem:
     settings : tuple of Settings
         Those of each model. Models that a solver trains together agree in all that
         :data:`tfsoftmax.validation.parameters.RULES` does not allow per model.
+    scaling : Scaling
+        How x̃ comes from x, for training rows and held-out rows alike.
     rng : RandomState or None
         The source of the rows' orders, one permutation an epoch. A solver copies it.
     previous : Result or None
@@ -103,6 +109,7 @@ class Problem:
     held_out: Dataset | None
     classes: NDArray[Any]
     settings: tuple[Settings, ...]
+    scaling: Scaling
     rng: np.random.RandomState | None
     previous: Result | None
     n_epochs: int | None

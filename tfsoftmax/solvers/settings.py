@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
+
+from tfsoftmax.engine.features import Rescale
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Settings:
     alpha: float
     l1_ratio: float
     fit_intercept: bool
-    rescale: float
+    rescale: Rescale
     shuffle: bool
     early_stopping: bool
     tol: float | None
@@ -37,6 +40,7 @@ class Settings:
             before, now = getattr(previous, name), getattr(self, name)
             if before != now:
                 raise ValueError(
-                    f"{name} can't change when training resumes: it was {before!r} and "
-                    f"is now {now!r}. Fit anew, with warm_start=False."
+                    f"{name} can't change when training resumes: it was "
+                    f"{reprlib.repr(before)} and is now {reprlib.repr(now)}. Fit anew, "
+                    "with warm_start=False."
                 )

@@ -255,7 +255,15 @@ class _Run:
         history = append_epochs(
             previous.history if previous else {}, self._metrics[:n_epochs]
         )
-        return Result(*_copied(kept), history, progress, self.settings, rng, ended)
+        return Result(
+            *_copied(kept),
+            history,
+            progress,
+            self.settings,
+            self._problem.scaling,
+            rng,
+            ended,
+        )
 
 
 def _copied(weights: Weights) -> Weights:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -72,6 +73,19 @@ _VERBOSITY = Constraint(
     (Integral, bool, np.bool_), lambda value: value >= 0, "a non-negative integer"
 )
 
+
+def _allows_rescale(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return value in (None, "standard")
+    if isinstance(value, Real):
+        return _POSITIVE_NUMBER.allows(value)
+    with suppress(TypeError, ValueError, OverflowError):
+        factors = np.asarray(value, dtype=np.float64)
+        is_vector = factors.ndim == 1 and factors.size > 0
+        return is_vector and bool(((factors > 0) & (factors < math.inf)).all())
+    return False
+
+
 RULES: dict[str, Constraint] = {
     "batch_size": _POSITIVE_INTEGER,
     "learning_rate": _per_model(_POSITIVE_NUMBER),
@@ -83,7 +97,11 @@ RULES: dict[str, Constraint] = {
     "alpha": _per_model(_NON_NEGATIVE_NUMBER),
     "l1_ratio": _per_model(_number(lambda x: 0 <= x <= 1, "a number in [0, 1]")),
     "fit_intercept": _FLAG,
-    "rescale": _or_none(_POSITIVE_NUMBER),
+    "rescale": Constraint(
+        (Real, str, Sequence, np.ndarray, type(None)),
+        _allows_rescale,
+        "a positive finite number, one for each feature, 'standard', or None",
+    ),
     "class_weight": Constraint(
         (Mapping, str, type(None)),
         lambda value: not isinstance(value, str) or value == "balanced",

@@ -1,0 +1,113 @@
+"""Moments: the mean and the variance of each feature, in one pass over the rows.
+
+Blocks of rows have a weight w, a mean m and a sum of squares M₂ = Σ s (x − m)², and two
+of them are as one (Chan, Golub & LeVeque 1983):
+
+    w = w₁ + w₂    m = m₁ + (w₂/w) δ    M₂ = M₂₁ + M₂₂ + (w₁ w₂/w) δ²    δ = m₂ − m₁
+
+Of integers Σ x and Σ x² are exact as long as 64 bits hold them, and so is, but for its
+last rounding, their variance (n Σ x² − (Σ x)²) / n².
+
+References
+----------
+T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for Computing the Sample
+Variance: Analysis and Recommendations", The American Statistician 37(3), 1983.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from tfsoftmax.data.dataset import Dataset, largest_magnitude
+
+# The largest integers of which float32, float64 and int64 hold all.
+_EXACT = {np.float32: 2**24, np.float64: 2**53, np.int64: 2**63 - 1}
+# The squares of so many bytes add up to less than 2²⁴.
+_ROWS_OF_BYTES = 256
+
+
+class Moments(NamedTuple):
+    """The weighted mean and variance of each feature, of shape (n_features,)."""
+
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+    def is_constant(self, n_samples: int) -> NDArray[np.bool_]:
+        """Return which features vary by no more than rounding, as scikit-learn has it.
+
+        The bound is that of Chan et al. on the error of a variance.
+        """
+        eps = np.finfo(np.float64).eps
+        bound = n_samples * eps * self.variance + (n_samples * self.mean * eps) ** 2
+        return self.variance <= bound
+
+
+def moments(dataset: Dataset) -> Moments:
+    """Compute the moments of a dataset's rows."""
+    X = dataset.X
+    is_integer = X.dtype.kind in "biu" and not sparse.issparse(X)
+    if is_integer and dataset.weights is None:
+        largest = largest_magnitude(X)
+        if largest**2 * len(dataset) <= _EXACT[np.int64]:
+            return _exact_moments(dataset, largest)
+    with np.errstate(over="ignore", invalid="ignore"):  # the variance shows it
+        weight = 0.0
+        mean = squares = np.zeros(dataset.n_features)
+        for rows, block in dataset.blocks():
+            s = dataset.row_weights(rows)
+            if not (w := float(s.sum())):
+                continue
+            m, M2 = (_of_sparse if sparse.issparse(block) else _of_dense)(block, s, w)
+            weight, former = weight + w, weight
+            delta = m - mean
+            mean = mean + w / weight * delta
+            squares = squares + M2 + former * w / weight * delta**2
+        return Moments(mean, squares / weight)
+
+
+def _of_dense(
+    X: NDArray[Any], s: NDArray[np.float64], weight: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute m and M₂ of a block of rows."""
+    first = X[0].astype(np.float64)
+    X = X - first  # a constant has exactly its value for mean
+    mean = s @ X / weight
+    X -= mean
+    return first + mean, s @ np.square(X, out=X)
+
+
+def _of_sparse(
+    X: Any, s: NDArray[np.float64], weight: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute m and M₂ of a block of rows, whose zeros are only counted."""
+    mean = X.T @ s / weight
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    by_value = np.repeat(s, np.diff(X.indptr))
+    squares = by_value * (X.data - mean[X.indices]) ** 2
+    n_features = X.shape[1]
+    filled = np.bincount(X.indices, by_value, n_features)
+    squares = np.bincount(X.indices, squares, n_features)
+    return mean, squares + np.maximum(weight - filled, 0) * mean**2
+
+
+def _exact_moments(dataset: Dataset, largest: int) -> Moments:
+    """Compute the moments of integers, none of them larger than `largest`."""
+    total = squares = np.zeros(dataset.n_features, np.int64)
+    n_rows = _ROWS_OF_BYTES if largest <= np.iinfo(np.uint8).max else None
+    for _, X in dataset.blocks(n_rows):
+        bound = max(largest**2, 1) * len(X)
+        dtype = next(dtype for dtype, most in _EXACT.items() if bound <= most)
+        block = X.astype(dtype)
+        ones = np.ones(len(X), dtype)
+        total = total + (ones @ block).astype(np.int64)
+        squares = squares + (ones @ np.square(block, out=block)).astype(np.int64)
+    n = len(dataset)
+    total, squares = total.astype(object), squares.astype(object)  # no number too large
+    variance = (n * squares - total**2) / n**2
+    return Moments((total / n).astype(np.float64), variance.astype(np.float64))

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
+from scipy import sparse
 
 from tfsoftmax.data.batches import ACCUMULATE, APPLY, UNUSED, Layout
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned, gatherer
+from tfsoftmax.data.padded_csr import PaddedCSR, most_values
 from tfsoftmax.utils.threads import Task, ThreadPool
 
 # A permutation of the rows, of shape (n_samples,); None takes them as they stand.
@@ -30,7 +32,7 @@ class Chunk:
 
     Attributes
     ----------
-    X : ndarray of shape (rows_per_chunk, n_features)
+    X : ndarray of shape (rows_per_chunk, n_features), or PaddedCSR
     y : ndarray of shape (rows_per_chunk,) or (rows_per_chunk, n_classes)
         The classes' numbers (int32) or probabilities.
     weights : ndarray of shape (1, rows_per_chunk) or (n_models, rows_per_chunk)
@@ -40,7 +42,7 @@ class Chunk:
         UNUSED, ACCUMULATE or APPLY; the unused micro-batches come last.
     """
 
-    X: NDArray[Any]
+    X: NDArray[Any] | PaddedCSR
     y: NDArray[Any]
     weights: NDArray[Any]
     actions: NDArray[np.int32]
@@ -92,9 +94,11 @@ class ChunkLoader:
         self._firsts = range(0, n_micro_batches, layout.micro_batches_per_chunk)
         storage, precision = dtypes
         n_buffers = min(n_in_use + 1, len(self._firsts))
+        self._is_sparse = sparse.issparse(dataset.X)
         self._buffers = [self._new_buffer(storage, precision) for _ in range(n_buffers)]
         self._n_filled = 0
-        self._gather = gatherer(dataset.X, storage)
+        if not self._is_sparse:
+            self._gather = gatherer(dataset.X, storage)
 
     def __len__(self) -> int:
         return len(self._firsts)
@@ -143,10 +147,18 @@ class ChunkLoader:
             for number in range(len(self)):
                 yield functools.partial(self._fill, number, order)
 
-    def _new_buffer(self, storage: DTypeLike, precision: DTypeLike) -> tuple[Any, ...]:
+    def _new_buffer(
+        self, storage: np.dtype[Any], precision: np.dtype[Any]
+    ) -> tuple[Any, ...]:
         n_rows, data = self.layout.rows_per_chunk, self.dataset
+        X: NDArray[Any] | PaddedCSR
+        if self._is_sparse:
+            n_micro_batches = self.layout.micro_batches_per_chunk
+            X = PaddedCSR.empty(most_values(data, n_rows), n_micro_batches, precision)
+        else:
+            X = aligned((n_rows, data.n_features), storage)
         return (
-            aligned((n_rows, data.n_features), storage),
+            X,
             aligned(
                 (n_rows, *data.y.shape[1:]), np.int32 if data.y.ndim == 1 else precision
             ),
@@ -169,14 +181,22 @@ class ChunkLoader:
             positions = slice(start, stop)
             rows = positions if order is None else order[positions]
             slots = slice(slot, slot + stop - start)
-            self._gather(rows if data.index is None else data.index[rows], X[slots])
+            if not self._is_sparse:
+                self._gather(rows if data.index is None else data.index[rows], X[slots])
             y[slots] = data.y[rows]
             weights[:, slots] = 1 if data.weights is None else data.weights[..., rows]
             # The slots left over in this run's last micro-batch.
             rest = slice(slots.stop, slot + _round_up(stop - start, size))
-            X[rest] = 0
+            if not self._is_sparse:
+                X[rest] = 0
             y[rest] = 0
             weights[:, rest] = 0
+        if self._is_sparse:
+            begin, end = micro_batches.start[first], micro_batches.stop[last - 1]
+            positions = slice(begin, end)
+            rows = positions if order is None else order[positions]
+            index = rows if data.index is None else data.index[rows]
+            X.fill(data.X[index], micro_batches.stop[used] - begin)
         n = last - first
         by_micro_batch = weights[:, : n * size].reshape(-1, n, size)
         by_micro_batch /= micro_batches.batch_rows[used, None]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from tfsoftmax.data import padded_csr
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
@@ -20,6 +22,8 @@ from tfsoftmax.utils.threads import ThreadPool
 if TYPE_CHECKING:
     from tfsoftmax.engine.program import Program, State
 
+# The logarithm of what a penalty may divide weights by in a chunk of lazy steps: 1e10.
+MAX_SHRINKING = 23.0
 # The weights V of some models, and the optimizer's slots, as arrays.
 Weights = tuple[NDArray[Any], tuple[NDArray[Any], ...]]
 Means = tuple[NDArray[np.float64], NDArray[np.float64]]  # loss and accuracy
@@ -64,7 +68,10 @@ class Engine:
         from tfsoftmax.engine.program import Program
 
         storage, self.precision = dtypes_for(dataset.X, precision)
+        is_sparse = sparse.issparse(dataset.X)
         row_bytes = dataset.n_features * storage.itemsize
+        if is_sparse:
+            row_bytes = padded_csr.row_bytes(dataset, self.precision)
         layout = Layout.choose(batch_size, len(dataset), row_bytes)
         n_threads = min(available_threads(), MAX_THREADS)
         self._n_at_once = 1 if optimizer else n_threads
@@ -83,6 +90,8 @@ class Engine:
                     n_micro_batches=layout.micro_batches_per_chunk,
                     accumulates=layout.micro_batches_per_batch > 1,
                     soft_labels=dataset.y.ndim == 2,
+                    is_sparse=is_sparse,
+                    centred=scaling.mean is not None,
                     per_model_weights=dataset.per_model_weights,
                     storage=storage.name,
                     precision=self.precision.name,
@@ -123,17 +132,22 @@ class Engine:
 
     def to_numpy(self, states: list[State]) -> Weights:
         """Return the weights and slots of all models, as new arrays."""
-        V = np.concatenate([state.V for state in states])
-        slots = zip(*(state.slots for state in states), strict=True)
-        return V, tuple(np.concatenate(slot) for slot in slots)
+        arrays = map(
+            lambda program, state: program.to_numpy(state), self._programs, states
+        )
+        V, slots = zip(*arrays, strict=True)
+        by_slot = zip(*slots, strict=True)
+        return np.concatenate(V), tuple(np.concatenate(slot) for slot in by_slot)
 
     def model_weights(self, states: list[State], model: int) -> Weights:
         """Return views of the weights and slots of one model: (1, …) arrays."""
-        for state, block in zip(states, self._blocks, strict=True):
+        for program, state, block in zip(
+            self._programs, states, self._blocks, strict=True
+        ):
             if block.start <= model < block.stop:
                 i = slice(model - block.start, model - block.start + 1)
-                V, *slots = (np.asarray(t)[i] for t in (state.V, *state.slots))
-                return V, tuple(slots)
+                V, slots = program.to_numpy(state)
+                return V[i], tuple(slot[i] for slot in slots)
         raise IndexError(model)
 
     def epochs(
@@ -170,6 +184,7 @@ class Engine:
             program.to_tensor(numbers[:, block])
             for program, block in zip(self._programs, self._blocks, strict=True)
         ]
+        lazy = self._is_lazy(hyper)
         run: Callable[..., Iterable[Any]]
         run = map if len(self._blocks) == 1 else self._pool.map
         sums = []
@@ -179,7 +194,7 @@ class Engine:
                 program: Program, block: slice, state: State, hyper: Any, chunk: Chunk
             ) -> tuple[State, NDArray[Any]]:
                 return program.train(
-                    state, chunk.for_models(block), hyper, self._scaling
+                    state, chunk.for_models(block), hyper, self._scaling, lazy=lazy
                 )
 
             same_chunk = [chunk] * len(self._blocks)
@@ -187,7 +202,21 @@ class Engine:
             new_states, chunk_sums = zip(*done, strict=True)
             states = list(new_states)
             sums.append(np.concatenate(chunk_sums, axis=-1))
+        states = [
+            program.whole(state)
+            for program, state in zip(self._programs, states, strict=True)
+        ]
         return states, self._means(sums)
+
+    def _is_lazy(self, hyper: Hyperparameters) -> bool:
+        """Whether the programs can take their steps in the time of X's values.
+
+        They can't where the penalty shrinks weights by so much in a chunk that float32
+        would end.
+        """
+        spec = self._programs[0].spec
+        shrinking = np.log1p(np.multiply(hyper.rate, hyper.l2)) * spec.n_micro_batches
+        return spec.lazy and not np.any(hyper.l1) and shrinking.max() < MAX_SHRINKING
 
     def evaluate(self, states: list[State]) -> Means:
         """Compute the loss and the accuracy of each model, of shape (n_models,)."""

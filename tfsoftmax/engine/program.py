@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from tfsoftmax.data.batches import APPLY
 from tfsoftmax.data.loader import Chunk
-from tfsoftmax.engine import device, softmax
-from tfsoftmax.engine.features import augment
+from tfsoftmax.engine import device, lazy, softmax
 from tfsoftmax.engine.optimizers import OPTIMIZERS, Slots, Tensor
+from tfsoftmax.engine.products import Dense, Sparse
 from tfsoftmax.engine.softmax import MicroBatch
 from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec, TileSpec
 
@@ -34,18 +34,20 @@ class State:
     """What an update changes: the weights V and the optimizer's slots, as tensors.
 
     `gradient` holds what the micro-batches of an unfinished batch add up to; it is
-    empty where each batch is one micro-batch.
+    empty where each batch is one micro-batch. `factor` is what :mod:`lazy steps
+    <tfsoftmax.engine.lazy>` still have to multiply weights by, of shape (n_models, 1).
     """
 
     V: Tensor
     slots: Slots
     gradient: Slots
+    factor: Tensor = None
 
 
 class Data(NamedTuple):
     """A chunk, as tensors that share its memory."""
 
-    X: Tensor
+    X: Any  # a tensor, or those of a PaddedCSR
     y: Tensor
     weights: Tensor
     actions: Tensor
@@ -56,6 +58,7 @@ class Program:
 
     def __init__(self, spec: ProgramSpec) -> None:
         self.spec = spec
+        self._layout = Sparse if spec.is_sparse else Dense
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
 
     def to_device(
@@ -68,7 +71,19 @@ class Program:
             if self.spec.optimizer is not None:
                 slots = OPTIMIZERS[self.spec.optimizer].init(V)
         gradient = (zeros,) if self.spec.accumulates else ()
-        return State(*tf.nest.map_structure(tf.constant, (V, slots, gradient)))
+
+        def as_tensor(array: NDArray[Any]) -> Tensor:
+            return tf.constant(array.transpose(self._layout.to_layout))
+
+        return State(*tf.nest.map_structure(as_tensor, (V, slots, gradient)))
+
+    def to_numpy(self, state: State) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """Return views of weights and slots as arrays of shape (n_models, …)."""
+
+        def as_array(tensor: Tensor) -> NDArray[Any]:
+            return np.asarray(tensor).transpose(self._layout.from_layout)
+
+        return as_array(state.V), tuple(map(as_array, state.slots))
 
     def to_tensor(self, values: Any) -> Tensor:
         """Return numbers as a tensor, in the precision of computing.
@@ -84,7 +99,13 @@ class Program:
         return tuple(map(self.to_tensor, arrays))
 
     def train(
-        self, state: State, chunk: Chunk, hyper: Tensor, scaling: Scaled
+        self,
+        state: State,
+        chunk: Chunk,
+        hyper: Tensor,
+        scaling: Scaled,
+        *,
+        lazy: bool = False,
     ) -> tuple[State, NDArray[Any]]:
         """Take the steps of one chunk.
 
@@ -96,6 +117,9 @@ class Program:
             The `Hyperparameters`, by `to_tensor`.
         scaling : tuple of tensor
             The arrays of a `Scaling`, by `to_tensors`.
+        lazy : bool, default=False
+            Whether to take the time of X's values, where the spec allows that. The
+            state is then to be made `whole` before it is used otherwise.
 
         Returns
         -------
@@ -103,11 +127,30 @@ class Program:
         sums : ndarray of shape (n_micro_batches of the chunk, 2, n_models)
             Σ w·CE and Σ w·[predicted = y] of each micro-batch, before its update.
         """
-        V, slots, gradient, sums = self._call(
-            _train, state.V, state.slots, state.gradient, hyper, scaling, _share(chunk)
-        )
+        V, slots, gradient, factor = state.V, state.slots, state.gradient, state.factor
+        if lazy:
+            if factor is None:
+                factor = self.to_tensor(np.ones((self.spec.n_models, 1)))
+            V, factor, sums = self._call(
+                _train_lazily, V, factor, hyper, scaling, _share(chunk)
+            )
+        else:
+            V, slots, gradient, sums = self._call(
+                _train, V, slots, gradient, hyper, scaling, _share(chunk)
+            )
         # Fetching the sums waits for the program, so the buffers are free again.
-        return State(V, slots, gradient), sums.numpy()[: chunk.n_micro_batches]
+        sums = sums.numpy()[: chunk.n_micro_batches]
+        return State(V, slots, gradient, factor), sums
+
+    def whole(self, state: State) -> State:
+        """Return the state with its weights multiplied by their factor."""
+        if state.factor is None:
+            return state
+        V, factor = state.V, state.factor.numpy()
+        if (factor != 1).any():
+            is_feature = np.arange(self.spec.n_columns) < self.spec.n_features
+            V = V * np.where(is_feature[:, None, None], factor, 1).astype(factor.dtype)
+        return State(V, state.slots, state.gradient)
 
     def evaluate(self, V: Tensor, chunk: Chunk, scaling: Scaled) -> NDArray[Any]:
         """Compute the same sums as `train` over one chunk, and change nothing."""
@@ -121,7 +164,8 @@ class Program:
 
 
 def _share(chunk: Chunk) -> Data:
-    return Data(*map(share, (chunk.X, chunk.y, chunk.weights, chunk.actions)))
+    arrays = Data(chunk.X, chunk.y, chunk.weights, chunk.actions)
+    return tf.nest.map_structure(share, arrays)  # type: ignore[no-any-return]
 
 
 def share(array: NDArray[Any]) -> Tensor:
@@ -187,6 +231,11 @@ def _compile(
     return Function(graph.get_concrete_function())
 
 
+def products_of(spec: ProgramSpec, scaling: Scaled) -> Dense | Sparse:
+    """Return the products with the features of a program."""
+    return (Sparse if spec.is_sparse else Dense)(spec, scaling)
+
+
 def _train(
     spec: ProgramSpec,
     V: Tensor,
@@ -196,8 +245,9 @@ def _train(
     scaling: Scaled,
     rows: Data,
 ) -> tuple[Tensor, Slots, Slots, Tensor]:
-    numbers = Hyperparameters(*tf.unstack(hyper[:, :, None, None]))
-    penalized = tf.cast(tf.range(spec.n_columns) < spec.n_features, spec.precision)
+    features = products_of(spec, scaling)
+    numbers = Hyperparameters(*map(features.by_model, tf.unstack(hyper)))
+    penalized = features.penalized()
     numbers = numbers._replace(l2=numbers.l2 * penalized, l1=numbers.l1 * penalized)
 
     assert spec.optimizer is not None
@@ -206,8 +256,9 @@ def _train(
     def step(
         i: Tensor, V: Tensor, slots: Slots, gradient: Slots
     ) -> tuple[tuple[Any, ...], Tensor]:
-        micro_batch = _micro_batch(spec, scaling, rows, i)
-        G, row_sums = softmax.gradient_and_sums(V, micro_batch, spec.n_classes)
+        x = features.rows(rows.X, i)
+        errors, row_sums = _errors_and_sums(spec, features.matmul(V, x), rows, i)
+        G = features.rmatmul(errors, x)
         if not spec.accumulates:
             return (*update(V, G, slots, numbers), ()), row_sums
         G += gradient[0]
@@ -225,10 +276,36 @@ def _train(
     return V, slots, gradient, sums
 
 
+def _train_lazily(
+    spec: ProgramSpec,
+    V: Tensor,
+    factor: Tensor,
+    hyper: Tensor,
+    scaling: Scaled,
+    rows: Data,
+) -> tuple[Tensor, Tensor, Tensor]:
+    features = Sparse(spec, scaling)
+    numbers = Hyperparameters(*map(features.by_model, tf.unstack(hyper)))
+
+    def step(i: Tensor, *carried: Any) -> tuple[tuple[Any, ...], Tensor]:
+        weights = lazy.Factored(*carried)
+        x = features.rows(rows.X, i)
+        products = lazy.matmul(features, weights, x)
+        errors, row_sums = _errors_and_sums(spec, products, rows, i)
+        return lazy.descend(features, weights, errors, x, numbers), row_sums
+
+    initial = lazy.factor(features, V, factor)
+    carried, sums = _over_micro_batches(spec, rows.actions, step, tuple(initial))
+    return *lazy.join(features, lazy.Factored(*carried)), sums
+
+
 def _evaluate(spec: ProgramSpec, V: Tensor, scaling: Scaled, rows: Data) -> Tensor:
+    features = products_of(spec, scaling)
+
     def step(i: Tensor) -> tuple[tuple[Any, ...], Tensor]:
-        micro_batch = _micro_batch(spec, scaling, rows, i)
-        return (), softmax.sums(V, micro_batch, spec.n_classes)
+        products = features.matmul(V, features.rows(rows.X, i))
+        z = softmax.logits(products, spec.n_classes)
+        return (), softmax.sums(z, _micro_batch(spec, rows, i))
 
     return _over_micro_batches(spec, rows.actions, step, ())[1]
 
@@ -273,21 +350,26 @@ def _over_micro_batches(
     return tuple(carried_on), tf.reduce_sum(sums.stack(), axis=-1)
 
 
-def _micro_batch(
-    spec: ProgramSpec, scaling: Scaled, rows: Data, i: Tensor
-) -> MicroBatch:
-    """Cut micro-batch i out of the chunk."""
+def _errors_and_sums(
+    spec: ProgramSpec, products: Tensor, rows: Data, i: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute the errors (M, R, n) of micro-batch i and its sums, from V x̃."""
+    z = softmax.logits(products, spec.n_classes)
+    errors, row_sums = softmax.errors_and_sums(z, _micro_batch(spec, rows, i))
+    return errors[:, -spec.n_rows :], row_sums
+
+
+def _micro_batch(spec: ProgramSpec, rows: Data, i: Tensor) -> MicroBatch:
+    """Cut the labels and weights of micro-batch i out of the chunk."""
     size = spec.micro_batch_size
     start = i * size
-    x = tf.slice(rows.X, [start, 0], [size, spec.n_features])
-    x = augment(tf.cast(x, spec.precision), scaling, spec.fit_intercept)
     if spec.soft_labels:
         y = tf.slice(rows.y, [start, 0], [size, spec.n_classes])
     else:
         y = tf.slice(rows.y, [start], [size])
     target, labels = _targets(spec, y)
     weights = tf.slice(rows.weights, [0, start], [spec.n_weight_rows, size])
-    return MicroBatch(x, target, labels, weights)
+    return MicroBatch(target, labels, weights)
 
 
 def _targets(spec: ProgramSpec | TileSpec, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -316,9 +398,10 @@ def evaluate_tile(
     """
     x = tf.cast((tf.cast(X, spec.centring) - centre) * factor, spec.precision)
     target, labels = _targets(spec, y)
-    rows = MicroBatch(x, target, labels, tf.cast(weights, spec.precision)[None])
-    W, b = U[None, :, :-1], U[:, -1]
-    z = softmax.logits(W, x, spec.n_classes, b)
+    rows = MicroBatch(target, labels, tf.cast(weights, spec.precision)[None])
+    W, b = U[:, :-1], U[:, -1]
+    products = tf.matmul(W, x, transpose_b=True) + b[:, None]
+    z = softmax.logits(products[None], spec.n_classes)
     if spec.soft_labels:
         errors, row_sums = softmax.errors_and_sums(z, rows)
     else:
@@ -326,7 +409,7 @@ def evaluate_tile(
     parts = (
         tf.reduce_sum(tf.cast(row_sums, tf.float64), axis=-1),
         tf.reduce_sum(errors[:, -U.shape[0] :], axis=-1),
-        softmax.gradient(W, errors, x),
+        tf.matmul(errors[0, -U.shape[0] :], x),
     )
     return tf.concat(
         [tf.reshape(tf.cast(part, tf.float64), [-1]) for part in parts], axis=0

@@ -23,8 +23,6 @@ class MicroBatch(NamedTuple):
 
     Attributes
     ----------
-    x : tensor of shape (n, D)
-        The features x̃.
     target : tensor of shape (K, n)
         The probabilities t.
     labels : tensor of shape (n,)
@@ -32,18 +30,9 @@ class MicroBatch(NamedTuple):
     weights : tensor of shape (M, n) or (1, n)
     """
 
-    x: Tensor
     target: Tensor
     labels: Tensor
     weights: Tensor
-
-
-def gradient_and_sums(
-    V: Tensor, rows: MicroBatch, n_classes: int
-) -> tuple[Tensor, Tensor]:
-    """Compute Σ w ∂CE/∂V, of shape (M, R, D), and the sums of :func:`row_sums`."""
-    errors, sums = errors_and_sums(logits(V, rows.x, n_classes), rows)
-    return gradient(V, errors, rows.x), sums
 
 
 def errors_and_sums(z: Tensor, rows: MicroBatch) -> tuple[Tensor, Tensor]:
@@ -75,35 +64,16 @@ def precise_errors_and_sums(z: Tensor, rows: MicroBatch) -> tuple[Tensor, Tensor
     )
 
 
-def sums(V: Tensor, rows: MicroBatch, n_classes: int) -> Tensor:
-    """Compute the sums of :func:`row_sums` at V."""
-    z = logits(V, rows.x, n_classes)
+def sums(z: Tensor, rows: MicroBatch) -> Tensor:
+    """Compute the sums of :func:`row_sums` from the logits."""
     return row_sums(z, logsumexp(z), rows)
 
 
-def logits(V: Tensor, x: Tensor, n_classes: int, b: Tensor = None) -> Tensor:
-    """Compute z = V x̃, of shape (M, K, n): rows of x along the contiguous axis.
-
-    An intercept that V does not contain is added as b, of shape (R,).
-    """
-    n_models, n_rows, n_columns = V.shape
-    stacked = tf.reshape(V, (n_models * n_rows, n_columns))
-    z = tf.matmul(stacked, x, transpose_b=True)
-    z = tf.reshape(z, (n_models, n_rows, x.shape[0]))
-    if b is not None:
-        z += b[:, None]
-    if n_rows == n_classes:
-        return z
-    return tf.concat([tf.zeros_like(z), z], axis=1)
-
-
-def gradient(V: Tensor, errors: Tensor, x: Tensor) -> Tensor:
-    """Compute the gradient (M, R, D) from the errors ∂L/∂z (M, K, n)."""
-    n_models, n_rows, _ = V.shape
-    if n_rows < errors.shape[1]:
-        errors = errors[:, 1:]
-    stacked = tf.reshape(errors, (n_models * n_rows, x.shape[0]))
-    return tf.reshape(tf.matmul(stacked, x), V.shape)
+def logits(products: Tensor, n_classes: int) -> Tensor:
+    """Return z (M, K, n), rows along the contiguous axis, from V x̃ (M, R, n)."""
+    if products.shape[1] == n_classes:
+        return products
+    return tf.concat([tf.zeros_like(products), products], axis=1)
 
 
 def logsumexp(z: Tensor) -> Tensor:

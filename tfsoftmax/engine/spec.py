@@ -50,10 +50,20 @@ class ProgramSpec:
     n_micro_batches: int
     accumulates: bool  # a batch may have several micro-batches
     soft_labels: bool
+    is_sparse: bool  # rows come as a PaddedCSR
+    centred: bool  # x̃ has the mean subtracted
     per_model_weights: bool  # each model has row weights of its own
     storage: str  # dtype in which the rows of X come
     precision: str  # dtype in which is computed
     optimizer: str | None  # None where no steps are taken
+
+    @property
+    def lazy(self) -> bool:
+        """Whether a step can be taken in the time that the values of sparse rows take.
+
+        That of plain descent can, where a batch is one micro-batch.
+        """
+        return self.is_sparse and self.optimizer == "sgd" and not self.accumulates
 
     @property
     def n_rows(self) -> int:

@@ -1,0 +1,175 @@
+"""The products with the features, V x̃ and e x̃ᵀ, of dense rows and of sparse ones.
+
+Both classes have the same methods, and a program is written once for both. They differ
+in how weights lie in memory: (n_models, n_rows, n_columns) where rows are dense, for
+one matrix product, and (n_columns, n_models, n_rows) where they are sparse, so that
+what a value is multiplied by lies in one place. A sparse row is never made dense:
+
+    V x̃ = Σ_j r_j x_j W_j − W μ + b    e x̃ᵀ = (r ∘ (e xᵀ) − e μᵀ, e)    μ = r ∘ m
+
+M models, K classes, R weight rows, D columns and n rows are those of
+:mod:`tfsoftmax.engine.softmax`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfsoftmax.data.padded_csr import BLOCK
+from tfsoftmax.engine.features import augment
+from tfsoftmax.engine.spec import ProgramSpec
+
+Tensor = Any
+
+
+class Dense:
+    """Products with rows of one array."""
+
+    # How weights (M, R, D) become those of this layout, and back.
+    to_layout = from_layout = (0, 1, 2)
+
+    def __init__(self, spec: ProgramSpec, scaling: tuple[Tensor, ...]) -> None:
+        self._spec, self._scaling = spec, scaling
+
+    def by_model(self, numbers: Tensor) -> Tensor:
+        """Return numbers (M,) in the layout of V."""
+        return numbers[:, None, None]
+
+    def penalized(self) -> Tensor:
+        """Return 1 for the weights of features and 0 for intercepts, as V lies."""
+        return _is_feature(self._spec)
+
+    def rows(self, X: Tensor, i: Tensor) -> Tensor:
+        """Return the rows x̃ (n, D) of micro-batch i."""
+        spec = self._spec
+        size = spec.micro_batch_size
+        x = tf.slice(X, [i * size, 0], [size, spec.n_features])
+        return augment(tf.cast(x, spec.precision), self._scaling, spec.fit_intercept)
+
+    def matmul(self, V: Tensor, x: Tensor) -> Tensor:
+        """Compute V x̃ (M, R, n)."""
+        n_models, n_rows, n_columns = V.shape
+        stacked = tf.reshape(V, (n_models * n_rows, n_columns))
+        z = tf.matmul(stacked, x, transpose_b=True)
+        return tf.reshape(z, (n_models, n_rows, x.shape[0]))
+
+    def rmatmul(self, errors: Tensor, x: Tensor) -> Tensor:
+        """Compute e x̃ᵀ, in the layout of V, from e (M, R, n)."""
+        n_models, n_rows, n = errors.shape
+        stacked = tf.reshape(errors, (n_models * n_rows, n))
+        return tf.reshape(tf.matmul(stacked, x), (n_models, n_rows, x.shape[1]))
+
+
+def _is_feature(spec: ProgramSpec) -> Tensor:
+    return tf.cast(tf.range(spec.n_columns) < spec.n_features, spec.precision)
+
+
+class SparseRows(NamedTuple):
+    """The rows of a micro-batch: values from `start` to `stop` of a PaddedCSR."""
+
+    X: tuple[Tensor, ...]
+    start: Tensor
+    stop: Tensor
+
+
+class Sparse:
+    """Products with rows of a PaddedCSR.
+
+    Attributes
+    ----------
+    spec : ProgramSpec
+    centre : tensor of shape (n_features,) or None
+        μ; None stands for zeros.
+    """
+
+    to_layout, from_layout = (2, 0, 1), (1, 2, 0)
+
+    centre: Tensor
+
+    def __init__(self, spec: ProgramSpec, scaling: tuple[Tensor, ...]) -> None:
+        self.spec = spec
+        *mean, self._factor = scaling
+        self.centre = mean[0] * self._factor if spec.centred else None
+
+    def by_model(self, numbers: Tensor) -> Tensor:
+        """Return numbers (M,) in the layout of V."""
+        return numbers[:, None]
+
+    def penalized(self) -> Tensor:
+        """Return 1 for the weights of features and 0 for intercepts, as V lies."""
+        return _is_feature(self.spec)[:, None, None]
+
+    def rows(self, X: tuple[Tensor, ...], i: Tensor) -> SparseRows:
+        """Return where the rows of micro-batch i are."""
+        starts = X[-1]
+        return SparseRows(X, starts[i], starts[i + 1])
+
+    def matmul(self, V: Tensor, x: SparseRows) -> Tensor:
+        """Compute V x̃ (M, R, n)."""
+        spec = self.spec
+        z = self.sums(V, x)
+        if self.centre is not None:
+            W = V[: spec.n_features]
+            z -= tf.tensordot(self.centre, W, axes=1)
+        if spec.fit_intercept:
+            z += V[-1]
+        return tf.transpose(z, (1, 2, 0))
+
+    def rmatmul(self, errors: Tensor, x: SparseRows) -> Tensor:
+        """Compute e x̃ᵀ, in the layout of V, from e (M, R, n)."""
+        spec = self.spec
+        n_models, n_rows, _ = errors.shape
+        e = tf.transpose(errors, (2, 0, 1))
+        zeros = tf.zeros((spec.n_columns, n_models, n_rows), spec.precision)
+        G, total = self.add(zeros, x, e), tf.reduce_sum(e, axis=0)
+        if self.centre is not None:
+            G -= self.padded_centre()[:, None, None] * total
+        if spec.fit_intercept:
+            G = tf.tensor_scatter_nd_add(G, [[spec.n_features]], total[None])
+        return G
+
+    def padded_centre(self) -> Tensor:
+        """Return μ with a 0 for the intercept (D,)."""
+        return tf.pad(self.centre, [[0, self.spec.n_columns - self.spec.n_features]])
+
+    def along_centre(self, x: SparseRows) -> Tensor:
+        """Compute μ·(r ∘ x) of each row, as (n, 1, 1)."""
+        return self.sums(self.centre[:, None, None], x)
+
+    def sums(self, U: Tensor, x: SparseRows) -> Tensor:
+        """Compute Σ_j r_j x_j U_j (n, M, R)."""
+        n = self.spec.micro_batch_size
+
+        def add_block(first: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+            values, columns, rows = self._block(x, first)
+            terms = values[:, None, None] * tf.gather(U, columns)
+            return first + BLOCK, z + tf.math.unsorted_segment_sum(terms, rows, n)
+
+        zeros = tf.zeros((n, *U.shape[1:]), U.dtype)
+        return self._over_blocks(add_block, x, zeros)
+
+    def add(self, U: Tensor, x: SparseRows, e: Tensor) -> Tensor:
+        """Add r ∘ (e xᵀ) to U, from e (n, M, R); work for the values of x alone."""
+
+        def add_block(first: Tensor, U: Tensor) -> tuple[Tensor, Tensor]:
+            values, columns, rows = self._block(x, first)
+            terms = values[:, None, None] * tf.gather(e, rows)
+            return first + BLOCK, tf.tensor_scatter_nd_add(U, columns[:, None], terms)
+
+        return self._over_blocks(add_block, x, U)
+
+    def _over_blocks(self, add_block: Any, x: SparseRows, initial: Tensor) -> Tensor:
+        _, result = tf.while_loop(
+            lambda first, _: first < x.stop, add_block, (x.start, initial)
+        )
+        return result
+
+    def _block(self, x: SparseRows, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return r_j x_j, j and the row of a block of values; 0 for those beyond."""
+        values, columns, rows = (tf.slice(part, [first], [BLOCK]) for part in x.X[:3])
+        values = tf.where(first + tf.range(BLOCK) < x.stop, values, 0)
+        by_feature = self._factor.shape.rank == 1
+        factor = tf.gather(self._factor, columns) if by_feature else self._factor
+        return values * factor, columns, rows

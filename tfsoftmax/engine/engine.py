@@ -42,6 +42,8 @@ class Engine:
         What to compute in; by default what the dataset needs.
     optimizer : str, default=None
         The optimizer that `train_epoch` uses; None if no steps are to be taken.
+    l1 : bool, default=False
+        Whether some model may have an L1 penalty.
     n_models : int, default=1
         Number of models on the same batches.
     """
@@ -56,6 +58,7 @@ class Engine:
         rescale: float,
         precision: np.dtype[Any] | None = None,
         optimizer: str | None = None,
+        l1: bool = False,
         n_models: int = 1,
     ) -> None:
         import_tensorflow()
@@ -86,6 +89,7 @@ class Engine:
                     storage=storage.name,
                     precision=self.precision.name,
                     optimizer=optimizer,
+                    l1=l1,
                 )
             )
             for block in self._blocks

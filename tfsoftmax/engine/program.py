@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from tfsoftmax.data.batches import APPLY
 from tfsoftmax.data.loader import Chunk
 from tfsoftmax.engine import device, softmax
 from tfsoftmax.engine.features import augment
-from tfsoftmax.engine.optimizers import OPTIMIZERS, Slots, Tensor
+from tfsoftmax.engine.optimizers import Slots, Tensor, initial_slots, take_step
 from tfsoftmax.engine.softmax import MicroBatch
 from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec, TileSpec
 
@@ -64,7 +64,7 @@ class Program:
         if V is None:
             V = zeros
             if self.spec.optimizer is not None:
-                slots = OPTIMIZERS[self.spec.optimizer].init(V)
+                slots = initial_slots(self.spec.optimizer, V, l1=self.spec.l1)
         gradient = (zeros,) if self.spec.accumulates else ()
         return State(*tf.nest.map_structure(tf.constant, (V, slots, gradient)))
 
@@ -195,7 +195,7 @@ def _train(
     numbers = numbers._replace(l2=numbers.l2 * penalized, l1=numbers.l1 * penalized)
 
     assert spec.optimizer is not None
-    update = OPTIMIZERS[spec.optimizer].update
+    update = partial(take_step, spec.optimizer, hyper=numbers, l1=spec.l1)
 
     def step(
         i: Tensor, V: Tensor, slots: Slots, gradient: Slots
@@ -203,12 +203,12 @@ def _train(
         micro_batch = _micro_batch(spec, rescale, rows, i)
         G, row_sums = softmax.gradient_and_sums(V, micro_batch, spec.n_classes)
         if not spec.accumulates:
-            return (*update(V, G, slots, numbers), ()), row_sums
+            return (*update(V, G, slots), ()), row_sums
         G += gradient[0]
         applies = tf.equal(rows.actions[i], APPLY)
         V, slots = tf.nest.map_structure(
             lambda new, old: tf.where(applies, new, old),
-            update(V, G, slots, numbers),
+            update(V, G, slots),
             (V, slots),
         )
         return (V, slots, (tf.where(applies, tf.zeros_like(G), G),)), row_sums

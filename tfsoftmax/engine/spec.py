@@ -54,6 +54,7 @@ class ProgramSpec:
     storage: str  # dtype in which the rows of X come
     precision: str  # dtype in which is computed
     optimizer: str | None  # None where no steps are taken
+    l1: bool  # some model may have an L1 penalty
 
     @property
     def n_rows(self) -> int:

@@ -192,7 +192,10 @@ def _train(
 ) -> tuple[Tensor, Slots, Slots, Tensor]:
     numbers = Hyperparameters(*tf.unstack(hyper[:, :, None, None]))
     penalized = tf.cast(tf.range(spec.n_columns) < spec.n_features, spec.precision)
-    numbers = numbers._replace(l2=numbers.l2 * penalized, l1=numbers.l1 * penalized)
+    # A penalty beyond this may have overflowed; it leaves no weight either way.
+    largest = np.sqrt(np.finfo(spec.precision).max)
+    l2, l1 = (tf.minimum(x, largest) * penalized for x in (numbers.l2, numbers.l1))
+    numbers = numbers._replace(l2=l2, l1=l1)
 
     assert spec.optimizer is not None
     update = partial(take_step, spec.optimizer, hyper=numbers, l1=spec.l1)

@@ -220,7 +220,7 @@ class _Run:
         progress, kept, _, n_epochs = self._position
         epoch = n_epochs + 1 + (previous.n_epochs if previous else 0)
         try:
-            check_finite(epoch, weights[0], metrics, settings)
+            check_finite(epoch, weights[0], metrics)
         except ValueError as error:
             self.outcome = error
             return

@@ -31,6 +31,23 @@ def gradient(X, y, s, W, b, n_classes):
     return errors.T @ X, errors.sum(axis=0)
 
 
+class ElasticNet:
+    """The penalty's proximal step; a weight owes what it hasn't paid of the L1 part."""
+
+    def __init__(self, l1, l2, max_steps_owed=300):
+        self.l1, self.l2, self.max_steps_owed = l1, l2, max_steps_owed
+        self.owed = {1: 0.0, -1: 0.0}  # on the positive and on the negative side
+
+    def __call__(self, z, step):
+        due, shrinkage = step * self.l1, 1 + step * self.l2
+        most = self.max_steps_owed * due
+        owed = {side: np.minimum(o + due, most) for side, o in self.owed.items()}
+        asked = np.where(z > 0, owed[1], owed[-1])
+        w = np.sign(z) * np.maximum(abs(z) - asked, 0)
+        self.owed = {side: (o - side * (z - w)) / shrinkage for side, o in owed.items()}
+        return w / shrinkage
+
+
 def fit(
     X,
     y,

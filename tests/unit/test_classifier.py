@@ -452,11 +452,6 @@ def test_weights_beyond_the_largest_float_are_refused():
     assert not hasattr(clf, "coef_")
 
 
-def test_a_penalty_too_strong_for_the_rate_is_named(digits):
-    with pytest.raises(ValueError, match=r"or alpha \(now 1e\+300\)"):
-        fast(alpha=1e300).fit(*digits)
-
-
 def test_an_optimizer_of_many_names_is_refused_by_partial_fit(digits):
     clf = fast(optimizer=np.array(["sgd", "adam"]))
     with pytest.raises(TypeError, match="optimizer must be one of"):

@@ -47,6 +47,8 @@ class Engine:
         What to compute in; by default what the dataset needs.
     optimizer : str, default=None
         The optimizer that `train_epoch` uses; None if no steps are to be taken.
+    l1 : bool, default=False
+        Whether some model may have an L1 penalty.
     n_models : int, default=1
         Number of models on the same batches.
     """
@@ -61,6 +63,7 @@ class Engine:
         scaling: Scaling,
         precision: np.dtype[Any] | None = None,
         optimizer: str | None = None,
+        l1: bool = False,
         n_models: int = 1,
     ) -> None:
         import_tensorflow()
@@ -96,6 +99,7 @@ class Engine:
                     storage=storage.name,
                     precision=self.precision.name,
                     optimizer=optimizer,
+                    l1=l1,
                 )
             )
             for block in self._blocks
@@ -132,10 +136,8 @@ class Engine:
 
     def to_numpy(self, states: list[State]) -> Weights:
         """Return the weights and slots of all models, as new arrays."""
-        arrays = map(
-            lambda program, state: program.to_numpy(state), self._programs, states
-        )
-        V, slots = zip(*arrays, strict=True)
+        pairs = zip(self._programs, states, strict=True)
+        V, slots = zip(*(program.to_numpy(s) for program, s in pairs), strict=True)
         by_slot = zip(*slots, strict=True)
         return np.concatenate(V), tuple(np.concatenate(slot) for slot in by_slot)
 
@@ -216,7 +218,7 @@ class Engine:
         """
         spec = self._programs[0].spec
         shrinking = np.log1p(np.multiply(hyper.rate, hyper.l2)) * spec.n_micro_batches
-        return spec.lazy and not np.any(hyper.l1) and shrinking.max() < MAX_SHRINKING
+        return spec.lazy and float(shrinking.max()) < MAX_SHRINKING
 
     def evaluate(self, states: list[State]) -> Means:
         """Compute the loss and the accuracy of each model, of shape (n_models,)."""

@@ -4,8 +4,8 @@ A step of plain descent with an L2 penalty is
 
     W ← (W − η (E x̂ᵀ − e μᵀ)) / (1 + η λ₂)
 
-for rows x̃ = x̂ − μ with the errors E, whose sum is e. Only the columns of the rows' values
-have a part in E x̂ᵀ, but the rest of it changes every weight. So W is kept as
+for rows x̃ = x̂ − μ with the errors E, whose sum is e. Only the columns of the rows'
+values have a part in E x̂ᵀ, but the rest of it changes every weight. So W is kept as
 
     W = a (U − q μᵀ)        a ← a / (1 + η λ₂)    U ← U − η/a · E x̂ᵀ    q ← q − η/a · e
 

@@ -2,18 +2,17 @@
 
 An update is a pure function
 
-    V, slots = update(V, G, slots, hyper)
+    V, slots = update(V, G, slots, hyper, prox)
 
 of the weights V, the gradient G of the cross-entropy, what the optimizer remembers
-between steps (its slots), and the hyper-parameters of the step. The penalty is the
-update's to apply: its L2 part λ₂‖W‖²/2 by its gradient, and its L1 part λ₁‖W‖₁ by a
-proximal step: where plain descent with step η would give U, the weights become the
-minimiser of λ₁|w| + (w − u)² / 2η for each coordinate, the soft threshold of u at ηλ₁.
-So weights that the penalty erases are exact zeros.
+between steps (its slots), the hyper-parameters of the step, and the penalty's proximal
+step. An update calls prox(z, η) once, with the weights z to which a step of length η
+leads by the data term, and goes on from the weights that it returns. How these come
+about is in :mod:`tfsoftmax.engine.penalty`; what an L1 penalty remembers is appended to
+the optimizer's slots.
 
 V, G and a slot like V have shape (n_models, n_rows, n_columns); a count of steps, the
-rate η and the momentum μ have shape (n_models, 1, 1), and λ₁ and λ₂, which are 0 for
-the intercept, (n_models, 1, n_columns).
+rate η and the momentum μ have shape (n_models, 1, 1).
 
 TensorFlow is imported within the functions, so that the table can be read without it.
 """
@@ -27,10 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsoftmax.engine.penalty import ProximalStep, nothing_owed
 from tfsoftmax.engine.spec import Hyperparameters
 
 Tensor = Any
 Slots = tuple[Any, ...]
+Prox = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,85 +41,75 @@ class Optimizer:
     Attributes
     ----------
     update : callable
-        From (V, G, slots, hyper) to (V, slots), all tensors.
+        From (V, G, slots, hyper, prox) to (V, slots), all tensors.
     init : callable
         From the initial V, an array, to the initial slots, a tuple of arrays.
     uses : tuple of str
         The estimator's parameters that only some optimizers use, and this one does.
     l1 : bool
-        Whether the update applies the L1 penalty.
+        Whether the update can minimise an L1 penalty.
     """
 
-    update: Callable[[Tensor, Tensor, Slots, Hyperparameters], tuple[Tensor, Slots]]
+    update: Callable[
+        [Tensor, Tensor, Slots, Hyperparameters, Prox], tuple[Tensor, Slots]
+    ]
     init: Callable[[NDArray[Any]], Slots]
     uses: tuple[str, ...] = ()
     l1: bool = True
 
 
-def soft_threshold(V: Tensor, threshold: Tensor) -> Tensor:
-    """Move V towards 0 by the threshold, and stop there; exact at threshold 0."""
-    import tensorflow as tf
-
-    return V - tf.clip_by_value(V, -threshold, threshold)
-
-
 def sgd(
-    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters
+    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters, prox: Prox
 ) -> tuple[Tensor, Slots]:
-    """Take a step of gradient descent: V ← V − η G."""
-    G = G + hyper.l2 * V
-    return soft_threshold(V - hyper.rate * G, hyper.rate * hyper.l1), ()
+    """Take a step of gradient descent: V ← prox(V − η G)."""
+    return prox(V - hyper.rate * G, hyper.rate), ()
 
 
 def momentum(
-    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters
+    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters, prox: Prox
 ) -> tuple[Tensor, Slots]:
-    """Add a part of the last step: V ← V + μ (V − V_before) − η G.
+    """Add a part of the last step: V ← prox(V + μ (V − V_before) − η G).
 
-    The slot is V_before. This is Polyak's heavy ball; with the L1 part, the
-    inertial proximal method of Ochs et al., "iPiano", SIAM J. Imaging Sci., 2014.
+    The slot is V_before. This is Polyak's heavy ball; with a penalty, the inertial
+    proximal method of Ochs et al., "iPiano", SIAM J. Imaging Sci., 2014.
     """
     (before,) = slots
-    G = G + hyper.l2 * V
-    target = V + hyper.momentum * (V - before) - hyper.rate * G
-    return soft_threshold(target, hyper.rate * hyper.l1), (V,)
+    z = V + hyper.momentum * (V - before) - hyper.rate * G
+    return prox(z, hyper.rate), (V,)
 
 
 def nesterov(
-    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters
+    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters, prox: Prox
 ) -> tuple[Tensor, Slots]:
-    """Descend, then look ahead: U ← V − η G, V ← U + μ (U − U_before).
+    """Descend, then look ahead: U ← prox(V − η G), V ← U + μ (U − U_before).
 
     The slot is U_before; V is where the next gradient is taken, as in Keras. With
-    the L1 part it is Beck and Teboulle's FISTA with a constant momentum.
+    a penalty it is Beck and Teboulle's FISTA with a constant momentum.
     """
     (before,) = slots
-    G = G + hyper.l2 * V
-    descended = soft_threshold(V - hyper.rate * G, hyper.rate * hyper.l1)
+    descended = prox(V - hyper.rate * G, hyper.rate)
     return descended + hyper.momentum * (descended - before), (descended,)
 
 
 def adam(
-    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters
+    V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters, prox: Prox
 ) -> tuple[Tensor, Slots]:
     """Take a step in units of the gradient's running size.
 
-    m ← β₁ m + (1 − β₁) G,  v ← β₂ v + (1 − β₂) G²,  V ← V − η m̂ / √v̂, where m̂ and
-    v̂ are m and v over 1 − β₁ᵗ and 1 − β₂ᵗ. The slots are m, v and t. Each
-    coordinate's L1 threshold is λ₁ times its own step. Kingma and Ba, "Adam", ICLR
-    2015, in the form that follows its algorithm 1, with β₁ = 0.9, β₂ = 0.999.
+    m ← β₁ m + (1 − β₁) G,  v ← β₂ v + (1 − β₂) G²,  V ← prox(V − η m̂ / √v̂), where
+    m̂ and v̂ are m and v over 1 − β₁ᵗ and 1 − β₂ᵗ. The slots are m, v and t. Each
+    weight's step, for the penalty too, is η / √v̂. Kingma and Ba, "Adam", ICLR 2015,
+    in the form that follows its algorithm 1, with β₁ = 0.9, β₂ = 0.999.
     """
     import tensorflow as tf
 
     m, v, t = slots
     beta_1, beta_2, epsilon = 0.9, 0.999, 1e-7
-    G = G + hyper.l2 * V
     t = t + 1
     m = m + (1 - beta_1) * (G - m)
     v = v + (1 - beta_2) * (G * G - v)
     step = hyper.rate * tf.sqrt(1 - beta_2**t) / (tf.sqrt(v) + epsilon)
-    target = V - step * m / (1 - beta_1**t)
-    return soft_threshold(target, step * hyper.l1), (m, v, t)
+    return prox(V - step * m / (1 - beta_1**t), step), (m, v, t)
 
 
 def _no_slots(V: NDArray[Any]) -> Slots:
@@ -139,3 +130,31 @@ OPTIMIZERS = {
     "nesterov": Optimizer(nesterov, _weights_before, uses=("momentum",)),
     "adam": Optimizer(adam, _moments_and_count),
 }
+
+
+def initial_slots(optimizer: str, V: NDArray[Any], *, l1: bool) -> Slots:
+    """Return the slots to begin with at V, those of an L1 penalty included."""
+    return fitting_slots(optimizer, V, OPTIMIZERS[optimizer].init(V), l1=l1)
+
+
+def fitting_slots(optimizer: str, V: NDArray[Any], slots: Slots, *, l1: bool) -> Slots:
+    """Return the slots to go on with from V, where l1 may have been another before."""
+    n_own = len(OPTIMIZERS[optimizer].init(V))
+    own, owed = slots[:n_own], slots[n_own:]
+    return (*own, *(owed or nothing_owed(V))) if l1 else own
+
+
+def take_step(
+    optimizer: str,
+    V: Tensor,
+    G: Tensor,
+    slots: Slots,
+    hyper: Hyperparameters,
+    *,
+    l1: bool,
+) -> tuple[Tensor, Slots]:
+    """Return the weights and the slots of `initial_slots` after a step."""
+    n_own = len(slots) - (len(nothing_owed(np.empty(0))) if l1 else 0)
+    prox = ProximalStep(hyper, slots[n_own:])
+    V, own = OPTIMIZERS[optimizer].update(V, G, slots[:n_own], hyper, prox)
+    return V, (*own, *prox.owed)

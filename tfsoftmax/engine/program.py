@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tfsoftmax.data.batches import APPLY
 from tfsoftmax.data.loader import Chunk
 from tfsoftmax.engine import device, lazy, softmax
-from tfsoftmax.engine.optimizers import OPTIMIZERS, Slots, Tensor
+from tfsoftmax.engine.optimizers import Slots, Tensor, initial_slots, take_step
 from tfsoftmax.engine.products import Dense, Sparse
 from tfsoftmax.engine.softmax import MicroBatch
 from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec, TileSpec
@@ -69,7 +69,7 @@ class Program:
         if V is None:
             V = zeros
             if self.spec.optimizer is not None:
-                slots = OPTIMIZERS[self.spec.optimizer].init(V)
+                slots = initial_slots(self.spec.optimizer, V, l1=self.spec.l1)
         gradient = (zeros,) if self.spec.accumulates else ()
 
         def as_tensor(array: NDArray[Any]) -> Tensor:
@@ -248,10 +248,13 @@ def _train(
     features = products_of(spec, scaling)
     numbers = Hyperparameters(*map(features.by_model, tf.unstack(hyper)))
     penalized = features.penalized()
-    numbers = numbers._replace(l2=numbers.l2 * penalized, l1=numbers.l1 * penalized)
+    # A penalty beyond this may have overflowed; it leaves no weight either way.
+    largest = np.sqrt(np.finfo(spec.precision).max)
+    l2, l1 = (tf.minimum(x, largest) * penalized for x in (numbers.l2, numbers.l1))
+    numbers = numbers._replace(l2=l2, l1=l1)
 
     assert spec.optimizer is not None
-    update = OPTIMIZERS[spec.optimizer].update
+    update = partial(take_step, spec.optimizer, hyper=numbers, l1=spec.l1)
 
     def step(
         i: Tensor, V: Tensor, slots: Slots, gradient: Slots
@@ -260,12 +263,12 @@ def _train(
         errors, row_sums = _errors_and_sums(spec, features.matmul(V, x), rows, i)
         G = features.rmatmul(errors, x)
         if not spec.accumulates:
-            return (*update(V, G, slots, numbers), ()), row_sums
+            return (*update(V, G, slots), ()), row_sums
         G += gradient[0]
         applies = tf.equal(rows.actions[i], APPLY)
         V, slots = tf.nest.map_structure(
             lambda new, old: tf.where(applies, new, old),
-            update(V, G, slots, numbers),
+            update(V, G, slots),
             (V, slots),
         )
         return (V, slots, (tf.where(applies, tf.zeros_like(G), G),)), row_sums

@@ -56,14 +56,16 @@ class ProgramSpec:
     storage: str  # dtype in which the rows of X come
     precision: str  # dtype in which is computed
     optimizer: str | None  # None where no steps are taken
+    l1: bool  # some model may have an L1 penalty
 
     @property
     def lazy(self) -> bool:
         """Whether a step can be taken in the time that the values of sparse rows take.
 
-        That of plain descent can, where a batch is one micro-batch.
+        That of plain descent can, with an L2 penalty and a batch of one micro-batch.
         """
-        return self.is_sparse and self.optimizer == "sgd" and not self.accumulates
+        is_plain = self.optimizer == "sgd" and not (self.l1 or self.accumulates)
+        return self.is_sparse and is_plain
 
     @property
     def n_rows(self) -> int:

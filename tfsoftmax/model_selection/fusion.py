@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from tfsoftmax.callbacks import EpochLogger, FitTask, with_callbacks_of
 from tfsoftmax.classifier import TFSoftmaxClassifier
-from tfsoftmax.engine.optimizers import OPTIMIZERS
+from tfsoftmax.engine.optimizers import OPTIMIZERS, initial_slots
 from tfsoftmax.fitting import fitted_attributes, prepare, store
 from tfsoftmax.model_selection.candidates import params_key
 from tfsoftmax.solvers import SOLVERS
@@ -144,8 +144,8 @@ def _raise_interruption(outcome: Outcome) -> None:
 def _model_bytes(problem: Problem) -> int:
     """Return what one model takes: weights and slots, now and kept, and a gradient."""
     V = np.zeros((1, problem.n_classes, problem.dataset.n_features + 1))
-    optimizer = OPTIMIZERS.get(problem.settings[0].optimizer)
-    slots = optimizer.init(V) if optimizer else ()
+    optimizer, l1 = problem.settings[0].optimizer, any(s.l1 for s in problem.settings)
+    slots = initial_slots(optimizer, V, l1=l1) if optimizer in OPTIMIZERS else ()
     n_bytes = 2 * (V.nbytes + sum(slot.nbytes for slot in slots)) + V.nbytes
     if problem.dataset.per_model_weights:
         n_bytes += V.itemsize * len(problem.dataset)

@@ -19,6 +19,7 @@ def make_engines(
     *,
     batch_size: int,
     optimizer: str | None,
+    l1: bool,
     precision: np.dtype[Any] | None,
 ) -> tuple[Engine, Engine | None]:
     """Return the engines over the training rows and over the held-out rows, if any.
@@ -28,7 +29,7 @@ def make_engines(
     problem : Problem
     models : sequence of int
         Which of the problem's models.
-    batch_size, optimizer, precision
+    batch_size, optimizer, l1, precision
         As for :class:`~tfsoftmax.engine.engine.Engine`.
     """
     settings = problem.settings[models[0]]
@@ -42,6 +43,7 @@ def make_engines(
         problem.n_classes,
         batch_size=batch_size,
         optimizer=optimizer,
+        l1=l1,
         precision=precision,
         **shared,
     )

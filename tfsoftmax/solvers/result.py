@@ -157,9 +157,7 @@ def append_epochs(history: History, epochs: list[EpochMetrics]) -> History:
     }
 
 
-def check_finite(
-    epoch: int, V: NDArray[Any], metrics: EpochMetrics, settings: Settings
-) -> None:
+def check_finite(epoch: int, V: NDArray[Any], metrics: EpochMetrics) -> None:
     """Refuse an epoch with a loss that is not finite, or weights that lead there.
 
     Weights beyond the square root of the largest number have come from features as
@@ -168,11 +166,10 @@ def check_finite(
     has_loss = math.isfinite(metrics["loss"])
     if not has_loss or not (abs(V) < math.sqrt(np.finfo(V.dtype).max)).all():
         what = "weights became too large" if has_loss else "loss became non-finite"
-        alpha = f" or alpha (now {settings.alpha:.6g})" if settings.alpha else ""
         raise ValueError(
             f"The {what} in epoch {epoch}. Lower learning_rate (now "
-            f"{metrics['learning_rate']:.6g}){alpha} or scale the features of X, for "
-            "instance with rescale=1/255."
+            f"{metrics['learning_rate']:.6g}) or scale the features of X, for instance "
+            "with rescale=1/255."
         )
     check_held_out(metrics)
 

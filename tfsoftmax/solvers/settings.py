@@ -28,6 +28,16 @@ class Settings:
     tol: float | None
     n_iter_no_change: int
 
+    @property
+    def l2(self) -> float:
+        """The strength of the L2 penalty, λ₂."""
+        return self.alpha * (1 - self.l1_ratio)
+
+    @property
+    def l1(self) -> float:
+        """The strength of the L1 penalty, λ₁."""
+        return self.alpha * self.l1_ratio
+
     def check_resumes(self, previous: Settings) -> None:
         """Check that weights trained with the previous settings can be trained on.
 

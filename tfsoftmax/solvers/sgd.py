@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.loader import Chunk, Order
 from tfsoftmax.engine.engine import Engine, Weights
-from tfsoftmax.engine.optimizers import OPTIMIZERS
+from tfsoftmax.engine.optimizers import OPTIMIZERS, fitting_slots
 from tfsoftmax.engine.spec import Hyperparameters
 from tfsoftmax.solvers.engines import make_engines
 from tfsoftmax.solvers.result import (
@@ -68,8 +68,9 @@ def solve(problem: Problem, callbacks: Sequence[Callback]) -> list[Outcome]:
     """
     runs = [_Run(problem, i, callback) for i, callback in enumerate(callbacks)]
     columns = _group_duplicates(runs, problem.dataset)
-    previous = problem.previous
-    weights = None if previous is None else (previous.V, previous.slots)
+    previous, weights = problem.previous, None
+    if previous is not None:
+        weights = _with_fitting_slots((previous.V, previous.slots), *problem.settings)
     rng = copy.deepcopy(problem.rng)
     assert rng is not None
     while columns:
@@ -91,6 +92,7 @@ def _train(
         [column[0].model for column in columns],
         batch_size=settings.batch_size,
         optimizer=settings.optimizer,
+        l1=any(each.l1 > 0 for each in problem.settings),
         # Weights keep the precision they began with.
         precision=None if weights is None else weights[0].dtype,
     )
@@ -151,8 +153,8 @@ def _train_epoch(
     hyper = Hyperparameters(
         rate=rates,
         momentum=[s.momentum for s in settings],
-        l2=[s.alpha * (1 - s.l1_ratio) for s in settings],
-        l1=[s.alpha * s.l1_ratio for s in settings],
+        l2=[s.l2 for s in settings],
+        l1=[s.l1 for s in settings],
     )
     states, (loss, accuracy) = training.train_epoch(states, chunks, hyper)
     measured = {"loss": loss, "accuracy": accuracy}
@@ -218,7 +220,7 @@ class _Run:
         progress, kept, _, n_epochs = self._position
         epoch = n_epochs + 1 + (previous.n_epochs if previous else 0)
         try:
-            check_finite(epoch, weights[0], metrics, settings)
+            check_finite(epoch, weights[0], metrics)
         except ValueError as error:
             self.outcome = error
             return
@@ -255,15 +257,15 @@ class _Run:
         history = append_epochs(
             previous.history if previous else {}, self._metrics[:n_epochs]
         )
-        return Result(
-            *_copied(kept),
-            history,
-            progress,
-            self.settings,
-            self._problem.scaling,
-            rng,
-            ended,
-        )
+        # Models without an L1 penalty have its slots where others have one.
+        kept = _copied(_with_fitting_slots(kept, self.settings))
+        scaling = self._problem.scaling
+        return Result(*kept, history, progress, self.settings, scaling, rng, ended)
+
+
+def _with_fitting_slots(weights: Weights, settings: Settings) -> Weights:
+    V, slots = weights
+    return V, fitting_slots(settings.optimizer, V, slots, l1=settings.l1 > 0)
 
 
 def _copied(weights: Weights) -> Weights:

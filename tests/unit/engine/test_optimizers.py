@@ -14,7 +14,12 @@ import tensorflow as tf
 from tests import reference
 from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.engine.optimizers import OPTIMIZERS, soft_threshold
+from tfsoftmax.engine.optimizers import (
+    OPTIMIZERS,
+    fitting_slots,
+    initial_slots,
+    take_step,
+)
 from tfsoftmax.engine.spec import Hyperparameters
 
 NAMES = sorted(OPTIMIZERS)
@@ -24,37 +29,40 @@ MOMENTA = np.array([0.9, 0.5])[:, None, None]
 
 def run(name, V, gradient, rates, momentum=0.0, l1=0.0, l2=0.0):
     """The weights after each step; `gradient` is that of the cross-entropy at V."""
-    dtype = V.dtype
-    slots = tuple(map(tf.constant, OPTIMIZERS[name].init(V)))
+    dtype, has_l1 = V.dtype, bool(np.any(l1))
+    slots = tuple(map(tf.constant, initial_slots(name, V, l1=has_l1)))
     V = tf.constant(V)
     trace = []
     for rate in rates:
         hyper = Hyperparameters(
             *(tf.constant(h, dtype) for h in (rate, momentum, l2, l1))
         )
-        V, slots = OPTIMIZERS[name].update(V, tf.constant(gradient(V)), slots, hyper)
+        G = tf.constant(gradient(V))
+        V, slots = take_step(name, V, G, slots, hyper, l1=has_l1)
         trace.append(V.numpy())
     return trace
 
 
-def textbook(name, V, gradient, rates, mu):
-    """The same without penalties, with a velocity v, as the literature has it."""
+def textbook(name, V, gradient, rates, mu, prox=lambda z, step: z):
+    """The same with a velocity v, as the literature has it."""
     v, m, s, trace = 0.0, 0.0, 0.0, []
+    descended = V
     for t, rate in enumerate(rates, start=1):
         g = gradient(V)
         if name == "sgd":
-            V = V - rate * g
+            V = prox(V - rate * g, rate)
         elif name == "momentum":  # Polyak, 1964
-            v = mu * v - rate * g
-            V = V + v
+            new = prox(V + mu * v - rate * g, rate)
+            v, V = new - V, new
         elif name == "nesterov":  # Sutskever et al., 2013, at the point looked ahead to
-            v = mu * v - rate * g
-            V = V + mu * v - rate * g
+            new = prox(descended + mu * v - rate * g, rate)
+            v, descended = new - descended, new
+            V = descended + mu * v
         else:  # Kingma and Ba, 2015, epsilon as in the text after algorithm 1
             m = 0.9 * m + 0.1 * g
             s = 0.999 * s + 0.001 * g**2
-            length = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            V = V - length * m / (np.sqrt(s) + 1e-7)
+            step = rate * np.sqrt(1 - 0.999**t) / (np.sqrt(s) + 1e-7)
+            V = prox(V - step * m / (1 - 0.9**t), step)
         trace.append(V)
     return trace
 
@@ -131,24 +139,6 @@ def test_fifty_steps_equal_keras(name, mu):
     assert abs(actual[-1] - V).max() > 0.1
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_no_threshold_changes_no_bit(dtype, compiled):
-    V = np.random.default_rng(0).normal(size=1000).astype(dtype)
-    V = V * dtype(10.0) ** np.arange(-20, 20).repeat(25).astype(dtype)
-    function = tf.function(soft_threshold, jit_compile=True)
-    function = function if compiled else soft_threshold
-    unchanged = function(tf.constant(V), tf.constant(0, dtype)).numpy()
-    assert unchanged.tobytes() == V.tobytes()
-
-
-def test_the_soft_threshold_moves_towards_zero_and_stops_there():
-    V = np.array([-3.0, -0.5, -0.2, 0.0, 0.1, 0.5, 0.7])
-    moved = soft_threshold(tf.constant(V), tf.constant(0.5, tf.float64)).numpy()
-    expected = np.sign(V) * np.maximum(abs(V) - 0.5, 0)
-    np.testing.assert_array_equal(moved, expected)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_without_l1_every_step_is_the_smooth_one_to_the_bit(name):
     V, gradient = np.ones((1, 2, 4)), quadratic((1, 2, 4))
@@ -181,15 +171,34 @@ def test_optimizers_converge_to_the_closed_form_of_the_lasso(name, mu):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_update_returns_slots_like_the_initial_ones(name):
-    V, optimizer = np.ones((2, 3, 4)), OPTIMIZERS[name]
-    slots = optimizer.init(V)
+@pytest.mark.parametrize("l1", [False, True])
+def test_a_step_returns_slots_like_the_initial_ones(name, l1):
+    V = np.ones((2, 3, 4))
+    slots = initial_slots(name, V, l1=l1)
     hyper = Hyperparameters(RATES, MOMENTA, *np.zeros((2, 2, 1, 4)))
-    stepped, new_slots = optimizer.update(V, V, slots, hyper)
+    stepped, new_slots = take_step(name, V, V, slots, hyper, l1=l1)
     assert stepped.shape == V.shape
     assert [tuple(s.shape) for s in new_slots] == [s.shape for s in slots]
     assert all(slot.shape[0] == len(V) for slot in slots)  # an axis for the models
     assert not any(np.shares_memory(slot, V) for slot in slots)
+    assert len(slots) == len(OPTIMIZERS[name].init(V)) + 2 * l1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slots_fit_a_penalty_that_comes_or_goes(name):
+    V = np.ones((2, 3, 4))
+    without, with_l1 = (initial_slots(name, V, l1=l1) for l1 in (False, True))
+    used = tuple(slot + 1 for slot in with_l1)
+    n_own = len(without)
+    for l1, before, expected in (
+        (True, used, used),
+        (True, used[:n_own], used[:n_own] + with_l1[n_own:]),
+        (False, used, used[:n_own]),
+        (False, used[:n_own], used[:n_own]),
+    ):
+        after = fitting_slots(name, V, before, l1=l1)
+        for actual, array in zip(after, expected, strict=True):
+            np.testing.assert_array_equal(actual, array)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -215,27 +224,34 @@ def test_the_momentum_matters_to_the_optimizers_that_use_it(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_l2_penalty_is_the_gradient_of_its_columns(name):
+@pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.5), (0.5, 0.0), (0.4, 0.3)])
+def test_the_penalty_is_the_reference_s_proximal_step(name, l1, l2):
     V, gradient = np.ones((2, 3, 4)), quadratic((2, 3, 4))
-    l2 = np.array([0.5, 0.5, 0.5, 0.0])  # the last column is the intercept
-    by_hand = run(name, V, lambda V: gradient(V) + l2 * V, [RATES] * 10, 0.9)
-    actual = run(name, V, gradient, [RATES] * 10, 0.9, l2=l2)
-    np.testing.assert_allclose(actual, by_hand, rtol=1e-12)
+    l1, l2 = np.array([l1] * 3 + [0.0]), np.array([l2] * 3 + [0.0])  # no intercept
+    rates = [RATES / (1 + k / 10) for k in range(30)]
+    prox = reference.ElasticNet(l1, l2)
+    expected = textbook(name, V, gradient, rates, 0.9, prox)
+    actual = run(name, V, gradient, rates, 0.9, l1, l2)
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-12)
+    assert (actual[-1] == 0).any() == l1.any()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_estimator_takes_these_steps(name):
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+def test_the_estimator_takes_these_steps(name, l1_ratio):
     X, y, s = problem(150)
 
     def gradient(V):
-        dW, db = reference.gradient(X, y, s, V[0, :, :-1], V[0, :, -1], 3)
-        return (np.column_stack([dW, db]) / s.sum() + 0.2 * V * ([1.0] * 5 + [0]))[None]
+        dW, db = reference.gradient(X, y, s, V[:, :-1], V[:, -1], 3)
+        return np.column_stack([dW, db]) / s.sum()
 
-    V = textbook(name, np.zeros((1, 3, 6)), lambda V: gradient(V)[0], [0.1] * 12, 0.8)
+    penalized = np.array([0.2] * 5 + [0.0])
+    prox = reference.ElasticNet(penalized * l1_ratio, penalized * (1 - l1_ratio))
+    V = textbook(name, np.zeros((3, 6)), gradient, [0.1] * 12, 0.8, prox)[-1]
     clf = TFSoftmaxClassifier(150, 0.1, 12, optimizer=name, momentum=0.8, alpha=0.2)
-    clf.fit(X, y, s)
-    np.testing.assert_allclose(clf.coef_, V[-1][0, :, :-1], rtol=1e-10, atol=1e-13)
-    np.testing.assert_allclose(clf.intercept_, V[-1][0, :, -1], rtol=1e-10, atol=1e-13)
+    clf.set_params(l1_ratio=l1_ratio).fit(X, y, s)
+    np.testing.assert_allclose(clf.coef_, V[:, :-1], rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(clf.intercept_, V[:, -1], rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,7 +19,7 @@ from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.loader import ChunkLoader
 from tfsoftmax.engine import device, program, spec
-from tfsoftmax.engine.optimizers import OPTIMIZERS
+from tfsoftmax.engine.optimizers import OPTIMIZERS, initial_slots
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def spec_for(layout, n_features, n_classes, **changes):
         "storage": "float64",
         "precision": "float64",
         "optimizer": "sgd",
+        "l1": False,
     }
     return spec.ProgramSpec(**fields | changes)
 
@@ -133,29 +134,27 @@ def test_stacked_models_are_the_models_alone():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_batch_of_several_micro_batches_is_one_step(optimizer):
+@pytest.mark.parametrize("l1", [0.0, 0.1])
+def test_a_batch_of_several_micro_batches_is_one_step(optimizer, l1):
+    options, hyper = {"optimizer": optimizer, "l1": l1 > 0}, at_rates(0.5, l1=l1)
     X, y = rows_of_four_classes(50)
     layout = Layout(batch_size=30, micro_batch_size=30, micro_batches_per_chunk=2)
-    whole = program.Program(spec_for(layout, 6, 4, optimizer=optimizer))
+    whole = program.Program(spec_for(layout, 6, 4, **options))
     [chunk] = chunks_in(layout, X, y)
-    expected, batch_sums = whole.train(
-        whole.to_device(), chunk, at_rates(0.5), number(1.0)
-    )
+    expected, batch_sums = whole.train(whole.to_device(), chunk, hyper, number(1.0))
 
     layout = Layout(batch_size=30, micro_batch_size=10, micro_batches_per_chunk=2)
-    in_parts = program.Program(
-        spec_for(layout, 6, 4, optimizer=optimizer, accumulates=True)
-    )
+    in_parts = program.Program(spec_for(layout, 6, 4, accumulates=True, **options))
     states, sums = [in_parts.to_device()], []
     for chunk in chunks_in(layout, X, y):
-        state, chunk_sums = in_parts.train(
-            states[-1], chunk, at_rates(0.5), number(1.0)
-        )
+        state, chunk_sums = in_parts.train(states[-1], chunk, hyper, number(1.0))
         states.append(state)
         sums.append(chunk_sums)
     _, unfinished, _, last = states
     assert np.any(unfinished.gradient[0])
-    assert not np.any(unfinished.V)  # the first batch ends in the second chunk
+    # The first batch ends in the second chunk.
+    assert not np.any(unfinished.V)
+    assert not any(np.any(slot) for slot in unfinished.slots)
     assert not np.any(last.gradient[0])
     for actual, array in zip(
         (last.V, *last.slots), (expected.V, *expected.slots), strict=True
@@ -171,34 +170,37 @@ def test_a_batch_of_several_micro_batches_is_one_step(optimizer):
 def test_penalties_apply_to_all_weights_but_the_intercept(fit_intercept):
     X, y = rows_of_four_classes(30)
     layout, chunk = first_chunk(X, y)
-    program_spec = spec_for(layout, 6, 4, fit_intercept=fit_intercept)
+    program_spec = spec_for(layout, 6, 4, fit_intercept=fit_intercept, l1=True)
     compiled = program.Program(program_spec)
     V = np.random.default_rng(1).normal(size=program_spec.weights)
 
     def step(**penalty):
         hyper = at_rates(0.1, **penalty)
-        state, _ = compiled.train(compiled.to_device(V), chunk, hyper, number(1.0))
+        slots = initial_slots("sgd", V, l1=True)
+        start = compiled.to_device(V, slots)
+        state, _ = compiled.train(start, chunk, hyper, number(1.0))
         return np.array(state.V)
 
-    shrunk = 0.1 * 0.5 * V
     moved = step()
+    shrunk = moved / (1 + 0.1 * 0.5)
     thresholded = np.sign(moved) * np.maximum(abs(moved) - 0.1 * 0.5, 0)
     if fit_intercept:
-        shrunk[..., -1] = 0
+        shrunk[..., -1] = moved[..., -1]
         thresholded[..., -1] = moved[..., -1]
-    np.testing.assert_allclose(step(l2=0.5), moved - shrunk, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(step(l2=0.5), shrunk, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(step(l1=0.5), thresholded, rtol=1e-10, atol=1e-13)
     assert (thresholded == 0).any()
 
 
 @pytest.mark.parametrize("optimizer", [None, *OPTIMIZERS])
 @pytest.mark.parametrize("accumulates", [False, True])
-def test_without_weights_a_state_is_the_initial_one(optimizer, accumulates):
+@pytest.mark.parametrize("l1", [False, True])
+def test_without_weights_a_state_is_the_initial_one(optimizer, accumulates, l1):
     program_spec = spec_for(
-        Layout(30, 10, 2), 6, 4, optimizer=optimizer, accumulates=accumulates
+        Layout(30, 10, 2), 6, 4, optimizer=optimizer, accumulates=accumulates, l1=l1
     )
     zeros = np.zeros((1, 4, 7))
-    slots = () if optimizer is None else OPTIMIZERS[optimizer].init(zeros)
+    slots = () if optimizer is None else initial_slots(optimizer, zeros, l1=l1)
     state = program.Program(program_spec).to_device()
     np.testing.assert_array_equal(state.V, zeros)
     assert len(state.gradient) == accumulates

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV
 
 from tests.assertions import assert_same_model
-from tests.problems import estimator
+from tests.problems import estimator, solver_problem
 from tests.searches import (
     OURS_AND_THEIRS,
     RATES,
@@ -400,6 +400,16 @@ def test_a_group_too_wide_for_memory_is_trained_in_parts(monkeypatch):
     widths.clear()
     fit_all()
     assert widths == [1] * 6
+
+
+def test_the_memory_of_a_model_counts_what_an_l1_penalty_remembers():
+    def n_bytes(**changes):
+        parameters = [{"alpha": 0.1}, {"alpha": 0.1} | changes]
+        return fusion._model_bytes(solver_problem(parameters, X, Y))
+
+    V_bytes = 8 * 3 * (X.shape[1] + 1)
+    assert n_bytes() == 3 * V_bytes
+    assert n_bytes(l1_ratio=0.5) == 7 * V_bytes
 
 
 def test_each_model_of_a_group_resumes_by_itself():

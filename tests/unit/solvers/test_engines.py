@@ -30,6 +30,7 @@ def engines(dtype=np.float64, held_out=True, models=(0, 2), precision=None):
         models,
         batch_size=50,
         optimizer=None,
+        l1=False,
         precision=precision,
     ), weights
 

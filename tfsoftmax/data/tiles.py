@@ -20,6 +20,7 @@ from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned, gatherer
+from tfsoftmax.data.padded_csr import PaddedCSR, most_values
 
 # Rows of a tile, and its numbers: many enough that a call, 50 µs, doesn't show. On two
 # cores, 10,000 rows of 784 features took 7.5, 6.5 and 7.6 ms in tiles of 512, 1,024 and
@@ -33,6 +34,8 @@ MAX_TILE_SIZE = 1 << 22
 # have widths that several widths of X share. An evaluation takes less than a
 # millisecond, a compilation takes 300 and 3 MB for ever.
 MAX_SHARED_BYTES = 4 << 20
+# A tile of sparse rows.
+MAX_SPARSE_TILE_BYTES = 128 << 20
 # Up to here tiles that have to be gathered are kept.
 MAX_KEPT_BYTES = 512 << 20
 
@@ -123,6 +126,81 @@ class Tiles:
     def new_buffer(self) -> NDArray[Any]:
         """Return an aligned array for the rows of one tile."""
         return aligned((self.n_rows, self.n_columns), self._storage)
+
+
+class SparseTile(NamedTuple):
+    """Some rows of a sparse matrix, as the program takes them; the rest as `Tile`."""
+
+    X: PaddedCSR
+    y: NDArray[Any]
+    weights: NDArray[Any]
+
+
+class SparseTiles:
+    """Cuts a sparse dataset into tiles of one shape, one for each thread or more.
+
+    Each tile has a gradient of its own, as large as the weights, so they are few.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With the same weights for all models.
+    factor : ndarray of shape (n_features,)
+        What the features are multiplied by.
+    precision : dtype
+        The dtype of the values.
+    n_threads : int
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of a tile.
+    kept : bool
+        Whether all are small enough together to be kept.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        factor: NDArray[np.float64],
+        precision: np.dtype[Any],
+        n_threads: int,
+    ) -> None:
+        self._dataset, self._factor, self._precision = dataset, factor, precision
+        n = len(dataset)
+        n_bytes = most_values(dataset, n) * (precision.itemsize + 8)
+        self.kept = n_bytes <= MAX_KEPT_BYTES
+        n_tiles = max(n_threads, math.ceil(n_bytes / MAX_SPARSE_TILE_BYTES))
+        self.n_rows = next_width(max(MIN_ROWS, math.ceil(n / n_tiles)))
+        self._capacity = most_values(dataset, self.n_rows)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._dataset) / self.n_rows)
+
+    def tile(self, number: int, buffer: SparseTile | None = None) -> SparseTile:
+        """Return a tile; `buffer`, by `new_buffer`, is where to put it."""
+        tile = self.new_buffer() if buffer is None else buffer
+        n, data = self.n_rows, self._dataset
+        rows = slice(number * n, min((number + 1) * n, len(data)))
+        size = rows.stop - rows.start
+        X = data.X[rows if data.index is None else data.index[rows]]
+        tile.X.fill(X, np.array([size]))
+        n_values = X.nnz
+        tile.X.values[:n_values] *= self._factor[X.indices]
+        tile.y[:size] = data.y[rows]
+        tile.weights[:size] = data.row_weights(rows)
+        tile.weights[size:] = 0
+        return tile
+
+    def new_buffer(self) -> SparseTile:
+        """Return arrays for one tile."""
+        y = self._dataset.y
+        label_dtype = np.dtype(np.int32) if y.ndim == 1 else self._precision
+        return SparseTile(
+            PaddedCSR.empty(self._capacity, 1, self._precision),
+            aligned((self.n_rows, *y.shape[1:]), label_dtype),
+            aligned((self.n_rows,), self._precision),
+        )
 
 
 def _tile_rows(n_samples: int, n_features: int) -> int:

@@ -140,36 +140,52 @@ class Sparse:
 
     def sums(self, U: Tensor, x: SparseRows) -> Tensor:
         """Compute Σ_j r_j x_j U_j (n, M, R)."""
-        n = self.spec.micro_batch_size
-
-        def add_block(first: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-            values, columns, rows = self._block(x, first)
-            terms = values[:, None, None] * tf.gather(U, columns)
-            return first + BLOCK, z + tf.math.unsorted_segment_sum(terms, rows, n)
-
-        zeros = tf.zeros((n, *U.shape[1:]), U.dtype)
-        return self._over_blocks(add_block, x, zeros)
+        return sparse_sums(U, x, self.spec.micro_batch_size, self._factor)
 
     def add(self, U: Tensor, x: SparseRows, e: Tensor) -> Tensor:
         """Add r ∘ (e xᵀ) to U, from e (n, M, R); work for the values of x alone."""
+        return sparse_add(U, x, e, self._factor)
 
-        def add_block(first: Tensor, U: Tensor) -> tuple[Tensor, Tensor]:
-            values, columns, rows = self._block(x, first)
-            terms = values[:, None, None] * tf.gather(e, rows)
-            return first + BLOCK, tf.tensor_scatter_nd_add(U, columns[:, None], terms)
 
-        return self._over_blocks(add_block, x, U)
+def sparse_sums(U: Tensor, x: SparseRows, n: int, factor: Tensor = None) -> Tensor:
+    """Compute Σ_j r_j x_j U_j (n, …) for n rows, from U (n_features, …)."""
 
-    def _over_blocks(self, add_block: Any, x: SparseRows, initial: Tensor) -> Tensor:
-        _, result = tf.while_loop(
-            lambda first, _: first < x.stop, add_block, (x.start, initial)
-        )
-        return result
+    def add_block(first: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        values, columns, rows = _block(x, first, U.shape.rank, factor)
+        terms = values * tf.gather(U, columns)
+        return first + BLOCK, tf.tensor_scatter_nd_add(z, rows[:, None], terms)
 
-    def _block(self, x: SparseRows, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return r_j x_j, j and the row of a block of values; 0 for those beyond."""
-        values, columns, rows = (tf.slice(part, [first], [BLOCK]) for part in x.X[:3])
-        values = tf.where(first + tf.range(BLOCK) < x.stop, values, 0)
-        by_feature = self._factor.shape.rank == 1
-        factor = tf.gather(self._factor, columns) if by_feature else self._factor
-        return values * factor, columns, rows
+    zeros = tf.zeros((n, *U.shape[1:]), U.dtype)
+    return _over_blocks(add_block, x, zeros)
+
+
+def sparse_add(U: Tensor, x: SparseRows, e: Tensor, factor: Tensor = None) -> Tensor:
+    """Add r ∘ (e xᵀ) to U (n_features, …), from e (n, …)."""
+
+    def add_block(first: Tensor, U: Tensor) -> tuple[Tensor, Tensor]:
+        values, columns, rows = _block(x, first, U.shape.rank, factor)
+        terms = values * tf.gather(e, rows)
+        return first + BLOCK, tf.tensor_scatter_nd_add(U, columns[:, None], terms)
+
+    return _over_blocks(add_block, x, U)
+
+
+def _over_blocks(add_block: Any, x: SparseRows, initial: Tensor) -> Tensor:
+    _, result = tf.while_loop(
+        lambda first, _: first < x.stop, add_block, (x.start, initial)
+    )
+    return result
+
+
+def _block(
+    x: SparseRows, first: Tensor, rank: int, factor: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return r_j x_j (BLOCK, 1, …), j and the row of a block of values.
+
+    Those beyond the last are 0.
+    """
+    values, columns, rows = (tf.slice(part, [first], [BLOCK]) for part in x.X[:3])
+    values = tf.where(first + tf.range(BLOCK) < x.stop, values, 0)
+    if factor is not None:
+        values *= tf.gather(factor, columns) if factor.shape.rank == 1 else factor
+    return tf.reshape(values, (BLOCK, *[1] * (rank - 1))), columns, rows

@@ -22,9 +22,20 @@ from tfsoftmax.data.batches import APPLY
 from tfsoftmax.data.loader import Chunk
 from tfsoftmax.engine import device, lazy, softmax
 from tfsoftmax.engine.optimizers import Slots, Tensor, initial_slots, take_step
-from tfsoftmax.engine.products import Dense, Sparse
+from tfsoftmax.engine.products import (
+    Dense,
+    Sparse,
+    SparseRows,
+    sparse_add,
+    sparse_sums,
+)
 from tfsoftmax.engine.softmax import MicroBatch
-from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec, TileSpec
+from tfsoftmax.engine.spec import (
+    Hyperparameters,
+    ProgramSpec,
+    SparseTileSpec,
+    TileSpec,
+)
 
 Scaled = tuple[Tensor, ...]
 
@@ -165,7 +176,12 @@ class Program:
 
 def _share(chunk: Chunk) -> Data:
     arrays = Data(chunk.X, chunk.y, chunk.weights, chunk.actions)
-    return tf.nest.map_structure(share, arrays)  # type: ignore[no-any-return]
+    return share_all(arrays)  # type: ignore[no-any-return]
+
+
+def share_all(arrays: Any) -> Any:
+    """Return a structure of arrays as one of tensors that share their memory."""
+    return tf.nest.map_structure(share, arrays)
 
 
 def share(array: NDArray[Any]) -> Tensor:
@@ -200,7 +216,7 @@ class Function:
 
 def compiled(
     function: Callable[..., Any],
-    spec: ProgramSpec | TileSpec,
+    spec: ProgramSpec | TileSpec | SparseTileSpec,
     arguments: tuple[Any, ...],
 ) -> Function:
     """Return the function compiled for this spec, from the cache after the first time.
@@ -218,7 +234,7 @@ _compiling = threading.Lock()
 @lru_cache(maxsize=128)
 def _compile(
     function: Callable[..., Any],
-    spec: ProgramSpec | TileSpec,
+    spec: ProgramSpec | TileSpec | SparseTileSpec,
     signature: tuple[Any, ...],
     by_xla: bool,
 ) -> Function:
@@ -375,7 +391,9 @@ def _micro_batch(spec: ProgramSpec, rows: Data, i: Tensor) -> MicroBatch:
     return MicroBatch(target, labels, weights)
 
 
-def _targets(spec: ProgramSpec | TileSpec, y: Tensor) -> tuple[Tensor, Tensor]:
+def _targets(
+    spec: ProgramSpec | TileSpec | SparseTileSpec, y: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the probabilities (K, n) and the first of the most probable classes."""
     if spec.soft_labels:
         target = tf.cast(tf.transpose(y), spec.precision)
@@ -400,15 +418,9 @@ def evaluate_tile(
     Σ w CE, Σ w [predicted = y], ∂/∂b (R) and ∂/∂W (R · n_columns).
     """
     x = tf.cast((tf.cast(X, spec.centring) - centre) * factor, spec.precision)
-    target, labels = _targets(spec, y)
-    rows = MicroBatch(target, labels, tf.cast(weights, spec.precision)[None])
     W, b = U[:, :-1], U[:, -1]
     products = tf.matmul(W, x, transpose_b=True) + b[:, None]
-    z = softmax.logits(products[None], spec.n_classes)
-    if spec.soft_labels:
-        errors, row_sums = softmax.errors_and_sums(z, rows)
-    else:
-        errors, row_sums = softmax.precise_errors_and_sums(z, rows)
+    errors, row_sums = _precise_errors_and_sums(spec, products, y, weights)
     parts = (
         tf.reduce_sum(tf.cast(row_sums, tf.float64), axis=-1),
         tf.reduce_sum(errors[:, -U.shape[0] :], axis=-1),
@@ -417,3 +429,45 @@ def evaluate_tile(
     return tf.concat(
         [tf.reshape(tf.cast(part, tf.float64), [-1]) for part in parts], axis=0
     )
+
+
+def evaluate_sparse_tile(
+    spec: SparseTileSpec,
+    W: Tensor,
+    b: Tensor,
+    X: tuple[Tensor, ...],
+    y: Tensor,
+    weights: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Compute the same as `evaluate_tile` over a tile of sparse rows.
+
+    Returns
+    -------
+    sums : tensor of shape (2 + R,), float64
+        Σ w CE, Σ w [predicted = y] and ∂/∂b.
+    gradient : tensor of shape (R, n_features)
+    """
+    values, columns, numbers, starts = X
+    values = tf.cast(values, spec.precision)
+    rows = SparseRows((values, columns, numbers), starts[0], starts[1])
+    z = sparse_sums(tf.transpose(W), rows, spec.n_tile_rows)
+    products = tf.transpose(z) + b[:, None]
+    errors, row_sums = _precise_errors_and_sums(spec, products, y, weights)
+    errors = errors[0, -W.shape[0] :]
+    zeros = tf.zeros((spec.n_features, W.shape[0]), W.dtype)
+    G = sparse_add(zeros, rows, tf.transpose(errors))
+    totals = tf.reduce_sum(tf.cast(row_sums, tf.float64), axis=-1)
+    by_class = tf.reduce_sum(tf.cast(errors, tf.float64), axis=-1)
+    return tf.concat([tf.reshape(totals, [-1]), by_class], axis=0), tf.transpose(G)
+
+
+def _precise_errors_and_sums(
+    spec: TileSpec | SparseTileSpec, products: Tensor, y: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute the errors (1, K, n) of a tile's rows and their sums, from V x̃ (R, n)."""
+    target, labels = _targets(spec, y)
+    rows = MicroBatch(target, labels, tf.cast(weights, spec.precision)[None])
+    z = softmax.logits(products[None], spec.n_classes)
+    if spec.soft_labels:
+        return softmax.errors_and_sums(z, rows)
+    return softmax.precise_errors_and_sums(z, rows)

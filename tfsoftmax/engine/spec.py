@@ -39,6 +39,17 @@ class TileSpec:
 
 
 @dataclass(frozen=True)
+class SparseTileSpec:
+    """All that the program of a sparse tile is compiled for."""
+
+    n_classes: int
+    n_features: int
+    n_tile_rows: int
+    soft_labels: bool
+    precision: str
+
+
+@dataclass(frozen=True)
 class ProgramSpec:
     """All that a program is compiled for; whatever else varies is an argument."""
 

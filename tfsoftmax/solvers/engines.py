@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from tfsoftmax.data.batches import MIN_MICRO_BATCH
 from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.full_batch import FullBatch
+from tfsoftmax.engine.sparse_batch import AllRows, SparseFullBatch
 from tfsoftmax.solvers.result import Problem
 
 
@@ -50,7 +52,9 @@ def make_engines(
     return training, _held_out(problem, precision=training.precision, **shared)
 
 
-def make_full_batch(problem: Problem) -> tuple[FullBatch, Engine | None]:
+def make_full_batch(
+    problem: Problem,
+) -> tuple[AllRows, Engine | None]:
     """Return the training rows of one model, and the engine over the held-out rows."""
     (settings,) = problem.settings
     previous = problem.previous
@@ -58,7 +62,8 @@ def make_full_batch(problem: Problem) -> tuple[FullBatch, Engine | None]:
         "fit_intercept": settings.fit_intercept,
         "scaling": problem.scaling,
     }
-    rows = FullBatch(
+    kind = SparseFullBatch if sparse.issparse(problem.dataset.X) else FullBatch
+    rows = kind(
         problem.dataset.for_models(0),
         problem.n_classes,
         precision=None if previous is None else previous.V.dtype,

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.engine.engine import Engine
-from tfsoftmax.engine.full_batch import FullBatch
+from tfsoftmax.engine.sparse_batch import AllRows
 from tfsoftmax.solvers.curvature import Curvature
 from tfsoftmax.solvers.engines import make_full_batch
 from tfsoftmax.solvers.line_search import line_search
@@ -115,7 +115,7 @@ class _Run:
     def __init__(
         self,
         problem: Problem,
-        rows: FullBatch,
+        rows: AllRows,
         held_out: Engine | None,
         callback: Callback,
     ) -> None:
@@ -243,7 +243,7 @@ class Stage(NamedTuple):
     exact_tol: float  # where λ is that of the Hessian itself
 
 
-def stages(rows: FullBatch, tol: float | None) -> list[Stage]:
+def stages(rows: AllRows, tol: float | None) -> list[Stage]:
     """Return how to come from far off to `tol`: in float32 as far as that goes.
 
     float32 takes half of the time and less. Where the rows are float64 it is compiled

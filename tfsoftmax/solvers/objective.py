@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.engine.full_batch import FullBatch
+from tfsoftmax.engine.sparse_batch import AllRows
 from tfsoftmax.solvers.curvature import (
     JITTER,
     Curvature,
@@ -38,7 +38,7 @@ class Objective:
 
     Parameters
     ----------
-    rows : FullBatch
+    rows : FullBatch or SparseFullBatch
     alpha : float
         The strength of the L2 penalty.
     precision : dtype
@@ -52,7 +52,7 @@ class Objective:
         The relative difference in F below which rounding decides.
     """
 
-    def __init__(self, rows: FullBatch, alpha: float, precision: np.dtype[Any]) -> None:
+    def __init__(self, rows: AllRows, alpha: float, precision: np.dtype[Any]) -> None:
         self.rows, self.alpha, self.precision = rows, alpha, precision
         self.n_evaluations = 0
         self.resolution = 4 * float(np.finfo(precision).eps)

@@ -1,0 +1,134 @@
+"""SparseFullBatch: the loss and its gradient over all rows of a sparse dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
+from tfsoftmax.data.tiles import SparseTile, SparseTiles
+from tfsoftmax.engine.features import CentredFeatures, Scaling
+from tfsoftmax.engine.full_batch import FullBatch, Sums
+from tfsoftmax.engine.placement import MAX_THREADS
+from tfsoftmax.engine.runtime import import_tensorflow
+from tfsoftmax.engine.spec import SparseTileSpec
+from tfsoftmax.utils.threads import ThreadPool
+
+
+class SparseFullBatch:
+    """Evaluates one model on all rows, as :class:`~.full_batch.FullBatch` does.
+
+    Rows are never made dense. The mean is subtracted from sums over all rows:
+
+        W x̂ = W (r ∘ x) − W (r ∘ c)        e x̂ᵀ = e (r ∘ x)ᵀ − e (r ∘ c)ᵀ
+
+    Parameters and attributes are those of `FullBatch`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        n_classes: int,
+        *,
+        fit_intercept: bool,
+        scaling: Scaling,
+        precision: np.dtype[Any] | None = None,
+    ) -> None:
+        import_tensorflow()
+        from tfsoftmax.engine.device import n_threads
+        from tfsoftmax.engine.program import share_all
+
+        _, self.precision = full_batch_dtypes_for(dataset.X, precision)
+        self.dataset, self._n_classes = dataset, n_classes
+        self.features = CentredFeatures.of(
+            dataset,
+            scaling=scaling,
+            fit_intercept=fit_intercept,
+            precision=self.precision,
+        )
+        n_rows = 1 if n_classes == 2 else n_classes
+        self.shape = n_rows, dataset.n_features + 1
+        factor = np.broadcast_to(self.features.factor, self.features.centre.shape)
+        self._centre = factor * self.features.centre
+        n_at_once = min(n_threads(), MAX_THREADS)
+        self._tiles = SparseTiles(dataset, factor, self.precision, n_at_once)
+        n_at_once = min(n_at_once, len(self._tiles))
+        self._pool = ThreadPool(n_at_once, "tfsoftmax-sparse-batch")
+        self._share = share_all
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._kept: list[Any] = []
+        self._buffers: SimpleQueue[SparseTile] = SimpleQueue()
+        if self._tiles.kept:
+            tiles = map(self._tiles.tile, range(len(self._tiles)))
+            self._kept = list(map(self._share, tiles))
+        else:
+            for _ in range(n_at_once):
+                self._buffers.put(self._tiles.new_buffer())
+
+    @property
+    def work(self) -> int:
+        """Number of multiplications in one evaluation."""
+        return 2 * int(self.dataset.X.nnz) * self.shape[0]
+
+    def __enter__(self) -> SparseFullBatch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.close()
+
+    def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
+        """Evaluate at the weights Û of the centred features, in `precision`."""
+        W = U[:, :-1]
+        b = U[:, -1] - W @ self._centre
+        with np.errstate(over="ignore"):  # overflow to inf shows in the loss
+            arrays = np.ascontiguousarray(W, precision), b.astype(precision)
+        arguments = self._share(arrays)
+
+        def evaluate(number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+            if self._kept:
+                return self._evaluate(arguments, self._kept[number], precision)
+            buffer = self._buffers.get()
+            try:
+                tile = self._share(self._tiles.tile(number, buffer))
+                return self._evaluate(arguments, tile, precision)
+            finally:
+                self._buffers.put(buffer)
+
+        numbers = range(len(self._tiles))
+        run = map if len(numbers) == 1 else self._pool.map
+        gradient = np.zeros(self.shape)
+        totals = np.zeros(2)
+        for sums, G in run(evaluate, numbers):
+            totals += sums[:2]
+            gradient[:, -1] += sums[2:]
+            gradient[:, :-1] += G
+        totals, gradient = totals / len(self.dataset), gradient / len(self.dataset)
+        gradient[:, :-1] -= np.outer(gradient[:, -1], self._centre)
+        if not self.features.fit_intercept:
+            gradient[:, -1] = 0
+        return Sums(float(totals[0]), float(totals[1]), gradient)
+
+    def _evaluate(
+        self, arguments: Any, tile: Any, precision: np.dtype[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        from tfsoftmax.engine.program import compiled, evaluate_sparse_tile
+
+        if precision.name not in self._functions:
+            spec = SparseTileSpec(
+                n_classes=self._n_classes,
+                n_features=self.dataset.n_features,
+                n_tile_rows=self._tiles.n_rows,
+                soft_labels=self.dataset.y.ndim == 2,
+                precision=precision.name,
+            )
+            function = compiled(evaluate_sparse_tile, spec, (*arguments, *tile))
+            self._functions[precision.name] = function
+        sums, G = self._functions[precision.name](*arguments, *tile)
+        return sums.numpy(), G.numpy()
+
+
+AllRows = FullBatch | SparseFullBatch

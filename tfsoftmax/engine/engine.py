@@ -143,13 +143,23 @@ class Engine:
 
     def model_weights(self, states: list[State], model: int) -> Weights:
         """Return views of the weights and slots of one model: (1, …) arrays."""
+        program, state, i = self._find(states, model)
+        V, slots = program.to_numpy(state)
+        return V[i], tuple(slot[i] for slot in slots)
+
+    def largest_weight(self, states: list[State], model: int) -> float:
+        """Return the largest absolute value of a model's weights."""
+        program, state, i = self._find(states, model)
+        return program.largest_weight(state, i)
+
+    def _find(self, states: list[State], model: int) -> tuple[Program, State, slice]:
+        """Return the program and the state with a model, and which of its it is."""
         for program, state, block in zip(
             self._programs, states, self._blocks, strict=True
         ):
             if block.start <= model < block.stop:
-                i = slice(model - block.start, model - block.start + 1)
-                V, slots = program.to_numpy(state)
-                return V[i], tuple(slot[i] for slot in slots)
+                first = model - block.start
+                return program, state, slice(first, first + 1)
         raise IndexError(model)
 
     def epochs(
@@ -187,6 +197,8 @@ class Engine:
             for program, block in zip(self._programs, self._blocks, strict=True)
         ]
         lazy = self._is_lazy(hyper)
+        if not lazy:
+            states = self.whole(states)
         run: Callable[..., Iterable[Any]]
         run = map if len(self._blocks) == 1 else self._pool.map
         sums = []
@@ -204,11 +216,12 @@ class Engine:
             new_states, chunk_sums = zip(*done, strict=True)
             states = list(new_states)
             sums.append(np.concatenate(chunk_sums, axis=-1))
-        states = [
-            program.whole(state)
-            for program, state in zip(self._programs, states, strict=True)
-        ]
         return states, self._means(sums)
+
+    def whole(self, states: list[State]) -> list[State]:
+        """Return the states with nothing left to multiply their weights by."""
+        pairs = zip(self._programs, states, strict=True)
+        return [program.whole(state) for program, state in pairs]
 
     def _is_lazy(self, hyper: Hyperparameters) -> bool:
         """Whether the programs can take their steps in the time of X's values.

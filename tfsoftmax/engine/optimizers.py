@@ -117,7 +117,7 @@ def _no_slots(V: NDArray[Any]) -> Slots:
 
 
 def _weights_before(V: NDArray[Any]) -> Slots:
-    return (V.copy(),)  # the step before was none
+    return (V.copy(order="K"),)  # the step before was none
 
 
 def _moments_and_count(V: NDArray[Any]) -> Slots:

@@ -76,7 +76,7 @@ class Program:
         self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
     ) -> State:
         """Return weights and slots as tensors; without any, the initial ones."""
-        zeros = np.zeros(self.spec.weights, self.spec.precision)
+        zeros = self._zeros()
         if V is None:
             V = zeros
             if self.spec.optimizer is not None:
@@ -90,11 +90,27 @@ class Program:
 
     def to_numpy(self, state: State) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
         """Return views of weights and slots as arrays of shape (n_models, …)."""
+        state = self.whole(state)
 
         def as_array(tensor: Tensor) -> NDArray[Any]:
             return np.asarray(tensor).transpose(self._layout.from_layout)
 
         return as_array(state.V), tuple(map(as_array, state.slots))
+
+    def largest_weight(self, state: State, models: slice) -> float:
+        """Return the largest absolute value of some models' weights; NaN of none."""
+        V = np.asarray(state.V).transpose(self._layout.from_layout)[models]
+        W, b = V[..., : self.spec.n_features], V[..., self.spec.n_features :]
+        largest = max(W.max(), -W.min())  # abs would take as much memory again
+        if state.factor is not None:
+            largest = largest * float(state.factor[models][0, 0])
+        return float(max(largest, abs(b).max(initial=0)))
+
+    def _zeros(self) -> NDArray[Any]:
+        """Return zeros like V that lie as its tensor does."""
+        shape = tuple(np.array(self.spec.weights)[list(self._layout.to_layout)])
+        zeros = np.zeros(shape, self.spec.precision)
+        return zeros.transpose(self._layout.from_layout)
 
     def to_tensor(self, values: Any) -> Tensor:
         """Return numbers as a tensor, in the precision of computing.

@@ -157,14 +157,16 @@ def append_epochs(history: History, epochs: list[EpochMetrics]) -> History:
     }
 
 
-def check_finite(epoch: int, V: NDArray[Any], metrics: EpochMetrics) -> None:
+def check_finite(
+    epoch: int, largest_weight: float, dtype: np.dtype[Any], metrics: EpochMetrics
+) -> None:
     """Refuse an epoch with a loss that is not finite, or weights that lead there.
 
-    Weights beyond the square root of the largest number have come from features as
-    large, and the product of the two overflows.
+    Weights beyond the square root of the largest number of their dtype have come from
+    features as large, and the product of the two overflows.
     """
     has_loss = math.isfinite(metrics["loss"])
-    if not has_loss or not (abs(V) < math.sqrt(np.finfo(V.dtype).max)).all():
+    if not has_loss or not largest_weight < math.sqrt(np.finfo(dtype).max):
         what = "weights became too large" if has_loss else "loss became non-finite"
         raise ValueError(
             f"The {what} in epoch {epoch}. Lower learning_rate (now "

@@ -25,7 +25,7 @@ import copy
 import itertools
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -120,7 +120,7 @@ def _train(
                 for i, column in enumerate(columns):
                     for run in _active(column):
                         run.finish_epoch(
-                            metrics[i], training.model_weights(states, i), rng_state
+                            metrics[i], _WeightsOf(training, states, i), rng_state
                         )
                 if sum(bool(_active(column)) for column in columns) * 2 <= len(columns):
                     break
@@ -159,6 +159,7 @@ def _train_epoch(
     states, (loss, accuracy) = training.train_epoch(states, chunks, hyper)
     measured = {"loss": loss, "accuracy": accuracy}
     if held_out is not None:
+        states = training.whole(states)
         measured["val_loss"], measured["val_accuracy"] = held_out.evaluate(states)
     measured["learning_rate"] = np.array(rates)
     seconds = (time.perf_counter() - began) / len(columns)
@@ -177,11 +178,27 @@ def _permutation(n: int, rng: np.random.RandomState) -> Order:
     return order
 
 
+class _WeightsOf:
+    """A model's weights and slots after an epoch, converted when they are asked for."""
+
+    def __init__(self, engine: Engine, states: list[Any], model: int) -> None:
+        self._engine, self._states, self._model = engine, states, model
+        self.dtype = engine.precision
+
+    def __call__(self) -> Weights:
+        return self._engine.model_weights(self._states, self._model)
+
+    @property
+    def largest(self) -> float:
+        """The largest absolute value of the weights."""
+        return self._engine.largest_weight(self._states, self._model)
+
+
 class _Position(NamedTuple):
     """How far a run is: its progress, the weights to keep, and the rows' generator."""
 
     progress: Progress
-    kept: Weights | None
+    kept: Callable[[], Weights]
     rng_state: RngState
     n_epochs: int
 
@@ -196,10 +213,12 @@ class _Run:
         self._problem = problem
         self._metrics: list[EpochMetrics] = []
         previous = problem.previous
-        kept = (previous.V, previous.slots) if previous else None
+        V, slots = (previous.V, previous.slots) if previous else (None, ())
         progress = previous.progress if previous else Progress()
         watched = "val_accuracy" if self.settings.early_stopping else "loss"
-        self._position = _Position(progress.watching(watched), kept, {}, 0)
+        self._position = _Position(
+            progress.watching(watched), lambda: (V, slots), {}, 0
+        )
 
     @property
     def progress(self) -> Progress:
@@ -213,14 +232,14 @@ class _Run:
         return n_epochs - self._position.n_epochs
 
     def finish_epoch(
-        self, metrics: EpochMetrics, weights: Weights, rng_state: RngState
+        self, metrics: EpochMetrics, weights: _WeightsOf, rng_state: RngState
     ) -> None:
         """Record an epoch, and settle the outcome if it is the last."""
         previous, settings = self._problem.previous, self.settings
         progress, kept, _, n_epochs = self._position
         epoch = n_epochs + 1 + (previous.n_epochs if previous else 0)
         try:
-            check_finite(epoch, weights[0], metrics)
+            check_finite(epoch, weights.largest, weights.dtype, metrics)
         except ValueError as error:
             self.outcome = error
             return
@@ -228,8 +247,10 @@ class _Run:
         score = metrics["loss"]
         if settings.early_stopping:
             score = -metrics["val_accuracy"]
-            # Copied, so as not to hold on to the weights of the other models.
-            kept = _copied(weights) if score < progress.best else kept
+            if score < progress.best:
+                # Copied, so as not to hold on to the weights of the other models.
+                best = _copied(weights())
+                kept = lambda: best  # noqa: E731
         else:
             kept = weights
         progress = progress.after_epoch(len(self._problem.dataset), score, settings)
@@ -251,16 +272,15 @@ class _Run:
     def _result(self, ended: Ending = "epochs") -> Result:
         progress, kept, rng_state, n_epochs = self._position
         previous = self._problem.previous
-        assert kept is not None
         rng = np.random.RandomState(0)
         rng.set_state(rng_state)
         history = append_epochs(
             previous.history if previous else {}, self._metrics[:n_epochs]
         )
         # Models without an L1 penalty have its slots where others have one.
-        kept = _copied(_with_fitting_slots(kept, self.settings))
+        weights = _copied(_with_fitting_slots(kept(), self.settings))
         scaling = self._problem.scaling
-        return Result(*kept, history, progress, self.settings, scaling, rng, ended)
+        return Result(*weights, history, progress, self.settings, scaling, rng, ended)
 
 
 def _with_fitting_slots(weights: Weights, settings: Settings) -> Weights:
@@ -270,7 +290,8 @@ def _with_fitting_slots(weights: Weights, settings: Settings) -> Weights:
 
 def _copied(weights: Weights) -> Weights:
     V, slots = weights
-    return V.copy(), tuple(slot.copy() for slot in slots)
+    # As they lie: to transpose the weights of many features takes long.
+    return V.copy(order="K"), tuple(slot.copy(order="K") for slot in slots)
 
 
 def _active(column: Sequence[_Run]) -> list[_Run]:

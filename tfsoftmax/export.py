@@ -13,6 +13,7 @@ from tfsoftmax.engine.runtime import load_keras
 from tfsoftmax.solvers.result import Result
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
+from tfsoftmax.utils.sparse import to_dense
 
 if TYPE_CHECKING:
     import keras
@@ -101,7 +102,7 @@ class ExportMixin:
         keras = load_keras()
         scale = self._result.settings.rescale  # which `set_params` may have changed
         with np.errstate(over="ignore"):
-            kernel = self.coef_.T.astype(np.float64) / scale
+            kernel = to_dense(self.coef_).T.astype(np.float64) / scale
         bias = self.intercept_
         _check_float32(scale, kernel, bias)
         if len(self.classes_) == 2:  # the first class is the reference: its logit is 0

@@ -186,7 +186,7 @@ def test_a_large_frame_is_checked_as_a_small_one(small_blocks, monkeypatch, tabl
 @pytest.mark.parametrize("dtypes", [("u1", "f8"), ("?", "u1"), ("f4", "?", "u1")])
 def test_a_large_frame_of_several_dtypes_is_copied_once(monkeypatch, dtypes):
     monkeypatch.setattr(arrays, "MIN_FRAME_SIZE", 10**5)
-    table = frame(*dtypes, n=200_000)
+    table = frame(*dtypes, n=10**6)
     n_bytes = table.size * np.result_type(*dtypes).itemsize
     check_rows(estimator(), table[:100], reset=True)
     tracemalloc.start()

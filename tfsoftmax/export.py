@@ -14,6 +14,7 @@ from tfsoftmax.engine.runtime import load_keras
 from tfsoftmax.solvers.result import Result
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
+from tfsoftmax.utils.sparse import to_dense
 
 if TYPE_CHECKING:
     import keras
@@ -102,10 +103,11 @@ class ExportMixin:
         keras = load_keras()
         scaling = self._result.scaling
         factor, mean = scaling.factor, scaling.mean
-        kernel = scaling.weights(self.coef_).T
+        coef = to_dense(self.coef_).astype(np.float64)
+        kernel = scaling.weights(coef).T
         bias = self.intercept_.astype(np.float64)
         if mean is not None:
-            bias = bias + self.coef_.astype(np.float64) @ mean
+            bias = bias + coef @ mean
         _check_float32(factor, kernel, bias)
         if len(self.classes_) == 2:  # the first class is the reference: its logit is 0
             kernel = np.column_stack([np.zeros_like(kernel), kernel])

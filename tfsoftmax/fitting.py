@@ -20,7 +20,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from tfsoftmax.callbacks import EpochLogger
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, dtypes_for
+from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
 from tfsoftmax.data.hold_out import hold_out
 from tfsoftmax.engine.features import Rescale, Scaling
 from tfsoftmax.solvers import SOLVERS
@@ -87,7 +88,7 @@ def prepare(
     classes = _known_classes(first, y, classes, previous)
     codes = encode(y, classes)
     weights = _weights_of(estimators, sample_weight, codes, classes)
-    dataset = Dataset(X, codes, weights)
+    dataset = Dataset(_by_rows(X, first.optimizer), codes, weights)
     held_out = _validate_held_out(first, classes, X_val, y_val, sample_weight_val)
     attributes = {
         name: getattr(first, name)
@@ -274,6 +275,20 @@ def _scaling_of(
     return Scaling.of(rescale, rows)
 
 
+def _by_rows(X: Any, optimizer: str) -> Any:
+    """Return X, or a copy by rows where it lies by columns.
+
+    The copy is of the dtype of X, but wide integers that mini-batches compute in
+    float32 are copied in that, which holds them exactly.
+    """
+    if not lies_by_columns(X):
+        return X
+    dtype = X.dtype
+    if dtype.kind in "iu" and SOLVERS[optimizer].by_epochs:
+        dtype = min(dtype, dtypes_for(X)[0], key=lambda dtype: dtype.itemsize)
+    return copy_by_rows(X, dtype)
+
+
 def _known_classes(
     estimator: Any, y: Any, classes: NDArray[Any] | None, previous: Result | None
 ) -> NDArray[Any]:
@@ -331,7 +346,7 @@ def _validate_held_out(
     y_val = check_labels(y_val, X_val.shape[0], "y_val", "X_val")
     codes = encode(y_val, classes, "y_val")
     weights = row_weights(sample_weight_val, X_val.shape[0], name="sample_weight_val")
-    return Dataset(X_val, codes, weights)
+    return Dataset(_by_rows(X_val, estimator.optimizer), codes, weights)
 
 
 def _draw_seed(rng: np.random.RandomState) -> tuple[np.random.RandomState, int]:

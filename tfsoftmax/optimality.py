@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.solvers.duality import duality_gap
+from tfsoftmax.utils.sparse import to_dense
 from tfsoftmax.validation.arrays import check_rows
 from tfsoftmax.validation.labels import check_labels, encode
 from tfsoftmax.validation.weights import row_weights
@@ -89,7 +90,7 @@ def dual_gap(
     settings = classifier._result.settings
     return duality_gap(
         Dataset(X, codes, weights),
-        classifier.coef_,
+        to_dense(classifier.coef_),
         classifier.intercept_,
         n_classes=len(classifier.classes_),
         fit_intercept=settings.fit_intercept,

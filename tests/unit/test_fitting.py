@@ -193,6 +193,33 @@ def test_a_full_batch_solver_needs_no_generator():
     assert same_state(random_state, 5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "largest", "optimizer", "copied"),
+    [
+        ("u1", 9, "sgd", "u1"),
+        ("?", 1, "sgd", "?"),
+        ("i2", 9, "sgd", "i2"),
+        ("i4", 9, "sgd", "i4"),
+        ("i8", 2**24, "sgd", "f4"),
+        ("i8", 2**24 + 1, "sgd", "i8"),
+        ("i8", 9, "lbfgs", "i8"),
+        ("f2", 9, "sgd", "f2"),
+        ("f8", 9, "sgd", "f8"),
+        ("g", 9, "sgd", "g"),
+    ],
+)
+def test_rows_that_lie_by_columns_are_copied_exactly_and_small(
+    dtype, largest, optimizer, copied
+):
+    rows = np.asfortranarray(np.minimum(abs(X) * largest, largest).astype(dtype))
+    clf = estimator(optimizer=optimizer)
+    prepared = prepare([clf], rows, Y, X_val=rows[:60], y_val=Y[:60])
+    for dataset, values in [(prepared.dataset, rows), (prepared.held_out, rows[:60])]:
+        assert dataset.X.flags.c_contiguous
+        assert dataset.X.dtype == copied
+        np.testing.assert_array_equal(dataset.X, values)
+
+
 # The problem of several estimators
 
 

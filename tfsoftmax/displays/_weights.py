@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 from sklearn.utils import check_scalar
 
 from tfsoftmax.displays._figures import (
@@ -19,6 +18,7 @@ from tfsoftmax.displays._figures import (
     panels,
 )
 from tfsoftmax.displays._parts import map_back, take_apart
+from tfsoftmax.utils.sparse import to_dense
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -205,8 +205,7 @@ def _weights_by_class(classifier: Any) -> NDArray[Any]:
             "WeightsDisplay shows a linear classifier's coef_, a row for each class; "
             f"{type(classifier).__name__} has none."
         )
-    coef = classifier.coef_
-    W = np.atleast_2d(coef.toarray() if sparse.issparse(coef) else coef)
+    W = np.atleast_2d(to_dense(classifier.coef_))
     n_classes = len(classifier.classes_)
     # An SVC has a row for each pair of classes: three rows for three classes.
     has_rows_of_pairs = hasattr(classifier, "decision_function_shape") and n_classes > 2

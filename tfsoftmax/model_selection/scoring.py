@@ -25,6 +25,7 @@ from tfsoftmax.utils.sklearn_compat import (
     _Scorer,
 )
 from tfsoftmax.utils.slices import split_at_most
+from tfsoftmax.utils.sparse import to_dense
 
 # What the logits of candidates scored together may take.
 MAX_LOGITS_BYTES = 64 << 20
@@ -85,7 +86,7 @@ class Scoring:
             yield from ((model, X) for model in models)
             return
         classifiers = [classifier_of(model) for model in models]
-        row_bytes = 8 * max(1, _num_samples(X)) * len(classifiers[0].coef_)
+        row_bytes = 8 * max(1, _num_samples(X)) * classifiers[0].coef_.shape[0]
         for part in split_at_most(len(models), MAX_LOGITS_BYTES // row_bytes):
             group = classifiers[part]
             logits = _stacked_logits(group, rows)
@@ -114,15 +115,15 @@ def _stacked_logits(
 
     Equal models have equal logits: rounding may differ between columns of a product.
     """
-    keys = [clf.coef_.tobytes() + clf.intercept_.tobytes() for clf in classifiers]
-    distinct = list(dict(zip(keys, classifiers, strict=True)).values())
-    coef = np.concatenate([clf.coef_ for clf in distinct])
-    intercept = np.concatenate([clf.intercept_ for clf in distinct])
+    weights = [(to_dense(clf.coef_), clf.intercept_) for clf in classifiers]
+    keys = [coef.tobytes() + intercept.tobytes() for coef, intercept in weights]
+    distinct = list(dict(zip(keys, weights, strict=True)).values())
+    coef, intercept = map(np.concatenate, zip(*distinct, strict=True))
     try:
         logits = linear_scores(classifiers[0], X, coef, intercept)
     except (TypeError, ValueError):  # `_score` raises the proper error for each model
         return None
-    n_rows = len(classifiers[0].coef_)
+    n_rows = len(distinct[0][0])
     by_model = logits.reshape(len(logits), len(distinct), n_rows).swapaxes(0, 1)
     by_key = dict(zip(dict.fromkeys(keys), by_model, strict=True))
     return [by_key[key][:, 0] if n_rows == 1 else by_key[key] for key in keys]

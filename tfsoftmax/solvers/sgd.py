@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,12 +214,14 @@ class _Run:
         self._problem = problem
         self._metrics: list[EpochMetrics] = []
         previous = problem.previous
-        V, slots = (previous.V, previous.slots) if previous else (None, ())
         progress = previous.progress if previous else Progress()
         watched = "val_accuracy" if self.settings.early_stopping else "loss"
-        self._position = _Position(
-            progress.watching(watched), lambda: (V, slots), {}, 0
-        )
+
+        def kept() -> Weights:
+            assert previous is not None
+            return previous.V, previous.slots
+
+        self._position = _Position(progress.watching(watched), kept, {}, 0)
 
     @property
     def progress(self) -> Progress:
@@ -249,8 +252,7 @@ class _Run:
             score = -metrics["val_accuracy"]
             if score < progress.best:
                 # Copied, so as not to hold on to the weights of the other models.
-                best = _copied(weights())
-                kept = lambda: best  # noqa: E731
+                kept = partial(_itself, _copied(weights()))
         else:
             kept = weights
         progress = progress.after_epoch(len(self._problem.dataset), score, settings)
@@ -286,6 +288,10 @@ class _Run:
 def _with_fitting_slots(weights: Weights, settings: Settings) -> Weights:
     V, slots = weights
     return V, fitting_slots(settings.optimizer, V, slots, l1=settings.l1 > 0)
+
+
+def _itself(weights: Weights) -> Weights:
+    return weights
 
 
 def _copied(weights: Weights) -> Weights:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics._scorer import _PassthroughScorer, _Scorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import (
@@ -29,6 +30,7 @@ __all__ = [
     "SITE",
     "BaseSearchCV",
     "DocumentationLinkMixin",
+    "SparseCoefMixin",
     "_PassthroughScorer",
     "_Scorer",
     "_check_method_params",

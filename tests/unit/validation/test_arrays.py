@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 
 from tests.assertions import assert_same_model
 from tests.problems import estimator, problem
+from tfsoftmax.validation import arrays
 from tfsoftmax.validation.arrays import check_numbers, check_rows, check_weights
 
 X, Y, S = problem()
@@ -86,6 +91,112 @@ def test_masked_values_are_refused_by_name():
             clf.fit(*masked)
     unmasked = np.ma.masked_array(X), Y, np.ma.masked_array(S)
     assert_same_model(clf.fit(*unmasked), estimator().fit(X, Y, S))
+
+
+# DataFrames
+
+
+def frame(*dtypes, n=203):
+    """Columns "a", "b", … of these dtypes, of numbers that each of them holds."""
+    columns = {
+        name: pd.Series(np.arange(n) * (i + 1) % (2 if dtype in BOOLEANS else 100))
+        for i, (name, dtype) in enumerate(zip("abcdefgh", dtypes, strict=False))
+    }
+    return pd.DataFrame(columns).astype(dict(zip("abcdefgh", dtypes, strict=False)))
+
+
+BOOLEANS = {"?", "boolean"}
+COMBINATIONS = [
+    ("u1", "f8"),
+    ("?", "u1"),
+    ("u1", "?", "u1", "u1", "?"),
+    ("f4", "i8"),
+    ("i8", "u8"),
+    ("i1", "u1", "f2"),
+    ("f4", "?", "f4"),
+    ("g", "i4"),
+]
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Frames count as large, and are copied a few rows at a time."""
+    monkeypatch.setattr(arrays, "MIN_FRAME_SIZE", 0)
+    monkeypatch.setattr(arrays, "FRAME_ROWS", 30)
+
+
+@pytest.mark.parametrize("dtypes", COMBINATIONS, ids="+".join)
+def test_columns_of_several_dtypes_have_the_common_one(small_blocks, dtypes):
+    table, clf = frame(*dtypes), estimator()
+    rows = check_rows(clf, table, reset=True)
+    assert rows.dtype == np.result_type(*dtypes)
+    assert rows.flags.c_contiguous
+    for column, values in zip(rows.T, table.to_dict("list").values(), strict=True):
+        np.testing.assert_array_equal(column, values)
+    assert clf.feature_names_in_.tolist() == list(table.columns)
+
+
+FRAMES = {
+    "one dtype": frame("f8", "f8"),
+    "booleans": frame("?", "?"),
+    "several dtypes": frame("u1", "f8", "?"),
+    "nullable": frame("Int64", "f8", "boolean"),
+    "missing": frame("u1", "f8").where(lambda table: table < 90),
+    "missing, nullable": frame("Int64", "f8").where(lambda table: table < 90),
+    "infinite": frame("u1", "f8").replace({"b": {4.0: np.inf}}),
+    "words": frame("u1", "f8").assign(c="spam"),
+    "words of digits": frame("u1", "f8").assign(c="7"),
+    "objects": frame("u1", "O"),
+    "categories": frame("u1", "category"),
+    "dates": frame("u1", "M8[ns]"),
+    "complex": frame("u1", "c16"),
+    "sparse": frame("u1", "f8").astype(pd.SparseDtype("f8")),
+    "names of two kinds": frame("u1", "f8").rename(columns={"a": 1}),
+    "names that are numbers": frame("u1", "f8").rename(columns={"a": 0, "b": 1}),
+    "two columns of one name": frame("u1", "f8").rename(columns={"a": "b"}),
+    "no rows": frame("u1", "f8").iloc[:0],
+    "no columns": frame("u1", "f8").iloc[:, :0],
+    "polars": pl.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": [True, False]}),
+}
+
+
+def outcome(table):
+    """What the check returns and stores, or the error that it raises."""
+    clf = estimator()
+    try:
+        rows = check_rows(clf, table, reset=True)
+    except (TypeError, ValueError) as error:
+        return type(error), str(error)
+    if sparse.issparse(rows):
+        rows = rows.toarray()
+    return (
+        rows.dtype,
+        rows.tolist(),
+        {name: np.asarray(value).tolist() for name, value in vars(clf).items()},
+    )
+
+
+@pytest.mark.parametrize("table", FRAMES.values(), ids=FRAMES)
+def test_a_large_frame_is_checked_as_a_small_one(small_blocks, monkeypatch, table):
+    large = outcome(table)
+    monkeypatch.setattr(arrays, "MIN_FRAME_SIZE", 10**6)
+    assert large == outcome(table)
+
+
+@pytest.mark.parametrize("dtypes", [("u1", "f8"), ("?", "u1"), ("f4", "?", "u1")])
+def test_a_large_frame_of_several_dtypes_is_copied_once(monkeypatch, dtypes):
+    monkeypatch.setattr(arrays, "MIN_FRAME_SIZE", 10**5)
+    table = frame(*dtypes, n=10**6)
+    n_bytes = table.size * np.result_type(*dtypes).itemsize
+    check_rows(estimator(), table[:100], reset=True)
+    tracemalloc.start()
+    try:
+        rows = check_rows(estimator(), table, reset=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert rows.flags.c_contiguous  # with nothing left to copy
+    assert n_bytes < peak < 1.3 * n_bytes
 
 
 # Weights

@@ -65,6 +65,6 @@ def fit_many_times(n_fits: int, n_samples: int) -> list[Row]:
 
 def compilations() -> int:
     """Count the programs compiled so far in this process."""
-    from tfsoftmax.engine import program
+    from tfsoftmax.engine import compilation
 
-    return program._compile.cache_info().misses
+    return compilation._compile.cache_info().misses

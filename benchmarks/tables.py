@@ -194,16 +194,16 @@ def in_float32(name: str, X: NDArray[Any], y: NDArray[Any]) -> Row:
 
 def elimination(options: Options) -> list[Row]:
     """Eliminate the digits' pixels one by one; count and weigh the programs."""
-    from tfsoftmax.engine import program
+    from tfsoftmax.engine import compilation
 
     X, y = datasets.load_digits(return_X_y=True)
     clf = TFSoftmaxClassifier(
         optimizer="lbfgs", alpha=1 / len(X), epochs=1000, tol=1e-4
     )
     clf.fit(X[:300], y[:300])
-    compiled, resident = program._compile.cache_info().misses, resident_memory()
+    compiled, resident = compilation._compile.cache_info().misses, resident_memory()
     RFE(clf, n_features_to_select=1, step=16 if options.quick else 1).fit(X, y)
-    compiled = program._compile.cache_info().misses - compiled
+    compiled = compilation._compile.cache_info().misses - compiled
     resident = resident_memory() - resident
     what = "RFE(step=1) on digits"
     return [

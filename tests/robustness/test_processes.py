@@ -27,7 +27,7 @@ from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 
 
 def test_eight_threads_that_fit_at_once_give_the_serial_bits(several_chunks):
-    from tfsoftmax.engine import program
+    from tfsoftmax.engine import compilation
 
     wide, wide_y, _ = problem(503, n_features=7, n_classes=4, seed=2)
     jobs = [
@@ -41,10 +41,10 @@ def test_eight_threads_that_fit_at_once_give_the_serial_bits(several_chunks):
         model, X, y = job
         return pickle.loads(pickle.dumps(model)).fit(X, y)
 
-    program._compile.cache_clear()
+    compilation._compile.cache_clear()
     expected = [fit(job) for job in jobs]
-    compiled = program._compile.cache_info().misses
-    program._compile.cache_clear()
+    compiled = compilation._compile.cache_info().misses
+    compilation._compile.cache_clear()
     together = threading.Barrier(8, timeout=PATIENCE)
 
     def fit_at_once(job):
@@ -59,7 +59,7 @@ def test_eight_threads_that_fit_at_once_give_the_serial_bits(several_chunks):
                 assert model.loss_curve_ == serial.loss_curve_
                 np.testing.assert_array_equal(model.coef_, serial.coef_)
                 np.testing.assert_array_equal(model.intercept_, serial.intercept_)
-    assert program._compile.cache_info().misses == compiled
+    assert compilation._compile.cache_info().misses == compiled
 
 
 def outcome_of_fork(work):

@@ -61,8 +61,8 @@ class FullBatch:
         precision: np.dtype[Any] | None = None,
     ) -> None:
         import_tensorflow()
+        from tfsoftmax.engine.compilation import share
         from tfsoftmax.engine.device import alignment, n_threads
-        from tfsoftmax.engine.program import share
 
         self._storage, self.precision = full_batch_dtypes_for(dataset.X, precision)
         self.dataset, self._n_classes = dataset, n_classes
@@ -144,7 +144,8 @@ class FullBatch:
 
     def _function(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         """Return the program for the dtype of the weights among its arguments."""
-        from tfsoftmax.engine.program import compiled, evaluate_tile
+        from tfsoftmax.engine.compilation import compiled
+        from tfsoftmax.engine.tile_program import evaluate_tile
 
         precision = arguments[0].dtype.name
         if precision not in self._functions:

@@ -8,10 +8,9 @@ The shapes are those of :mod:`tfsoftmax.engine.softmax`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,21 +19,14 @@ from numpy.typing import NDArray
 
 from tfsoftmax.data.batches import APPLY
 from tfsoftmax.data.loader import Chunk
-from tfsoftmax.engine import device, lazy, softmax
+from tfsoftmax.engine import lazy, softmax
+from tfsoftmax.engine.compilation import compiled, share_all
 from tfsoftmax.engine.optimizers import Slots, Tensor, initial_slots, take_step
-from tfsoftmax.engine.products import (
-    Dense,
-    Sparse,
-    SparseRows,
-    sparse_add,
-    sparse_sums,
-)
+from tfsoftmax.engine.products import Dense, Sparse
 from tfsoftmax.engine.softmax import MicroBatch
 from tfsoftmax.engine.spec import (
     Hyperparameters,
     ProgramSpec,
-    SparseTileSpec,
-    TileSpec,
 )
 
 Scaled = tuple[Tensor, ...]
@@ -195,74 +187,6 @@ def _share(chunk: Chunk) -> Data:
     return share_all(arrays)  # type: ignore[no-any-return]
 
 
-def share_all(arrays: Any) -> Any:
-    """Return a structure of arrays as one of tensors that share their memory."""
-    return tf.nest.map_structure(share, arrays)
-
-
-def share(array: NDArray[Any]) -> Tensor:
-    """Return a tensor that shares the array's memory, by DLPack.
-
-    `tf.constant` would copy and page-fault, which takes longer than the training.
-    """
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-class Function:
-    """A function compiled for one spec; the first call is what compiles it."""
-
-    def __init__(self, traced: Any) -> None:
-        self._traced, self._flat = traced, traced.inference_fn.call_flat
-        self._is_new = True
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call with structures of tensors: 0.15 ms, where tf.function takes 0.35."""
-        return self._after_first(self._traced(*arguments))
-
-    def call_flat(self, *tensors: Tensor) -> Any:
-        """Call with tensors, and return a list of them: 0.05 ms."""
-        return self._after_first(self._flat(*tensors))
-
-    def _after_first(self, result: Any) -> Any:
-        if self._is_new:
-            self._is_new = False
-            device.trim_memory()
-        return result
-
-
-def compiled(
-    function: Callable[..., Any],
-    spec: ProgramSpec | TileSpec | SparseTileSpec,
-    arguments: tuple[Any, ...],
-) -> Function:
-    """Return the function compiled for this spec, from the cache after the first time.
-
-    All arguments have shapes and dtypes that follow from the spec.
-    """
-    with _compiling:
-        signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, arguments)
-        return _compile(function, spec, signature, device.xla_works())
-
-
-_compiling = threading.Lock()
-
-
-@lru_cache(maxsize=128)
-def _compile(
-    function: Callable[..., Any],
-    spec: ProgramSpec | TileSpec | SparseTileSpec,
-    signature: tuple[Any, ...],
-    by_xla: bool,
-) -> Function:
-    def program(*arguments: Any) -> Any:
-        return function(spec, *arguments)
-
-    graph = tf.function(
-        program, input_signature=signature, jit_compile=by_xla, autograph=False
-    )
-    return Function(graph.get_concrete_function())
-
-
 def products_of(spec: ProgramSpec, scaling: Scaled) -> Dense | Sparse:
     """Return the products with the features of a program."""
     return (Sparse if spec.is_sparse else Dense)(spec, scaling)
@@ -402,88 +326,6 @@ def _micro_batch(spec: ProgramSpec, rows: Data, i: Tensor) -> MicroBatch:
         y = tf.slice(rows.y, [start, 0], [size, spec.n_classes])
     else:
         y = tf.slice(rows.y, [start], [size])
-    target, labels = _targets(spec, y)
+    target, labels = softmax.targets(spec, y)
     weights = tf.slice(rows.weights, [0, start], [spec.n_weight_rows, size])
     return MicroBatch(target, labels, weights)
-
-
-def _targets(
-    spec: ProgramSpec | TileSpec | SparseTileSpec, y: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the probabilities (K, n) and the first of the most probable classes."""
-    if spec.soft_labels:
-        target = tf.cast(tf.transpose(y), spec.precision)
-        return target, softmax.first_argmax(target[None])[0]
-    is_class = tf.equal(tf.range(spec.n_classes)[:, None], y)
-    return tf.cast(is_class, spec.precision), y
-
-
-def evaluate_tile(
-    spec: TileSpec,
-    U: Tensor,
-    centre: Tensor,
-    factor: Tensor,
-    X: Tensor,
-    y: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """Compute the loss, the accuracy and the gradient over one tile, at Û = (W, b).
-
-    The logits are W (r ∘ (x − c)) + b, r being a number or one for each column. All is
-    returned as one vector of float64, since each result takes time to be fetched:
-    Σ w CE, Σ w [predicted = y], ∂/∂b (R) and ∂/∂W (R · n_columns).
-    """
-    x = tf.cast((tf.cast(X, spec.centring) - centre) * factor, spec.precision)
-    W, b = U[:, :-1], U[:, -1]
-    products = tf.matmul(W, x, transpose_b=True) + b[:, None]
-    errors, row_sums = _precise_errors_and_sums(spec, products, y, weights)
-    parts = (
-        tf.reduce_sum(tf.cast(row_sums, tf.float64), axis=-1),
-        tf.reduce_sum(errors[:, -U.shape[0] :], axis=-1),
-        tf.matmul(errors[0, -U.shape[0] :], x),
-    )
-    return tf.concat(
-        [tf.reshape(tf.cast(part, tf.float64), [-1]) for part in parts], axis=0
-    )
-
-
-def evaluate_sparse_tile(
-    spec: SparseTileSpec,
-    W: Tensor,
-    b: Tensor,
-    X: tuple[Tensor, ...],
-    y: Tensor,
-    weights: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Compute the same as `evaluate_tile` over a tile of sparse rows.
-
-    Returns
-    -------
-    sums : tensor of shape (2 + R,), float64
-        Σ w CE, Σ w [predicted = y] and ∂/∂b.
-    gradient : tensor of shape (R, n_features)
-    """
-    values, columns, numbers, starts = X
-    values = tf.cast(values, spec.precision)
-    rows = SparseRows((values, columns, numbers), starts[0], starts[1])
-    z = sparse_sums(tf.transpose(W), rows, spec.n_tile_rows)
-    products = tf.transpose(z) + b[:, None]
-    errors, row_sums = _precise_errors_and_sums(spec, products, y, weights)
-    errors = errors[0, -W.shape[0] :]
-    zeros = tf.zeros((spec.n_features, W.shape[0]), W.dtype)
-    G = sparse_add(zeros, rows, tf.transpose(errors))
-    totals = tf.reduce_sum(tf.cast(row_sums, tf.float64), axis=-1)
-    by_class = tf.reduce_sum(tf.cast(errors, tf.float64), axis=-1)
-    return tf.concat([tf.reshape(totals, [-1]), by_class], axis=0), tf.transpose(G)
-
-
-def _precise_errors_and_sums(
-    spec: TileSpec | SparseTileSpec, products: Tensor, y: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Compute the errors (1, K, n) of a tile's rows and their sums, from V x̃ (R, n)."""
-    target, labels = _targets(spec, y)
-    rows = MicroBatch(target, labels, tf.cast(weights, spec.precision)[None])
-    z = softmax.logits(products[None], spec.n_classes)
-    if spec.soft_labels:
-        return softmax.errors_and_sums(z, rows)
-    return softmax.precise_errors_and_sums(z, rows)

@@ -11,11 +11,27 @@ intercept, the constant one), n rows in a micro-batch.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 Tensor = Any
+
+
+class LabelSpec(Protocol):
+    """What a spec says of labels."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether they are probabilities."""
+
+    @property
+    def precision(self) -> str:
+        """The dtype in which is computed."""
 
 
 class MicroBatch(NamedTuple):
@@ -96,3 +112,12 @@ def first_argmax(z: Tensor) -> Tensor:
     is_largest = z >= tf.reduce_max(z, axis=1, keepdims=True)
     classes = tf.range(n_classes)[:, None]
     return tf.reduce_min(tf.where(is_largest, classes, n_classes), axis=1)
+
+
+def targets(spec: LabelSpec, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the probabilities (K, n) and the first of the most probable classes."""
+    if spec.soft_labels:
+        target = tf.cast(tf.transpose(y), spec.precision)
+        return target, first_argmax(target[None])[0]
+    is_class = tf.equal(tf.range(spec.n_classes)[:, None], y)
+    return tf.cast(is_class, spec.precision), y

@@ -39,8 +39,8 @@ class SparseFullBatch:
         precision: np.dtype[Any] | None = None,
     ) -> None:
         import_tensorflow()
+        from tfsoftmax.engine.compilation import share_all
         from tfsoftmax.engine.device import n_threads
-        from tfsoftmax.engine.program import share_all
 
         _, self.precision = full_batch_dtypes_for(dataset.X, precision)
         self.dataset, self._n_classes = dataset, n_classes
@@ -115,7 +115,8 @@ class SparseFullBatch:
     def _evaluate(
         self, arguments: Any, tile: Any, precision: np.dtype[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        from tfsoftmax.engine.program import compiled, evaluate_sparse_tile
+        from tfsoftmax.engine.compilation import compiled
+        from tfsoftmax.engine.tile_program import evaluate_sparse_tile
 
         if precision.name not in self._functions:
             spec = SparseTileSpec(

@@ -12,7 +12,7 @@ from tests import reference
 from tests.problems import problem
 from tfsoftmax.data import tiles
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.engine import device, program
+from tfsoftmax.engine import compilation, device
 from tfsoftmax.engine.full_batch import FullBatch
 from tfsoftmax.validation.weights import row_weights
 
@@ -235,12 +235,12 @@ def test_bytes_at_an_odd_address_do_not_end_the_process(monkeypatch):
 
 def test_similar_widths_and_numbers_of_rows_share_a_program():
     evaluate(X)
-    compilations = program._compile.cache_info().misses
+    compilations = compilation._compile.cache_info().misses
     for n_rows, n_features in ((203, 8), (150, 7), (256, 5)):
         rows, U = np.ones((n_rows, n_features)), np.zeros((3, n_features + 1))
         sums = evaluate(rows, np.arange(n_rows) % 3, None, U=U)
         assert sums.loss == pytest.approx(np.log(3))
-    assert program._compile.cache_info().misses == compilations
+    assert compilation._compile.cache_info().misses == compilations
 
 
 def test_without_xla_the_sums_are_the_same(monkeypatch):

@@ -18,16 +18,16 @@ from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.loader import ChunkLoader
-from tfsoftmax.engine import device, program, spec
+from tfsoftmax.engine import compilation, device, program, spec
 from tfsoftmax.engine.optimizers import OPTIMIZERS, initial_slots
 
 
 @pytest.fixture
 def compilations(monkeypatch):
     """A function that returns the number of compilations since the test began."""
-    program._compile.cache_clear()
-    yield lambda: program._compile.cache_info().misses
-    program._compile.cache_clear()
+    compilation._compile.cache_clear()
+    yield lambda: compilation._compile.cache_info().misses
+    compilation._compile.cache_clear()
 
 
 def rows_of_four_classes(n_samples):
@@ -273,7 +273,7 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
         )
 
     compiled = [fit(b) for b in (100, 1500)]
-    program._compile.cache_clear()
+    compilation._compile.cache_clear()
     monkeypatch.setattr(device, "xla_works", lambda: False)
     for batch_size, expected in zip((100, 1500), compiled, strict=True):
         actual = fit(batch_size)
@@ -327,7 +327,7 @@ def test_threads_fit_at_once(digits, compilations):
     X, y = digits
     seeds = range(6)
     serial = [TFSoftmaxClassifier(random_state=s).fit(X, y).coef_ for s in seeds]
-    program._compile.cache_clear()
+    compilation._compile.cache_clear()
     parallel = [TFSoftmaxClassifier(random_state=s) for s in seeds]
     threads = [threading.Thread(target=clf.fit, args=(X, y)) for clf in parallel]
     for thread in threads:

@@ -27,7 +27,7 @@ from tests.searches import (
 )
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.callbacks import EpochLogger
-from tfsoftmax.engine import device, placement, program
+from tfsoftmax.engine import compilation, device, placement, program
 from tfsoftmax.model_selection import fusion
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.validation.parameters import RULES
@@ -163,7 +163,7 @@ def test_an_invalid_candidate_fails_alone_and_the_others_stay_fused(
 ):
     monkeypatch.setattr(device, "n_threads", lambda: 1)
     options = {"scoring": "neg_log_loss", "refit": False, "cv": 2}
-    program._compile.cache_clear()
+    compilation._compile.cache_clear()
     search = TFSoftmaxGridSearchCV(estimator(), {name: values}, **options)
     with (
         pytest.warns(FitFailedWarning, match="2 fits failed out of a total of 8"),
@@ -173,7 +173,7 @@ def test_an_invalid_candidate_fails_alone_and_the_others_stay_fused(
     assert np.isnan(results["mean_test_score"]).tolist() == [False, True, False, False]
     # One program, of three models; one call of it in each epoch of each fold.
     assert program_calls == {3: 2 * 3}
-    assert program._compile.cache_info().misses == 1
+    assert compilation._compile.cache_info().misses == 1
     both(estimator(), {name: values}, **options)
 
 
@@ -181,9 +181,9 @@ def test_all_folds_and_a_second_search_find_the_program_compiled():
     def search(rates):
         grid = {"learning_rate": rates, "class_weight": [None]}
         TFSoftmaxGridSearchCV(estimator(), grid, cv=3, refit=False).fit(X, Y)
-        return program._compile.cache_info().misses
+        return compilation._compile.cache_info().misses
 
-    program._compile.cache_clear()
+    compilation._compile.cache_clear()
     blocks = len(placement.model_blocks(3, device.n_threads()))
     first = search(RATES)
     assert first <= blocks

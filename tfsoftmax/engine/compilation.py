@@ -1,0 +1,83 @@
+"""Compilation: a function for one spec, and tensors that share an array's memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import Any
+
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfsoftmax.engine import device
+
+Tensor = Any
+
+
+def share_all(arrays: Any) -> Any:
+    """Return a structure of arrays as one of tensors that share their memory."""
+    return tf.nest.map_structure(share, arrays)
+
+
+def share(array: NDArray[Any]) -> Tensor:
+    """Return a tensor that shares the array's memory, by DLPack.
+
+    `tf.constant` would copy and page-fault, which takes longer than the training.
+    """
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
+class Function:
+    """A function compiled for one spec; the first call is what compiles it."""
+
+    def __init__(self, traced: Any) -> None:
+        self._traced, self._flat = traced, traced.inference_fn.call_flat
+        self._is_new = True
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call with structures of tensors: 0.15 ms, where tf.function takes 0.35."""
+        return self._after_first(self._traced(*arguments))
+
+    def call_flat(self, *tensors: Tensor) -> Any:
+        """Call with tensors, and return a list of them: 0.05 ms."""
+        return self._after_first(self._flat(*tensors))
+
+    def _after_first(self, result: Any) -> Any:
+        if self._is_new:
+            self._is_new = False
+            device.trim_memory()
+        return result
+
+
+def compiled(
+    function: Callable[..., Any],
+    spec: Hashable,
+    arguments: tuple[Any, ...],
+) -> Function:
+    """Return the function compiled for this spec, from the cache after the first time.
+
+    All arguments have shapes and dtypes that follow from the spec.
+    """
+    with _compiling:
+        signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, arguments)
+        return _compile(function, spec, signature, device.xla_works())
+
+
+_compiling = threading.Lock()
+
+
+@lru_cache(maxsize=128)
+def _compile(
+    function: Callable[..., Any],
+    spec: Hashable,
+    signature: tuple[Any, ...],
+    by_xla: bool,
+) -> Function:
+    def program(*arguments: Any) -> Any:
+        return function(spec, *arguments)
+
+    graph = tf.function(
+        program, input_signature=signature, jit_compile=by_xla, autograph=False
+    )
+    return Function(graph.get_concrete_function())

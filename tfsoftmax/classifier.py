@@ -114,8 +114,8 @@ class TFSoftmaxClassifier(
         weights of the rescaled features.
 
     l1_ratio : float, default=0.0
-        Share ρ of the L1 penalty, in [0, 1]. With it, weights become exact zeros;
-        ``"lbfgs"`` can't minimise it.
+        Share ρ of the L1 penalty, in [0, 1]. With it, weights become exact zeros, with
+        mini-batches too; ``"lbfgs"`` can't minimise it.
 
     fit_intercept : bool, default=True
         Whether to fit b; otherwise it is zero.
@@ -232,6 +232,13 @@ class TFSoftmaxClassifier(
     weighting rows equals repeating them exactly where one batch holds all rows,
     and in expectation otherwise.
 
+    The penalty is a proximal step that ends each step of a mini-batch optimizer:
+    :math:`w \leftarrow \mathrm{sign}(w) \max(|w| - \eta \alpha \rho, 0) / (1 + \eta
+    \alpha (1 - \rho))`, where η is the length of the step. It leads past no zero,
+    however large α is. So that the noise of the batches lifts no weight off zero, the
+    L1 part is cumulative: what a weight at zero has not paid of ηαρ it owes, up to 300
+    steps' worth.
+
     Rows are cast and scaled a batch at a time, in float32 or, for float64 X (and for
     integers that float32 can't hold; with ``"lbfgs"``, for all integers of 32 and 64
     bits), in float64. uint8 X is never cast as a whole, neither in `fit` nor in
@@ -245,7 +252,10 @@ class TFSoftmaxClassifier(
     section 4.3.4.
 
     N. Parikh and S. Boyd, "Proximal Algorithms", Foundations and Trends in
-    Optimization 1(3), 2014, for the steps of the L1 penalty.
+    Optimization 1(3), 2014, section 6.5.3, for the steps of the penalty.
+
+    Y. Tsuruoka, J. Tsujii and S. Ananiadou, "Stochastic gradient descent training for
+    L1-regularized log-linear models with cumulative penalty", ACL 2009.
 
     Examples
     --------

@@ -6,8 +6,8 @@ Where the data term alone would take a weight to z, by a step of length η, the 
     w = soft(z, η λ₁) / (1 + η λ₂),        soft(z, θ) = z − clip(z, −θ, θ),
 
 the minimiser of η (λ₁|w| + λ₂w²/2) + (w − z)²/2 (Parikh and Boyd, "Proximal
-Algorithms", 2014, section 6.5.3). It moves weights towards 0 only, never past it, so
-that no λ is too large, and a w that it leaves alone is where F is stationary.
+Algorithms", 2014, section 6.5.3). It moves weights towards 0 and never past it, so that
+no λ is too large. Weights that a step on all rows doesn't change are at the minimum.
 
 The noise of mini-batches would lift weights off 0 again. So the L1 part is *owed*: a
 weight that stops at 0 has not paid all of η λ₁, and the rest is added to what it pays
@@ -25,8 +25,9 @@ With K = ∞ this is the cumulative penalty of Tsuruoka, Tsujii and Ananiadou, "
 gradient descent training for L1-regularized log-linear models with cumulative penalty",
 ACL 2009, whose u and q are (o₊ + o₋) / 2 and (o₊ − o₋) / 2. But then a weight that has
 been positive for 1,000 steps owes 2,000 on the other side, and can't become negative
-before that is paid: when the labels were exchanged after 50 epochs, F did not move for
-10, where K = 300 took one. Both have the same zeros.
+before that is paid. When two labels were exchanged after 50 epochs, F was still 0.12
+above its minimum 6 epochs later; with K = 300 it was 0.01 after 3. The zeros are as
+many.
 
 λ₁ and λ₂ have shape (n_models, 1, n_columns) and are 0 for the intercept; o₊ and o₋
 have the shape of V.
@@ -44,7 +45,8 @@ from tfsoftmax.engine.spec import Hyperparameters
 Tensor = Any
 
 # A weight owes at most so many steps' penalty, K. With 100, batches of 10 rows left a
-# third of the zeros out; with 1,000, weights followed new rows four times as slowly.
+# third of the zeros out; with 1,000, F was three times as far above its minimum in the
+# third epoch after a change of labels.
 MAX_STEPS_OWED = 300
 
 

@@ -429,14 +429,16 @@ def test_an_interruption_ends_all_models_at_their_last_whole_epoch(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("number", "parameters"),
-    # Weights that grow 1e20-fold with each step become too large in epoch 2.
-    [(1, [{}, {"alpha": 0.1}]), (3, [{}, {"alpha": 1e21}, {"alpha": 0.1}])],
-    ids=["in the first epoch", "after a model has diverged"],
+    "number", [1, 3], ids=["in the first epoch", "after a model has diverged"]
 )
 def test_an_interruption_is_raised_where_a_model_has_nothing_to_keep(
-    number, parameters, monkeypatch
+    number, monkeypatch
 ):
+    def check_finite(epoch, V, metrics):
+        if epoch == 2 and metrics["learning_rate"] == 0.5:
+            raise ValueError("The loss became non-finite in epoch 2.")
+
+    monkeypatch.setattr(sgd, "check_finite", check_finite)
     interrupt_in_epoch(number, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        stacked(parameters)
+        stacked([{}, {"learning_rate": 0.5}, {"alpha": 0.1}])

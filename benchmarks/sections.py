@@ -13,6 +13,8 @@ NAMES = (
     "recipe",
     "optimum",
     "tables",
+    "columns",
+    "text",
     "limit",
     "many_fits",
     "memory",

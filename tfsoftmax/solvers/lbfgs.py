@@ -64,6 +64,10 @@ MUCH_WORK = 5e7
 # Steps by which the model is corrected. Digits with alpha = 1/(100 n) took 174, 160 and
 # 137 evaluations to 1e-6 with 10, 20 and 30; other data no fewer with 30 than with 20.
 N_CORRECTIONS = 20
+# What they may take, but for this least number of them: with 130,107 features and 20
+# classes, 20 steps take 830 MB, and a direction takes longer than an evaluation.
+MAX_CORRECTION_BYTES = 256 << 20
+MIN_CORRECTIONS = 5
 # Evaluations until the model is made anew, the first time and later. Without it,
 # MNIST's first 10,000 rows take 143 evaluations to 1e-6 of the optimum, with it 71.
 FIRST_RENEWAL, RENEWAL = 10, 25
@@ -138,7 +142,7 @@ class _Run:
         return ended
 
     def _iterate(self, U: NDArray[np.float64]) -> Ending:
-        settings, model = self._settings, Model()
+        settings, model = self._settings, Model(U.size)
         for stage in stages(self._rows, settings.tol):
             objective = Objective(self._rows, settings.alpha, stage.precision)
             self._at = objective(U)
@@ -312,7 +316,7 @@ def newton_iterates(
     """
     at, gains = start, [math.inf] * N_GAINS
     while True:
-        model = Model(former)
+        model = Model(at.U.size, former)
         model.renew(objective, at.U)
         hessian = objective.hessian(at.U)
         step, decrement, is_solved = model.newton_step(hessian, at.gradient)
@@ -331,12 +335,14 @@ def newton_iterates(
 class Model:
     """B: a curvature, corrected by the last steps and the changes of the gradient."""
 
-    def __init__(self, former: Model | None = None) -> None:
+    def __init__(self, n_weights: int, former: Model | None = None) -> None:
         """Begin without steps; `former` is for where no row has any curvature."""
+        n_pairs = MAX_CORRECTION_BYTES // (2 * 8 * n_weights)
+        n_pairs = max(MIN_CORRECTIONS, min(n_pairs, N_CORRECTIONS))
         self._curvature: Curvature | None = former._curvature if former else None
         self._typical: NDArray[np.float64] | None = None
         self._pairs: deque[tuple[NDArray[Any], NDArray[Any], float]]
-        self._pairs = deque(maxlen=N_CORRECTIONS)
+        self._pairs = deque(maxlen=n_pairs)
 
     def renew(self, objective: Objective, U: NDArray[np.float64]) -> None:
         """Take the curvature at Û, if the rows have some; at first, else that at 0."""

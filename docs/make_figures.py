@@ -14,8 +14,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, normalize
 
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.datasets import load_mnist
@@ -97,6 +101,98 @@ def optimum() -> None:
     save(figure, "optimum.png")
 
 
+def tables() -> None:
+    """Draw the seconds of a fit by the layout of X, and by who standardises."""
+    from matplotlib.figure import Figure
+
+    X, y = load_mnist("train", return_X_y=True)
+    wide = X.astype(np.int64)
+    recipe = partial(TFSoftmaxClassifier, random_state=0)
+    pixels, standard = recipe(rescale=1 / 255), recipe(rescale="standard")
+    scaler = make_pipeline(StandardScaler(), recipe())
+    contenders = {
+        "bytes, an array by rows": partial(pixels.fit, X, y),
+        "bytes, a DataFrame": partial(pixels.fit, by_columns(X), y),
+        "int64, an array by rows": partial(pixels.fit, wide, y),
+        "int64, a DataFrame": partial(pixels.fit, by_columns(wide), y),
+        'bytes, rescale="standard"': partial(standard.fit, X, y),
+        "bytes, StandardScaler in a pipeline": partial(scaler.fit, X, y),
+    }
+    seconds = medians(contenders)
+    figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+    ax = figure.subplots()
+    is_theirs = ["pipeline" in name for name in seconds]
+    colors = ["#0072B2" if theirs else "#D55E00" for theirs in is_theirs]
+    bars = ax.barh(list(seconds), list(seconds.values()), color=colors, height=0.6)
+    ax.bar_label(bars, fmt="%.2f s", padding=4)
+    ax.invert_yaxis()
+    ax.set(xlabel="seconds of a fit of 10 epochs")
+    ax.margins(x=0.12)
+    ax.spines[["top", "right"]].set_visible(False)
+    save(figure, "tables.png")
+
+
+def text() -> None:
+    """Draw the seconds of an epoch on sparse rows by the number of their columns."""
+    from matplotlib.figure import Figure
+
+    warnings.simplefilter("ignore")  # three epochs are too few for all
+    widths, epochs = [1_000, 10_000, 100_000, 1_000_000], 3
+    ours = partial(TFSoftmaxClassifier, epochs=epochs, alpha=1e-4, random_state=0)
+    models = {
+        'TFSoftmaxClassifier, "sgd"': ours(learning_rate=1.0),
+        'TFSoftmaxClassifier, "adam"': ours(optimizer="adam"),
+        "SGDClassifier": SGDClassifier(loss="log_loss", max_iter=epochs, tol=None),
+    }
+    styles = zip(models, ("#D55E00", "#CC79A7", "#0072B2"), "ov^", strict=True)
+    by_width = []
+    for n_features in widths:
+        X, y = words(11_314, n_features, 20)
+        fits = {name: partial(model.fit, X, y) for name, model in models.items()}
+        by_width.append(medians(fits))
+    figure = Figure(figsize=(7.2, 4), layout="constrained")
+    ax = figure.subplots()
+    for name, color, marker in styles:
+        seconds = [measured[name] / epochs for measured in by_width]
+        ax.loglog(widths, seconds, color=color, marker=marker, label=name)
+    ax.set(xlabel="columns of X", ylabel="seconds of an epoch")
+    ax.grid(color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    save(figure, "text.png")
+
+
+def by_columns(X: NDArray[Any]) -> pd.DataFrame:
+    """Return X as a DataFrame that lies by columns, as most do."""
+    return pd.DataFrame(np.asfortranarray(X))
+
+
+def words(n: int, n_features: int, n_classes: int) -> tuple[Any, NDArray[np.int64]]:
+    """Make up rows of 96 words by Zipf's law, each row of length 1."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, n_classes, n)
+    drawn = np.minimum(rng.zipf(1.3, (n, 96)) * n_classes + y[:, None], 2**40)
+    columns = (drawn * 7919 % n_features).astype(np.int32)
+    rows = np.repeat(np.arange(n, dtype=np.int32), 96)
+    values = np.ones(len(rows))
+    X = sparse.csr_matrix((values, (rows, columns.ravel())), shape=(n, n_features))
+    return normalize(X), y
+
+
+def medians(
+    contenders: dict[str, Callable[[], Any]], rounds: int = 5
+) -> dict[str, float]:
+    """Return the median seconds of each, measured in turn, after a first call."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for i in range(rounds + 1):
+        for name, call in contenders.items():
+            began = time.perf_counter()
+            call()
+            if i:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: float(np.median(measured)) for name, measured in seconds.items()}
+
+
 def unscaled_table() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Make up 15,000 people, by whole numbers of different size, in two classes."""
     rng, n = np.random.default_rng(0), 15_000
@@ -162,7 +258,7 @@ def save(figure: Any, name: str) -> None:
     print(f"{IMAGES.name}/{name}")
 
 
-FIGURES = {"recipes": recipes, "optimum": optimum}
+FIGURES = {"recipes": recipes, "optimum": optimum, "tables": tables, "text": text}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

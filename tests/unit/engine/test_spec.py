@@ -21,6 +21,7 @@ SPEC = ProgramSpec(
     storage="uint8",
     precision="float32",
     optimizer="sgd",
+    l1=False,
 )
 
 

@@ -26,9 +26,11 @@ from tfsoftmax.utils.threads import Task, ThreadPool
 Order = NDArray[np.integer[Any]] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chunk:
     """A number of micro-batches, gathered: what the program takes in one call.
+
+    A loader has a few of them, which it fills again and again.
 
     Attributes
     ----------
@@ -40,12 +42,15 @@ class Chunk:
         gradients of the cross-entropy is the batch's gradient; 0 in empty slots.
     actions : ndarray of shape (micro_batches_per_chunk,), int32
         UNUSED, ACCUMULATE or APPLY; the unused micro-batches come last.
+    is_reused : bool
+        Whether the same arrays will be filled with other rows.
     """
 
     X: NDArray[Any] | PaddedCSR
     y: NDArray[Any]
     weights: NDArray[Any]
     actions: NDArray[np.int32]
+    is_reused: bool = True
 
     @property
     def n_micro_batches(self) -> int:
@@ -58,7 +63,7 @@ class Chunk:
             return self
         weights = aligned(self.weights[models].shape, self.weights.dtype)
         weights[...] = self.weights[models]
-        return replace(self, weights=weights)
+        return replace(self, weights=weights, is_reused=False)
 
 
 def prefetch(calls: Iterable[Callable[[], Any]], pool: ThreadPool) -> Iterator[Any]:
@@ -95,7 +100,7 @@ class ChunkLoader:
         storage, precision = dtypes
         n_buffers = min(n_in_use + 1, len(self._firsts))
         self._is_sparse = sparse.issparse(dataset.X)
-        self._buffers = [self._new_buffer(storage, precision) for _ in range(n_buffers)]
+        self._buffers = [self._new_chunk(storage, precision) for _ in range(n_buffers)]
         self._n_filled = 0
         if not self._is_sparse:
             self._gather = gatherer(dataset.X, storage)
@@ -147,9 +152,7 @@ class ChunkLoader:
             for number in range(len(self)):
                 yield functools.partial(self._fill, number, order)
 
-    def _new_buffer(
-        self, storage: np.dtype[Any], precision: np.dtype[Any]
-    ) -> tuple[Any, ...]:
+    def _new_chunk(self, storage: np.dtype[Any], precision: np.dtype[Any]) -> Chunk:
         n_rows, data = self.layout.rows_per_chunk, self.dataset
         X: NDArray[Any] | PaddedCSR
         if self._is_sparse:
@@ -157,7 +160,7 @@ class ChunkLoader:
             X = PaddedCSR.empty(most_values(data, n_rows), n_micro_batches, precision)
         else:
             X = aligned((n_rows, data.n_features), storage)
-        return (
+        return Chunk(
             X,
             aligned(
                 (n_rows, *data.y.shape[1:]), np.int32 if data.y.ndim == 1 else precision
@@ -171,7 +174,8 @@ class ChunkLoader:
         order, data = draw_order(), self.dataset
         size, micro_batches = self.layout.micro_batch_size, self.micro_batches
         self._n_filled += 1
-        X, y, weights, actions = self._buffers[self._n_filled % len(self._buffers)]
+        chunk = self._buffers[self._n_filled % len(self._buffers)]
+        X, y, weights, actions = chunk.X, chunk.y, chunk.weights, chunk.actions
         first = self._firsts[number]
         last = min(first + self.layout.micro_batches_per_chunk, len(micro_batches))
         used = slice(first, last)
@@ -181,17 +185,17 @@ class ChunkLoader:
             positions = slice(start, stop)
             rows = positions if order is None else order[positions]
             slots = slice(slot, slot + stop - start)
-            if not self._is_sparse:
+            if not isinstance(X, PaddedCSR):
                 self._gather(rows if data.index is None else data.index[rows], X[slots])
             y[slots] = data.y[rows]
             weights[:, slots] = 1 if data.weights is None else data.weights[..., rows]
             # The slots left over in this run's last micro-batch.
             rest = slice(slots.stop, slot + _round_up(stop - start, size))
-            if not self._is_sparse:
+            if not isinstance(X, PaddedCSR):
                 X[rest] = 0
             y[rest] = 0
             weights[:, rest] = 0
-        if self._is_sparse:
+        if isinstance(X, PaddedCSR):
             begin, end = micro_batches.start[first], micro_batches.stop[last - 1]
             positions = slice(begin, end)
             rows = positions if order is None else order[positions]
@@ -202,7 +206,7 @@ class ChunkLoader:
         by_micro_batch /= micro_batches.batch_rows[used, None]
         actions[:n] = np.where(micro_batches.ends_batch[used], APPLY, ACCUMULATE)
         actions[n:] = UNUSED
-        return Chunk(X, y, weights, actions)
+        return chunk
 
 
 def _runs(

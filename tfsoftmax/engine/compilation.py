@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -32,22 +32,29 @@ class Function:
     """A function compiled for one spec; the first call is what compiles it."""
 
     def __init__(self, traced: Any) -> None:
-        self._traced, self._flat = traced, traced.inference_fn.call_flat
+        self._call_flat = traced.inference_fn.call_flat
+        self._traced = traced  # which owns what is called
         self._is_new = True
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Call with structures of tensors: 0.15 ms, where tf.function takes 0.35."""
-        return self._after_first(self._traced(*arguments))
+    def __call__(self, *arguments: Any) -> list[Tensor]:
+        """Call with tensors or nested tuples of them, and return all results in a list.
 
-    def call_flat(self, *tensors: Tensor) -> Any:
-        """Call with tensors, and return a list of them: 0.05 ms."""
-        return self._after_first(self._flat(*tensors))
-
-    def _after_first(self, result: Any) -> Any:
+        It takes 0.05 ms, where tf.function takes 0.35.
+        """
+        results = self._call_flat(*_flat(arguments))
         if self._is_new:
             self._is_new = False
             device.trim_memory()
-        return result
+        return results  # type: ignore[no-any-return]
+
+
+def _flat(structure: tuple[Any, ...]) -> Iterator[Tensor]:
+    """Yield the tensors of nested tuples, in order."""
+    for part in structure:
+        if isinstance(part, tuple):
+            yield from _flat(part)
+        else:
+            yield part
 
 
 def compiled(

@@ -160,7 +160,7 @@ class FullBatch:
             )
             tile = self._kept[0] if self._kept else self._tensors(self._tiles.tile(0))
             function = compiled(evaluate_tile, spec, (*arguments, *tile))
-            self._functions[precision] = function.call_flat
+            self._functions[precision] = function
         return self._functions[precision]
 
     def _tensors(self, tile: Tile) -> tuple[Any, ...]:

@@ -85,9 +85,13 @@ def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
     V = rng.normal(size=program_spec.weights)
 
     def loss(V):
-        return compiled.evaluate(compiled.to_device(V).V, chunk, number(0.7))[0, 0, 0]
+        return compiled.evaluate(compiled.to_device(V).V, chunk, (number(0.7),))[
+            0, 0, 0
+        ]
 
-    stepped, _ = compiled.train(compiled.to_device(V), chunk, at_rates(1), number(0.7))
+    stepped, _ = compiled.train(
+        compiled.to_device(V), chunk, at_rates(1), (number(0.7),)
+    )
     gradient = V - np.array(stepped.V)
     for index in np.ndindex(V.shape):
         step = np.zeros_like(V)
@@ -102,7 +106,7 @@ def test_the_loss_is_stable_for_huge_logits():
     compiled = program.Program(spec_for(layout, 1, 3))
     V = np.array([[[1e6, 0], [-1e6, 0], [0, 0]]])
     weights = compiled.to_device(V).V
-    loss, correct = compiled.evaluate(weights, chunk, number(1.0))[0, :, 0]
+    loss, correct = compiled.evaluate(weights, chunk, (number(1.0),))[0, :, 0]
     assert loss == 0
     assert correct == 1
 
@@ -111,7 +115,9 @@ def test_a_tie_counts_for_the_first_class_as_in_predict():
     X, y = np.zeros((4, 1)), np.array([0, 1, 2, 0])
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(spec_for(layout, 1, 3))
-    _, correct = compiled.evaluate(compiled.to_device().V, chunk, number(1.0))[0, :, 0]
+    _, correct = compiled.evaluate(compiled.to_device().V, chunk, (number(1.0),))[
+        0, :, 0
+    ]
     assert correct == pytest.approx(0.5)
 
 
@@ -122,11 +128,11 @@ def test_stacked_models_are_the_models_alone():
     alone = program.Program(spec_for(layout, 6, 4))
     rates = (0.01, 0.3, 2.0)
     state, sums = stacked.train(
-        stacked.to_device(), chunk, at_rates(*rates), number(1.0)
+        stacked.to_device(), chunk, at_rates(*rates), (number(1.0),)
     )
     for m in range(3):
         expected, expected_sums = alone.train(
-            alone.to_device(), chunk, at_rates(rates[m]), number(1.0)
+            alone.to_device(), chunk, at_rates(rates[m]), (number(1.0),)
         )
         np.testing.assert_allclose(state.V[m], expected.V[0], rtol=1e-12)
         np.testing.assert_allclose(sums[:, :, m], expected_sums[:, :, 0], rtol=1e-12)
@@ -139,7 +145,7 @@ def test_a_batch_of_several_micro_batches_is_one_step(optimizer):
     whole = program.Program(spec_for(layout, 6, 4, optimizer=optimizer))
     [chunk] = chunks_in(layout, X, y)
     expected, batch_sums = whole.train(
-        whole.to_device(), chunk, at_rates(0.5), number(1.0)
+        whole.to_device(), chunk, at_rates(0.5), (number(1.0),)
     )
 
     layout = Layout(batch_size=30, micro_batch_size=10, micro_batches_per_chunk=2)
@@ -149,7 +155,7 @@ def test_a_batch_of_several_micro_batches_is_one_step(optimizer):
     states, sums = [in_parts.to_device()], []
     for chunk in chunks_in(layout, X, y):
         state, chunk_sums = in_parts.train(
-            states[-1], chunk, at_rates(0.5), number(1.0)
+            states[-1], chunk, at_rates(0.5), (number(1.0),)
         )
         states.append(state)
         sums.append(chunk_sums)
@@ -177,7 +183,7 @@ def test_penalties_apply_to_all_weights_but_the_intercept(fit_intercept):
 
     def step(**penalty):
         hyper = at_rates(0.1, **penalty)
-        state, _ = compiled.train(compiled.to_device(V), chunk, hyper, number(1.0))
+        state, _ = compiled.train(compiled.to_device(V), chunk, hyper, (number(1.0),))
         return np.array(state.V)
 
     shrunk = 0.1 * 0.5 * V
@@ -222,7 +228,7 @@ def test_training_leaves_its_arguments_as_they_are():
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(spec_for(layout, 6, 4))
     start = compiled.to_device()
-    compiled.train(start, chunk, at_rates(1), number(1.0))
+    compiled.train(start, chunk, at_rates(1), (number(1.0),))
     assert not np.array(start.V).any()
     np.testing.assert_array_equal(chunk.X[:30], X)
 

@@ -19,6 +19,7 @@ from benchmarks.measure import MatrixProduct, Timings, interleaved
 from benchmarks.records import Goal, Options, Row, at_most
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.engine import Engine
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.spec import Hyperparameters
 
 SGEMM = "sgemm of large square matrices"
@@ -78,7 +79,7 @@ def train_stacked(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray[Any]
         data.N_CLASSES,
         batch_size=peers.BATCH_SIZE,
         fit_intercept=True,
-        rescale=data.RESCALE if X.dtype == np.uint8 else 1.0,
+        scaling=Scaling(data.RESCALE if X.dtype == np.uint8 else 1.0),
         optimizer="sgd",
         n_models=STACKED,
     )

@@ -125,11 +125,11 @@ class TFSoftmaxClassifier(
         copied nor cast nor made dense. A number is a factor on every feature:
         ``rescale=1/255`` brings raw pixels to [0, 1]; an array has a factor for each.
         ``"standard"`` subtracts each feature's mean and divides by its standard
-        deviation, as :class:`~sklearn.preprocessing.StandardScaler` does, also of
-        sparse X. Both are those of the training rows, weighted by `sample_weight`, in
-        the first call of `fit` or `partial_fit`; later calls that resume it keep them.
-        `coef_` and `intercept_` refer to the X passed, whatever `rescale` is. None is a
-        factor of 1.
+        deviation, as scikit-learn's ``StandardScaler`` does, also of sparse X. Both are
+        those of the training rows, weighted by `sample_weight`, in the first call of
+        `fit` or `partial_fit`; later calls that resume it keep them. `coef_` and
+        `intercept_` refer to the X passed, whatever `rescale` is. None is a factor of
+        1.
 
     class_weight : dict or "balanced", default=None
         Weights of the classes, which multiply the sample weights; the weight of a class
@@ -281,7 +281,7 @@ class TFSoftmaxClassifier(
         alpha: float = 0.0,
         l1_ratio: float = 0.0,
         fit_intercept: bool = True,
-        rescale: float | None = None,
+        rescale: float | str | ArrayLike | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,

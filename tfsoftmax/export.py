@@ -70,10 +70,11 @@ class ExportMixin:
     def to_keras(self) -> keras.Sequential:
         """Return a built Keras model that predicts the same, up to float32's rounding.
 
-        A `Rescaling` layer, where the fit rescaled X, and a `Dense` layer with the
-        softmax. Its output has a column for each of `classes_`, in that order. Ready
-        for ``model.export`` (a SavedModel, for TensorFlow Serving), LiteRT, and
-        fine-tuning after ``model.compile``.
+        A `Rescaling` layer, where `rescale` is a number, or a `Normalization` layer,
+        where it is an array or "standard"; and a `Dense` layer with the softmax. The
+        output has a column for each of `classes_`, in that order. Ready for
+        ``model.export`` (a SavedModel, for TensorFlow Serving), LiteRT, and fine-tuning
+        after ``model.compile``.
 
         Returns
         -------
@@ -101,13 +102,21 @@ class ExportMixin:
         """
         check_is_fitted(self)
         keras = load_keras()
-        scaling = self._result.scaling
-        factor, mean = scaling.factor, scaling.mean
+        factor, mean = self._result.scaling.factor, self._result.scaling.mean
+        by_feature = mean is not None or isinstance(factor, np.ndarray)
+        if by_feature:
+            mean = np.zeros(self.coef_.shape[1]) if mean is None else mean
+            with np.errstate(over="ignore"):  # refused below
+                mean = mean.astype(np.float32).astype(np.float64)
+            # Keras divides by a root that is no less than its epsilon, and float32
+            # holds its square. The kernel does the rest.
+            factor = np.clip(factor, 1e-18, 1 / keras.config.epsilon())
+            factor = np.broadcast_to(factor, mean.shape)
         coef = to_dense(self.coef_).astype(np.float64)
-        kernel = scaling.weights(coef).T
-        bias = self.intercept_.astype(np.float64)
-        if mean is not None:
-            bias = bias + coef @ mean
+        kernel, bias = (coef / factor).T, self.intercept_.astype(np.float64)
+        if by_feature:
+            with np.errstate(invalid="ignore"):
+                bias = bias + coef @ mean
         _check_float32(factor, kernel, bias)
         if len(self.classes_) == 2:  # the first class is the reference: its logit is 0
             kernel = np.column_stack([np.zeros_like(kernel), kernel])
@@ -117,16 +126,11 @@ class ExportMixin:
             len(self.classes_), activation="softmax", dtype="float32"
         )
         layers = [keras.Input(shape=(len(kernel),), dtype="float32"), dense]
-        if mean is not None or isinstance(factor, np.ndarray):
-            # A layer of Keras's that divides by the root of a variance.
-            mean = np.zeros(self.coef_.shape[1]) if mean is None else mean
-            variance = np.broadcast_to(1 / np.square(factor), mean.shape)
-            layers.insert(
-                1,
-                keras.layers.Normalization(
-                    mean=mean, variance=variance, dtype="float32"
-                ),
+        if by_feature:
+            normalization = keras.layers.Normalization(
+                mean=mean, variance=1 / np.square(factor), dtype="float32"
             )
+            layers.insert(1, normalization)
         elif factor != 1:
             layers.insert(1, keras.layers.Rescaling(factor, dtype="float32"))
         model = keras.Sequential(layers)

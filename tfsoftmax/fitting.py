@@ -155,14 +155,15 @@ def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
     coef, intercept = scaling.coef_and_intercept(
         result.V[0], fit_intercept=result.settings.fit_intercept
     )
-    factor = scaling.factor
+    with np.errstate(over="ignore"):
+        scale = 1 / scaling.factor
     return {
         **problem.attributes,
         "_result": result,
         "coef_": coef,
         "intercept_": intercept,
         "mean_": scaling.mean,
-        "scale_": 1 / factor,
+        "scale_": scale,
         "n_iter_": result.n_epochs,
         "loss_curve_": list(result.history["loss"]),
     }
@@ -387,10 +388,12 @@ def _warn_of_poor_ends(problem: Problem, result: Result) -> None:
             remedy = "change learning_rate"
         else:
             cause, remedy = "alpha or tol is too large", "lower them"
+        advice = remedy
+        if settings.rescale != "standard":
+            advice = f'scale the features, with rescale="standard", or {remedy}'
         warn(
             f"The last epoch's loss, {last:.4g}, is no better than an untrained "
-            f"model's, {untrained:.4g}: {cause}. Scale the features (rescale=1/255 "
-            f"for raw pixels, or a StandardScaler) or {remedy}.",
+            f"model's, {untrained:.4g}: {cause}. {advice[0].upper()}{advice[1:]}.",
             ConvergenceWarning,
         )
     elif not solver.by_epochs and (reason := _short_of_optimum(problem, result)):

@@ -29,6 +29,8 @@ def fitted():
     yield "", clf, NAMES[y]
     clf = TFSoftmaxClassifier(optimizer="nesterov", fit_intercept=False, random_state=0)
     yield "-two-classes", clf.set_params(rescale=1 / 16).fit(X, y < 5), y < 5
+    clf = TFSoftmaxClassifier(rescale="standard", epochs=5, random_state=0)
+    yield "-standard", clf.fit(X, y), y
     grid = {"learning_rate": [0.01, 0.1], "alpha": [0.0, 0.01]}
     clf = TFSoftmaxClassifier(rescale=1 / 16, epochs=3, random_state=0)
     yield "-search", TFSoftmaxGridSearchCV(clf, grid, cv=2).fit(X, y), y

@@ -93,7 +93,9 @@ VARIANTS: list[dict[str, Any]] = [
     {"shuffle": False},
     {"class_weight": "balanced"},
     {"rescale": 0.5, "fit_intercept": False},
+    {"rescale": "standard"},
     {"early_stopping": True},
+    {"optimizer": "lbfgs", "rescale": "standard", "alpha": 0.01},
     {"optimizer": "lbfgs", "alpha": 0.01},
     {"warm_start": True},
 ]
@@ -399,6 +401,14 @@ def is_class_weight(value: Any) -> bool:
     return set(value) <= {0, 1, 2} and all(map(is_weight, weights)) and not all_zero
 
 
+def is_factors(value: Any) -> bool:
+    """Whether it is a positive number for each of three features, or "standard"."""
+    if isinstance(value, str):
+        return value == "standard"
+    is_vector = isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1
+    return is_vector and len(value) == 3 and all(map(is_positive, value))
+
+
 is_count = numbers_in(lambda x: x >= 1)
 is_positive = numbers_in(lambda x: 0 < x < math.inf)
 is_non_negative = numbers_in(lambda x: 0 <= x < math.inf)
@@ -414,7 +424,7 @@ ALLOWED: dict[str, Callable[[Any], bool]] = {
     "alpha": is_non_negative,
     "l1_ratio": numbers_in(lambda x: 0 <= x <= 1),
     "fit_intercept": is_flag,
-    "rescale": or_none(is_positive),
+    "rescale": lambda value: value is None or is_positive(value) or is_factors(value),
     "class_weight": is_class_weight,
     "shuffle": is_flag,
     "random_state": or_none(
@@ -451,6 +461,9 @@ ODD_VALUES: list[Any] = [
         np.random.default_rng(0),
         Fraction(1, 3),
     ],
+    *["standard", "Standard", [0.5, 1, 2], (1, 2, 0.1), np.array([0.1, 0.2, 0.3])],
+    *[[1, 1], [0.5, 0, 2], [1, 2, math.nan], ["1", "2", "3"], [True] * 3, [[1, 2, 3]]],
+    *[np.array([1, 2, 1j]), np.array([0.1, 0.2, math.inf]), np.ones((1, 3))],
 ]
 CLASS_WEIGHTS: list[Any] = [
     *[{}, {0: 2.0}, {0: 1, 1: 2, 2: 3}, {0: 0}, {1: 5e-324}, {1: 1e308}],
@@ -463,7 +476,7 @@ def verdict_of(name: str, value: Any) -> str:
     if not ALLOWED[name](value):
         return BAD
     may_diverge = is_number(value) and as_float(value) > 100
-    excludes_others = value == "lbfgs"
+    excludes_others = isinstance(value, str) and value == "lbfgs"
     return (
         EITHER
         if excludes_others

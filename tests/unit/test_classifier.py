@@ -345,7 +345,7 @@ def test_bad_rows_are_refused_and_the_previous_fit_kept(
         (
             {"rescale": 0},
             ValueError,
-            "rescale must be a positive finite number or None",
+            "rescale must be a positive finite number, one for each",
         ),
         ({"fit_intercept": 1}, TypeError, "fit_intercept must be True or False; got 1"),
         ({"random_state": -1}, ValueError, "random_state must be"),

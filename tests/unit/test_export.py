@@ -33,14 +33,18 @@ SETTINGS = {
     "two classes": {"rescale": 1 / 255, "optimizer": "momentum"},
     "two strings, float64": {"optimizer": "nesterov", "learning_rate": 1e-6},
     "no intercept": {"rescale": 1 / 255, "fit_intercept": False},
+    "standard": {"rescale": "standard"},
+    "standard, two classes": {"rescale": "standard", "fit_intercept": False},
+    "factors": {"rescale": np.linspace(0.001, 0.004, 784)},
 }
 
 
 @pytest.fixture(
     scope="module",
     params=mostly_slow(
-        ["string labels", "two strings, float64"],
+        ["string labels", "two strings, float64", "standard"],
         *(("MNIST",), ("two classes",), ("no intercept",)),
+        *(("factors",), ("standard, two classes",)),
     ),
 )
 def exported(request):
@@ -48,7 +52,7 @@ def exported(request):
     X, y = load_mnist("train", return_X_y=True)
     X_test = load_mnist("test").data
     X, y = X[:5000], y[:5000]
-    if request.param.startswith("two"):
+    if "two" in request.param:
         X, y = X[y < 2], y[y < 2]
     if "string" in request.param:
         y = NAMES[y]
@@ -133,7 +137,7 @@ def test_the_state_is_plain_python_and_numpy(exported):
     state = clf.__getstate__()
     assert type(state["_result"]) is dict
     assert state["_result"].keys() == vars(clf._result).keys()
-    for name in ("progress", "settings"):
+    for name in ("progress", "settings", "scaling"):
         assert type(state["_result"][name]) is dict
     assert_plain(state)
 
@@ -147,6 +151,11 @@ def test_restoring_a_state_gives_an_equal_result(exported):
     assert type(ours["slots"]) is tuple
     for name in ("progress", "settings", "history", "ended"):
         assert ours[name] == theirs[name]
+    for name in ("factor", "mean"):
+        each = [
+            getattr(scaling, name) for scaling in (ours["scaling"], theirs["scaling"])
+        ]
+        np.testing.assert_array_equal(*each, strict=True)
 
 
 def test_an_unfitted_classifier_is_pickled_too():
@@ -169,7 +178,7 @@ def test_a_model_saved_by_an_earlier_version_loads(file):
     assert np.allclose(clf.coef_, expected["resumed"], atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["", "-two-classes", "-search"])
+@pytest.mark.parametrize("kind", ["", "-two-classes", "-standard", "-search"])
 def test_saved_models_name_public_classes_only(kind):
     search = ["tfsoftmax.model_selection.search.TFSoftmaxGridSearchCV"]
     file = DATA / f"tfsoftmax-0.1.0.dev0{kind}.pickle"
@@ -178,7 +187,7 @@ def test_saved_models_name_public_classes_only(kind):
 
 
 def test_there_are_models_of_this_line_of_versions():
-    kinds = ["", "-search", "-two-classes"]
+    kinds = ["", "-search", "-standard", "-two-classes"]
     pickles = [file.stem for file in SAVED if file.suffix == ".pickle"]
     assert sorted(pickles) == [f"tfsoftmax-0.1.0.dev0{kind}" for kind in kinds]
 
@@ -244,10 +253,26 @@ def test_the_keras_model_predicts_the_same(exported):
     assert np.array_equal(clf.classes_[proba.argmax(axis=1)], clf.predict(X_test))
 
 
-def test_the_keras_model_has_a_rescaling_only_where_there_is_one(exported):
+def test_the_keras_model_has_a_layer_that_scales_only_where_the_fit_did(exported):
     clf = exported[0]
     layers = [type(layer).__name__ for layer in clf.to_keras().layers]
-    assert layers == ["Rescaling", "Dense"][clf.rescale is None :]
+    kind = "Rescaling" if isinstance(clf.rescale, float) else "Normalization"
+    assert layers == [kind, "Dense"][clf.rescale is None :]
+
+
+@pytest.mark.parametrize("rescale", ["standard", [1e9, 1.0, 1e-9, 1e21, 1e-25]])
+def test_the_keras_model_has_features_of_any_units(rescale):
+    X, y, _ = problem()
+    units = np.array([1e-9, 1, 1e9, 1e-21, 1e25])  # Keras divides by 1e-7 at least
+    X, offset = X * units, np.zeros(5)
+    if rescale == "standard":
+        offset[1] = 1e6 / 3
+    clf = TFSoftmaxClassifier(rescale=rescale, learning_rate=0.1, random_state=0)
+    clf.fit(X + offset, y)
+    rows = (X + offset).astype(np.float32)
+    proba = clf.to_keras().predict(rows, verbose=0)
+    expected = clf.predict_proba(rows.astype(np.float64))
+    assert np.allclose(proba, expected, rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.slow
@@ -323,7 +348,7 @@ def test_what_float32_cannot_hold_makes_no_keras_model(scale, rate):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         clf.fit(X / factor, y)
-    with pytest.raises(ValueError, match="float32, which can't hold rescale="):
+    with pytest.raises(ValueError, match="float32, which can't hold a factor of"):
         clf.to_keras()
 
 

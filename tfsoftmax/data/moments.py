@@ -73,7 +73,7 @@ def _of_dense(
     X: NDArray[Any], s: NDArray[np.float64], weight: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute m and M₂ of a block of rows."""
-    first = X[0].astype(np.float64)
+    first = X[s.argmax()].astype(np.float64)
     X = X - first  # a constant has exactly its value for mean
     mean = s @ X / weight
     X -= mean
@@ -91,9 +91,12 @@ def _of_sparse(
     by_value = np.repeat(s, np.diff(X.indptr))
     squares = by_value * (X.data - mean[X.indices]) ** 2
     n_features = X.shape[1]
-    filled = np.bincount(X.indices, by_value, n_features)
     squares = np.bincount(X.indices, squares, n_features)
-    return mean, squares + np.maximum(weight - filled, 0) * mean**2
+    zeros = np.maximum(weight - np.bincount(X.indices, by_value, n_features), 0)
+    # Where there are none, rounding must not count as some: their squares may be large.
+    filled = np.bincount(X.indices, by_value > 0, n_features)
+    zeros[filled == np.count_nonzero(s)] = 0
+    return mean, squares + zeros * mean**2
 
 
 def _exact_moments(dataset: Dataset, largest: int) -> Moments:

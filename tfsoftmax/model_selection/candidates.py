@@ -110,6 +110,8 @@ def _preprocessing_key(estimator: Any, params: Mapping[str, Any]) -> Hashable:
 def _value_key(value: Any) -> Hashable:
     if isinstance(value, np.random.RandomState):
         return str(joblib.hash(value.get_state(legacy=False)))
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(map(_value_key, value))
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return value.dtype.str, value.shape, value.tobytes()
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.schedules import SCHEDULES
@@ -74,16 +74,29 @@ _VERBOSITY = Constraint(
 )
 
 
+@runtime_checkable
+class _Array(Protocol):
+    """What NumPy makes an array of: its own, or a pandas Series."""
+
+    def __len__(self) -> int: ...
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
 def _allows_rescale(value: Any) -> bool:
     if value is None or isinstance(value, str):
         return value in (None, "standard")
     if isinstance(value, Real):
         return _POSITIVE_NUMBER.allows(value)
-    with suppress(TypeError, ValueError, OverflowError):
-        factors = np.asarray(value, dtype=np.float64)
-        is_vector = factors.ndim == 1 and factors.size > 0
-        return is_vector and bool(((factors > 0) & (factors < math.inf)).all())
-    return False
+    try:
+        factors = np.asarray(value)
+    except (TypeError, ValueError):  # a ragged list
+        return False
+    if factors.dtype.kind not in "iuf" or factors.ndim != 1 or not factors.size:
+        return False
+    with np.errstate(over="ignore"):  # long doubles that no double holds
+        factors = factors.astype(np.float64)
+    return bool(((factors > 0) & (factors < math.inf)).all())
 
 
 RULES: dict[str, Constraint] = {
@@ -98,7 +111,7 @@ RULES: dict[str, Constraint] = {
     "l1_ratio": _per_model(_number(lambda x: 0 <= x <= 1, "a number in [0, 1]")),
     "fit_intercept": _FLAG,
     "rescale": Constraint(
-        (Real, str, Sequence, np.ndarray, type(None)),
+        (Real, str, Sequence, _Array, type(None)),
         _allows_rescale,
         "a positive finite number, one for each feature, 'standard', or None",
     ),

@@ -151,6 +151,18 @@ def test_candidates_share_the_calls_of_the_program(program_calls, monkeypatch):
     assert ours == 2 * 2 * 3
 
 
+def test_equal_scalings_share_the_calls_of_the_program(program_calls, monkeypatch):
+    monkeypatch.setattr(device, "n_threads", lambda: 1)
+    scalings = ["standard", [0.5] * 5, np.full(5, 0.5), 0.5]
+    grid = {"rescale": scalings, "learning_rate": RATES}
+    program._compile.cache_clear()
+    TFSoftmaxGridSearchCV(estimator(), grid, cv=2, refit=False).fit(X, Y)
+    # A call of three models in each epoch of each fold, for each of the scalings.
+    assert program_calls == {3: len(scalings) * 2 * 3}
+    # A program with a number, and one with numbers for each feature.
+    assert program._compile.cache_info().misses == 2
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -243,6 +255,13 @@ def test_generators_are_equal_if_their_states_are():
     seeds = [np.random.RandomState(seed) for seed in (0, 1, 0, 0)]
     seeds[3].uniform()
     classifiers = [estimator(random_state=seed) for seed in seeds]
+    assert fusion.fusion_groups(classifiers) == [[0, 2], [1], [3]]
+
+
+@pytest.mark.parametrize("container", [np.array, list, tuple])
+def test_factors_are_equal_if_their_numbers_are(container):
+    factors = [[0.5] * 5, [0.25] * 5, [0.5] * 5, [0.5] * 4]
+    classifiers = [clone(estimator(rescale=container(each))) for each in factors]
     assert fusion.fusion_groups(classifiers) == [[0, 2], [1], [3]]
 
 

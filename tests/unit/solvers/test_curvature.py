@@ -8,9 +8,9 @@ from scipy import linalg, sparse
 
 from tests import reference
 from tests.problems import problem
+from tfsoftmax.data import dataset as dataset_module
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.engine import features as features_module
-from tfsoftmax.engine.features import CentredFeatures
+from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.solvers import curvature
 from tfsoftmax.solvers.curvature import Curvature, curvature_sums
 from tfsoftmax.validation.weights import row_weights
@@ -34,7 +34,10 @@ def weights_for(n_classes, n_columns=N_COLUMNS):
 def centred(X, *, fit_intercept=True):
     dataset = Dataset(X, Y.astype(np.int32), S)
     return dataset, CentredFeatures.of(
-        dataset, rescale=0.5, fit_intercept=fit_intercept, precision=DOUBLE
+        dataset,
+        scaling=Scaling(0.5),
+        fit_intercept=fit_intercept,
+        precision=DOUBLE,
     )
 
 
@@ -78,7 +81,7 @@ def model_of(X, U, alpha, *, fit_intercept=True, jitter=0.0):
 @pytest.mark.parametrize("n_block_rows", [10_000, 16])
 def test_sums_equal_those_row_by_row(n_classes, kind, n_block_rows, monkeypatch):
     n_bytes = n_block_rows * X.shape[1] * 8
-    monkeypatch.setattr(features_module, "MAX_BLOCK_BYTES", n_bytes)
+    monkeypatch.setattr(dataset_module, "MAX_BLOCK_BYTES", n_bytes)
     U = weights_for(n_classes)
     expected = by_numpy(with_ones(X), U)
     for precision, rtol in ((DOUBLE, 1e-12), (SINGLE, 1e-5)):

@@ -9,6 +9,7 @@ from scipy.optimize import approx_fprime
 from tests import reference
 from tests.problems import problem
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.full_batch import FullBatch
 from tfsoftmax.solvers.objective import Objective, check_finite
 from tfsoftmax.validation.weights import row_weights
@@ -34,7 +35,7 @@ def evaluated(request):
         losses = reference.cross_entropy(centred, y, U[:, :-1], U[:, -1], n_classes)
         return S @ losses / S.sum() + ALPHA / 2 * (U[:, :-1] ** 2).sum()
 
-    rows = FullBatch(dataset, n_classes, fit_intercept=True, rescale=1.0)
+    rows = FullBatch(dataset, n_classes, fit_intercept=True, scaling=Scaling())
     with rows:
         yield Objective(rows, ALPHA, np.dtype(np.float64))(U), U, by_numpy
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.problems import estimator, problem, solver_problem
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers.result import (
     Result,
@@ -32,6 +33,7 @@ def test_a_new_schedule_is_all_that_starts_over():
         {"loss": [0.6, 0.5, 0.4]},
         progress,
         SETTINGS,
+        Scaling(),
         np.random.RandomState(0),
         "epochs",
     )

@@ -119,10 +119,24 @@ KINDS = {
     "warm_start": FLAG,
     "fit_intercept": FLAG,
     "rescale": Kind(
-        words=("a positive finite number or None",),
-        allowed=[*POSITIVE_NUMBER.allowed, 1 / 255, None],
-        mistyped=[value for value in POSITIVE_NUMBER.mistyped if value is not None],
-        out_of_range=POSITIVE_NUMBER.out_of_range,
+        words=("a positive finite number", "one for each feature", "'standard'"),
+        allowed=[
+            *[*POSITIVE_NUMBER.allowed, 1 / 255, None, "standard", np.str_("standard")],
+            *[[1], (0.5, 2), range(1, 4), [np.float32(1), 2], np.array([1, 2], "u1")],
+            *[np.full(3, 0.5, "f2"), np.full(3, 0.5, "g"), pd.Series([1.0, 2.0])],
+        ],
+        mistyped=[
+            *[{}, {1: 2}, {1}, 1j, int, Decimal("0.5"), pd.NA, np.complex128(1)],
+            *[np.timedelta64(1, "s"), np.datetime64("2020"), iter([1]), *BOOLS],
+        ],
+        out_of_range=[
+            *[*POSITIVE_NUMBER.out_of_range, "", "scale", "Standard", "1", b"1", b"12"],
+            *[[], (), np.array(0.5), np.array("standard"), np.ones((2, 2)), [[1], [2]]],
+            *[[1, 0], [1, -1], [1, math.nan], [math.inf, 1], [1, None], [[1], [1, 2]]],
+            *[["1", "2"], ["a"], ["standard"], [True], np.ones(2, bool), [1, 10**400]],
+            *[np.array([1j]), np.array([1], "m8[s]"), np.array(["2020"], "M8[Y]")],
+            *[np.array([1, "4"], object), np.full(2, np.longdouble("1e4000"))],
+        ],
     ),
     "shuffle": FLAG,
     "random_state": Kind(

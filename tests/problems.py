@@ -7,6 +7,7 @@ import pytest
 
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers.result import Problem
 
@@ -41,11 +42,14 @@ def solver_problem(parameters, X, y, weights=None, *, held_out=None, seed=0):
 
     Weights have a mean of 1; held-out rows are X and labels.
     """
+    dataset = Dataset(X, y.astype(np.int32), weights)
+    settings = tuple(settings_of(estimator(**each)) for each in parameters)
     return Problem(
-        dataset=Dataset(X, y.astype(np.int32), weights),
+        dataset=dataset,
         held_out=held_out and Dataset(held_out[0], held_out[1].astype(np.int32)),
         classes=np.unique(y),
-        settings=tuple(settings_of(estimator(**each)) for each in parameters),
+        settings=settings,
+        scaling=Scaling.of(settings[0].rescale, dataset),
         rng=np.random.RandomState(seed),
         previous=None,
         n_epochs=None,

@@ -13,6 +13,7 @@ from tests.problems import problem
 from tfsoftmax.data import batches
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine import device, engine, placement
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.spec import Hyperparameters
 
 X, Y, S = problem()
@@ -21,7 +22,7 @@ PER_MODEL = np.random.default_rng(1).uniform(0.1, 3, (N_MODELS, len(X)))
 PER_MODEL *= len(X) / PER_MODEL.sum(axis=1, keepdims=True)
 WEIGHTS = {"none": None, "shared": S / S.mean(), "per model": PER_MODEL}
 RANDOM_V = np.random.default_rng(2).normal(size=(N_MODELS, 3, 6))
-OPTIONS = {"fit_intercept": True, "rescale": 0.5}
+OPTIONS = {"fit_intercept": True, "scaling": Scaling(0.5)}
 
 
 def dataset_of(X=X, weights=None, y=Y):

@@ -88,9 +88,13 @@ def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
     V = rng.normal(size=program_spec.weights)
 
     def loss(V):
-        return compiled.evaluate(compiled.to_device(V).V, chunk, scaled_by(0.7))[0, 0, 0]
+        return compiled.evaluate(compiled.to_device(V).V, chunk, scaled_by(0.7))[
+            0, 0, 0
+        ]
 
-    stepped, _ = compiled.train(compiled.to_device(V), chunk, at_rates(1), scaled_by(0.7))
+    stepped, _ = compiled.train(
+        compiled.to_device(V), chunk, at_rates(1), scaled_by(0.7)
+    )
     gradient = V - np.array(stepped.V)
     for index in np.ndindex(V.shape):
         step = np.zeros_like(V)
@@ -114,7 +118,9 @@ def test_a_tie_counts_for_the_first_class_as_in_predict():
     X, y = np.zeros((4, 1)), np.array([0, 1, 2, 0])
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(spec_for(layout, 1, 3))
-    _, correct = compiled.evaluate(compiled.to_device().V, chunk, scaled_by(1.0))[0, :, 0]
+    _, correct = compiled.evaluate(compiled.to_device().V, chunk, scaled_by(1.0))[
+        0, :, 0
+    ]
     assert correct == pytest.approx(0.5)
 
 

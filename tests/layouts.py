@@ -1,7 +1,10 @@
-"""Layouts under small limits, and the micro-batches that they are to have."""
+"""Layouts under small limits, and what the micro-batches in them are to have."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -31,3 +34,13 @@ def expected_micro_batches(order, batch_size, size):
         batch = order[start : start + batch_size]
         for i in range(0, len(batch), size):
             yield batch[i : i + size], len(batch), i + size >= len(batch)
+
+
+def dense_rows(X, size, n_features):
+    """The rows of a PaddedCSR as an array, `size` of them for each micro-batch."""
+    rows = np.zeros((size * (len(X.starts) - 1), n_features), X.values.dtype)
+    for i, (start, stop) in enumerate(pairwise(X.starts)):
+        values = slice(start, stop)
+        places = i * size + X.rows[values], X.columns[values]
+        np.add.at(rows, places, X.values[values])
+    return rows

@@ -177,6 +177,7 @@ class SparseTiles:
     def __len__(self) -> int:
         return math.ceil(len(self._dataset) / self.n_rows)
 
+    @np.errstate(over="ignore")  # overflow to inf shows in the loss
     def tile(self, number: int, buffer: SparseTile | None = None) -> SparseTile:
         """Return a tile; `buffer`, by `new_buffer`, is where to put it."""
         tile = self.new_buffer() if buffer is None else buffer

@@ -71,9 +71,9 @@ class Engine:
         from tfsoftmax.engine.program import Program
 
         storage, self.precision = dtypes_for(dataset.X, precision)
-        is_sparse = sparse.issparse(dataset.X)
+        self._is_sparse = sparse.issparse(dataset.X)
         row_bytes = dataset.n_features * storage.itemsize
-        if is_sparse:
+        if self._is_sparse:
             row_bytes = padded_csr.row_bytes(dataset, self.precision)
         layout = Layout.choose(batch_size, len(dataset), row_bytes)
         n_threads = min(available_threads(), MAX_THREADS)
@@ -93,7 +93,7 @@ class Engine:
                     n_micro_batches=layout.micro_batches_per_chunk,
                     accumulates=layout.micro_batches_per_batch > 1,
                     soft_labels=dataset.y.ndim == 2,
-                    is_sparse=is_sparse,
+                    is_sparse=self._is_sparse,
                     centred=scaling.mean is not None,
                     per_model_weights=dataset.per_model_weights,
                     storage=storage.name,
@@ -218,6 +218,13 @@ class Engine:
             sums.append(np.concatenate(chunk_sums, axis=-1))
         return states, self._means(sums)
 
+    def states_of(self, other: Engine, states: list[State]) -> list[State]:
+        """Return weights of another engine, of the same models, as `evaluate` needs."""
+        states = other.whole(states)
+        if self._is_sparse == other._is_sparse:
+            return states
+        return self.to_device(other.to_numpy(states)[0])
+
     def whole(self, states: list[State]) -> list[State]:
         """Return the states with nothing left to multiply their weights by."""
         pairs = zip(self._programs, states, strict=True)
@@ -230,8 +237,10 @@ class Engine:
         would end.
         """
         spec = self._programs[0].spec
-        shrinking = np.log1p(np.multiply(hyper.rate, hyper.l2)) * spec.n_micro_batches
-        return spec.lazy and float(shrinking.max()) < MAX_SHRINKING
+        with np.errstate(over="ignore"):  # overflow to inf is too much, too
+            shrinking = np.log1p(np.multiply(hyper.rate, hyper.l2))
+        largest = float(shrinking.max()) * spec.n_micro_batches
+        return spec.lazy and largest < MAX_SHRINKING
 
     def evaluate(self, states: list[State]) -> Means:
         """Compute the loss and the accuracy of each model, of shape (n_models,)."""

@@ -91,13 +91,13 @@ class Program:
         return as_array(state.V), tuple(map(as_array, state.slots))
 
     def largest_weight(self, state: State, models: slice) -> float:
-        """Return the largest absolute value of some models' weights; NaN of none."""
+        """Return the largest absolute value of some models' weights; NaN if one is."""
         V = np.asarray(state.V).transpose(self._layout.from_layout)[models]
         W, b = V[..., : self.spec.n_features], V[..., self.spec.n_features :]
         largest = max(W.max(), -W.min())  # abs would take as much memory again
         if state.factor is not None:
             largest = largest * float(state.factor[models][0, 0])
-        return float(max(largest, abs(b).max(initial=0)))
+        return float(np.maximum(largest, abs(b).max(initial=0)))
 
     def _zeros(self) -> NDArray[Any]:
         """Return zeros like V that lie as its tensor does."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
+from tfsoftmax.data.gather import aligned
 from tfsoftmax.data.tiles import SparseTile, SparseTiles
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.engine.full_batch import FullBatch, Sums
@@ -84,8 +85,9 @@ class SparseFullBatch:
         """Evaluate at the weights Û of the centred features, in `precision`."""
         W = U[:, :-1]
         b = U[:, -1] - W @ self._centre
+        arrays = aligned(W.shape, precision), aligned(b.shape, precision)
         with np.errstate(over="ignore"):  # overflow to inf shows in the loss
-            arrays = np.ascontiguousarray(W, precision), b.astype(precision)
+            arrays[0][...], arrays[1][...] = W, b
         arguments = self._share(arrays)
 
         def evaluate(number: int) -> tuple[NDArray[Any], NDArray[Any]]:

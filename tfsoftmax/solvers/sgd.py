@@ -161,7 +161,8 @@ def _train_epoch(
     measured = {"loss": loss, "accuracy": accuracy}
     if held_out is not None:
         states = training.whole(states)
-        measured["val_loss"], measured["val_accuracy"] = held_out.evaluate(states)
+        weights = held_out.states_of(training, states)
+        measured["val_loss"], measured["val_accuracy"] = held_out.evaluate(weights)
     measured["learning_rate"] = np.array(rates)
     seconds = (time.perf_counter() - began) / len(columns)
     return states, [

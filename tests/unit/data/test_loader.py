@@ -14,12 +14,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tests.layouts import SIZES, expected_micro_batches, layout_with
+from tests.layouts import SIZES, dense_rows, expected_micro_batches, layout_with
 from tfsoftmax.data import loader as loader_module
 from tfsoftmax.data.batches import ACCUMULATE, APPLY, UNUSED, Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.gather import ALIGNMENT
 from tfsoftmax.data.loader import ChunkLoader, prefetch
+from tfsoftmax.data.padded_csr import PaddedCSR
 from tfsoftmax.utils.threads import ThreadPool
 
 SINGLE = np.dtype(np.float32)
@@ -39,11 +40,27 @@ def numbered(n_samples, n_features=2):
     return 1.0 + np.arange(n_samples * n_features).reshape(n_samples, n_features)
 
 
-def collect(stream):
-    """Copy the arrays of chunks, which are valid until the next is asked for."""
+def collect(stream, n_features=2):
+    """Copy the arrays of chunks, which are valid until the next is asked for.
+
+    Sparse rows, of so many features, are made dense.
+    """
     return [
-        (c.X.copy(), c.y.copy(), c.weights[0].copy(), c.actions.copy()) for c in stream
+        (
+            rows_of(c, n_features).copy(),
+            c.y.copy(),
+            c.weights[0].copy(),
+            c.actions.copy(),
+        )
+        for c in stream
     ]
+
+
+def rows_of(chunk, n_features):
+    if isinstance(chunk.X, PaddedCSR):
+        size = chunk.weights.shape[1] // len(chunk.actions)
+        return dense_rows(chunk.X, size, n_features)
+    return chunk.X
 
 
 def epoch_in(loader, order):
@@ -52,7 +69,7 @@ def epoch_in(loader, order):
 
 def run(dataset, layout, order, dtypes=DOUBLES):
     with ChunkLoader(dataset, layout, dtypes) as loader:
-        return collect(epoch_in(loader, order))
+        return collect(epoch_in(loader, order), dataset.n_features)
 
 
 def assert_chunks_are(collected, dataset, layout, order, values):
@@ -284,7 +301,9 @@ def assert_gathers(X, values, dtypes=None):
     storage, precision = dtypes or dtypes_for(X)
     for order in (np.random.default_rng(0).permutation(len(rows)), None):
         collected = run(rows, layout, order, (storage, precision))
-        assert collected[0][0].dtype == storage
+        # Of sparse rows the values alone, so that bytes would save little.
+        handed_over = precision if sparse.issparse(X) else storage
+        assert collected[0][0].dtype == handed_over
         assert collected[0][1].dtype == np.int32
         assert collected[0][2].dtype == precision
         assert_chunks_are(collected, rows, layout, order, values)
@@ -321,6 +340,31 @@ def test_sparse_rows_are_gathered(dtype, is_sorted):
         X = sparse.csr_array((backwards.data, columns, backwards.indptr), X.shape)
         assert not X.has_sorted_indices
     assert_gathers(X, values)
+
+
+def test_sparse_rows_of_many_lengths_follow_each_other_in_the_same_buffers():
+    """The longest of them in any order, and chunks of fewer values after them."""
+    rng = np.random.default_rng(0)
+    X = numbered(40, 6) * (np.arange(6) < rng.integers(0, 7, 40)[:, None])
+    rows = dataset_of(sparse.csr_array(X))
+    longest_first = np.argsort(-np.count_nonzero(X, axis=1))
+    orders = [longest_first, longest_first[::-1], None, rng.permutation(40)]
+    for layout in (EIGHT_A_CHUNK, Layout(7, 3, 4)):  # with and without empty slots
+        drawn = iter(orders)
+        with ChunkLoader(rows, layout, DOUBLES) as loader:
+            epochs = loader.epochs(lambda it=drawn: next(it), len(orders))
+            for order, chunks in zip(orders, epochs, strict=True):
+                assert_chunks_are(collect(chunks, 6), rows, layout, order, X)
+
+
+def test_sparse_rows_have_buffers_for_the_longest_of_a_chunk():
+    X = np.zeros((5000, 4096))
+    X[7], X[8, :10] = 1, 1
+    rows = dataset_of(sparse.csr_array(X))
+    with ChunkLoader(rows, EIGHT_A_CHUNK, DOUBLES) as loader:
+        chunk = next(epoch_in(loader, None))
+    assert chunk.X.starts.tolist() == [0, 0, 4096]
+    assert len(chunk.X.values) == 8192  # of the powers of 2, that for 4106 and a block
 
 
 def test_a_precision_given_is_the_one_handed_over():

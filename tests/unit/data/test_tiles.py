@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tests.layouts import dense_rows
 from tfsoftmax.data import tiles as tiles_module
 from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
 from tfsoftmax.data.gather import ALIGNMENT, aligned
-from tfsoftmax.data.tiles import Tiles, next_width
+from tfsoftmax.data.tiles import SparseTiles, Tiles, next_width
 
 N, N_FEATURES = 45, 6  # five tiles of 8 rows and 5 rows of the sixth
 LABELS = np.arange(N, dtype=np.int32) % 7
@@ -228,3 +229,99 @@ def test_widths_are_rungs_of_a_ladder():
     rungs = [4, 8, 16, 32, *range(64, 128, 8), *range(128, 256, 16), 256]
     for n_features in range(1, 257):
         assert next_width(n_features) == min(r for r in rungs if r >= n_features)
+
+
+# Tiles of sparse rows
+
+FACTOR = np.linspace(0.5, 2, N_FEATURES)
+
+
+def sparse_tiles(X, n_threads=1, y=LABELS, precision=np.float64, index=None):
+    dataset = Dataset(X, y, WEIGHTS)
+    dataset = dataset if index is None else dataset.take(index)
+    return SparseTiles(dataset, FACTOR, np.dtype(precision), n_threads)
+
+
+def mostly_zeros():
+    X = numbered() * (np.random.default_rng(0).random((N, N_FEATURES)) < 0.5)
+    X[10] = 0
+    return X
+
+
+@pytest.fixture
+def many_sparse_tiles(monkeypatch, eight_rows):
+    """Tiles of sparse rows have 8 rows."""
+    monkeypatch.setattr(tiles_module, "MAX_SPARSE_TILE_BYTES", 1)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float64, np.uint8, bool])
+def test_sparse_tiles_have_the_rows_times_the_factor(
+    many_sparse_tiles, precision, dtype
+):
+    X = (mostly_zeros() % 256).astype(dtype)
+    tiles = sparse_tiles(sparse.csr_array(X), precision=precision)
+    assert (len(tiles), tiles.n_rows) == (6, 8)
+    assert tiles.kept
+    for number in range(6):
+        rows = slice(8 * number, min(8 * number + 8, N))
+        tile, n = tiles.tile(number), rows.stop - rows.start
+        scaled = dense_rows(tile.X, 8, N_FEATURES)
+        expected = X[rows] * FACTOR
+        np.testing.assert_allclose(scaled[:n], expected, rtol=1e-6)
+        assert not scaled[n:].any()
+        assert tile.X.values.dtype == tile.weights.dtype == precision
+        np.testing.assert_array_equal(tile.y[:n], LABELS[rows])
+        np.testing.assert_array_equal(tile.weights[:n], WEIGHTS[rows].astype(precision))
+        assert not tile.weights[n:].any()
+
+
+def test_sparse_tiles_of_an_index_have_its_rows(many_sparse_tiles):
+    X, index = mostly_zeros(), np.random.default_rng(0).permutation(N)[:19]
+    tiles = sparse_tiles(sparse.csr_array(X), index=index)
+    assert len(tiles) == 3
+    rows = dense_rows(tiles.tile(2).X, 8, N_FEATURES)
+    np.testing.assert_allclose(rows[:3], X[index[16:]] * FACTOR, rtol=1e-15)
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["labels", "soft labels"])
+def test_a_sparse_buffer_is_filled_anew_for_each_tile(many_sparse_tiles, soft):
+    y = np.random.default_rng(0).dirichlet(np.ones(3), N) if soft else LABELS
+    tiles = sparse_tiles(sparse.csr_array(mostly_zeros()), y=y)
+    buffer = tiles.new_buffer()
+    for number in (0, 5, 1, 5):
+        tile, new = tiles.tile(number, buffer), tiles.tile(number)
+        assert tile.X is buffer.X
+        rows = [dense_rows(each.X, 8, N_FEATURES) for each in (tile, new)]
+        np.testing.assert_array_equal(*rows)
+        np.testing.assert_array_equal(tile.weights, new.weights)
+        used = new.weights > 0
+        np.testing.assert_array_equal(tile.y[used], new.y[used])
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "max_bytes", "n_rows"),
+    [(1, 1 << 20, 64), (2, 1 << 20, 32), (2, 45 * 6 * 16 // 3, 16), (99, 1, 8)],
+)
+def test_there_is_a_sparse_tile_for_each_thread_and_more_where_one_is_large(
+    eight_rows, monkeypatch, n_threads, max_bytes, n_rows
+):
+    monkeypatch.setattr(tiles_module, "MAX_SPARSE_TILE_BYTES", max_bytes)
+    tiles = sparse_tiles(sparse.csr_array(numbered()), n_threads)
+    assert tiles.n_rows == n_rows
+    assert len(tiles) == -(-N // n_rows)
+
+
+def test_only_large_sparse_rows_are_not_kept(monkeypatch):
+    X = sparse.csr_array(mostly_zeros())
+    monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", X.nnz * 16)
+    assert sparse_tiles(X).kept
+    monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", X.nnz * 16 - 1)
+    assert not sparse_tiles(X).kept
+
+
+def test_a_factor_too_large_for_the_precision_makes_infinities(many_sparse_tiles):
+    X = sparse.csr_array(mostly_zeros().astype(np.float32) * np.float32(1e36))
+    values = sparse_tiles(X, precision=np.float32).tile(5).X.values
+    assert np.isinf(values).any()
+    assert not np.isnan(values).any()

@@ -229,3 +229,136 @@ def test_threads_are_gone_after_an_error(cut):
             training.train_epoch(states, chunks, hyper_of(3))
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith("tfsoftmax")]
+
+
+# Sparse rows
+
+SPARSE = sparse.csr_array(X * (np.random.default_rng(3).random(X.shape) < 0.5))
+STANDARD = Scaling(np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5))
+
+
+def descended(rows, hyper, *, scaling=STANDARD, n_epochs=2, dtype=np.float64):
+    """Train without an L1 penalty: weights, measured, and the states of each epoch."""
+    dataset = dataset_of(rows.astype(dtype), WEIGHTS["shared"])
+    n_models = len(hyper.rate)
+    options = OPTIONS | {"n_models": n_models, "scaling": scaling}
+    training = engine.Engine(dataset, 3, batch_size=50, optimizer="sgd", **options)
+    evaluating = engine.Engine(dataset, 3, batch_size=64, **options)
+    measured, states_of_epochs = [], []
+    drawn = iter(orders(n_epochs))
+    with training, evaluating:
+        states = training.to_device()
+        for chunks in training.epochs(lambda: next(drawn), n_epochs):
+            states, means = training.train_epoch(states, chunks, hyper)
+            states_of_epochs.append(states)
+            whole = evaluating.states_of(training, states)
+            measured.append([*means, *evaluating.evaluate(whole)])
+            largest = [training.largest_weight(states, m) for m in range(n_models)]
+            V, slots = training.to_numpy(states)
+            assert slots == ()
+            np.testing.assert_allclose(largest, abs(V).max(axis=(1, 2)), rtol=1e-6)
+    return V, np.array(measured), states_of_epochs
+
+
+def hyper_with(l2, rate=0.1):
+    l2 = np.array(l2, float)
+    return Hyperparameters(l2 * 0 + rate, l2 * 0, l2, l2 * 0)
+
+
+@pytest.mark.parametrize("scaling", [Scaling(0.5), STANDARD], ids=["r", "standard"])
+def test_lazy_steps_on_sparse_rows_are_those_on_dense_rows(
+    cut, small_chunks, monkeypatch, scaling
+):
+    """Over several chunks and epochs, between which a factor is carried."""
+    monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 64)
+    cut(1, 2, 2)
+    hyper = hyper_with([0.0, 0.01, 0.5, 3.0])
+    V, measured, states = descended(SPARSE, hyper, scaling=scaling)
+    factors = np.concatenate([state.factor for state in states[-1]])[:, 0]
+    # Of the last chunk, that of one batch of 50 rows or less.
+    np.testing.assert_allclose(factors, 1 / (1 + hyper.rate * hyper.l2))
+    expected, expected_measured, _ = descended(SPARSE.toarray(), hyper, scaling=scaling)
+    np.testing.assert_allclose(V, expected, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(measured, expected_measured, rtol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_a_penalty_would_end_the_factor_steps_are_not_lazy(cut, dtype):
+    """There are 163 batches in a chunk; models with a weak penalty are right, too."""
+    cut(100, 100, 1)
+    rtol = 1e-12 if dtype == np.float64 else 1e-5
+    # exp(23) is what a chunk may shrink weights by.
+    at_most, beyond = (np.expm1(23 / 163 * x) / 0.1 for x in (0.99, 1.01))
+    for strengths, is_lazy in (
+        ([0.1, at_most], True),
+        ([0.1, beyond], False),
+        ([0.1, 1e30], False),
+    ):
+        hyper = hyper_with(strengths)
+        V, measured, states = descended(SPARSE, hyper, dtype=dtype)
+        assert [s[0].factor is not None for s in states] == [is_lazy] * 2
+        expected, expected_measured, _ = descended(SPARSE.toarray(), hyper, dtype=dtype)
+        for m in range(2):
+            atol = rtol * abs(expected[m]).max()
+            np.testing.assert_allclose(V[m], expected[m], rtol=0, atol=atol)
+        np.testing.assert_allclose(measured, expected_measured, rtol=rtol)
+
+
+def test_steps_may_be_lazy_in_some_epochs_alone(cut):
+    """As where a rate falls; what is left of the factor is multiplied in before."""
+    cut(100, 100, 1)
+    dataset = dataset_of(SPARSE, WEIGHTS["shared"])
+    results = []
+    for rows in (dataset, dataset_of(SPARSE.toarray(), WEIGHTS["shared"])):
+        training = engine.Engine(rows, 3, batch_size=50, optimizer="sgd", **OPTIONS)
+        drawn = iter(orders(3))
+        with training:
+            states, factors = training.to_device(), []
+            epochs = training.epochs(lambda it=drawn: next(it), 3)
+            for chunks, l2 in zip(epochs, (0.1, 1e3, 0.1), strict=True):
+                hyper = hyper_with([l2])
+                states, _ = training.train_epoch(states, chunks, hyper)
+                factors.append(states[0].factor is not None)
+            results.append(training.to_numpy(states)[0])
+        assert factors == ([True, False, True] if rows is dataset else [False] * 3)
+    np.testing.assert_allclose(*results, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [X, SPARSE], ids=["dense", "sparse"])
+def test_a_penalty_that_overflows_leaves_the_intercept_without_a_warning(cut, rows):
+    cut(100, 100, 1)
+    hyper = hyper_with([1e300], rate=1e10)
+    V, _, _ = descended(rows, hyper, n_epochs=1)
+    assert not V[..., :-1].any()
+    assert np.isfinite(V).all()
+
+
+@pytest.mark.parametrize("spoilt", [(0, 0, 2), (0, 0, 5)], ids=["weight", "intercept"])
+@pytest.mark.parametrize("rows", [X, SPARSE], ids=["dense", "sparse"])
+def test_the_largest_weight_is_nan_where_a_weight_is(rows, spoilt):
+    dataset = dataset_of(rows)
+    with engine.Engine(dataset, 3, batch_size=50, optimizer="sgd", **OPTIONS) as one:
+        V = np.ones((1, 3, 6))
+        V[0, 1, 3], V[0, 2, 5] = -4, 3
+        assert one.largest_weight(one.to_device(V), 0) == 4
+        V[0, 2, 5] = -5
+        assert one.largest_weight(one.to_device(V), 0) == 5
+        V[spoilt] = np.nan
+        assert np.isnan(one.largest_weight(one.to_device(V), 0))
+
+
+@pytest.mark.parametrize("of_training", [X, SPARSE], ids=["dense", "sparse"])
+def test_rows_of_either_kind_measure_what_the_other_has_trained(cut, of_training):
+    cut(1, 2, 2)
+    options = OPTIONS | {"n_models": 4}
+    held_out = SPARSE if of_training is X else X
+    training, measuring, other = (
+        engine.Engine(dataset_of(rows), 3, batch_size=50, **options)
+        for rows in (of_training, held_out, held_out)
+    )
+    V = RANDOM_V[:4]
+    with training, measuring, other:
+        states = measuring.states_of(training, training.to_device(V))
+        means = measuring.evaluate(states)
+        expected = other.evaluate(other.to_device(V))
+    np.testing.assert_array_equal(means, expected)

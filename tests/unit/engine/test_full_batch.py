@@ -13,6 +13,7 @@ from tests.problems import problem
 from tfsoftmax.data import tiles
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine import compilation, device
+from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.full_batch import FullBatch
 from tfsoftmax.validation.weights import row_weights
 
@@ -35,7 +36,8 @@ def weights_for(n_classes, fit_intercept=True):
 
 def full_batch(X, y=Y, weights=S, n_classes=3, *, fit_intercept=True, rescale=1.0):
     dataset = Dataset(X, y.astype(np.int32) if y.ndim == 1 else y, weights)
-    return FullBatch(dataset, n_classes, fit_intercept=fit_intercept, rescale=rescale)
+    scaling = Scaling(rescale)
+    return FullBatch(dataset, n_classes, fit_intercept=fit_intercept, scaling=scaling)
 
 
 def evaluate(*arguments, U=None, precision=None, **options):
@@ -133,11 +135,12 @@ def test_longer_integers_are_computed_in_float64(X):
     rescale = 0.125  # exact
     with full_batch(X, rescale=rescale) as rows:
         assert rows.precision == DOUBLE
-        actual, mean = rows(weights_for(3), DOUBLE), rows.features.mean
+        actual, mean = rows(weights_for(3), DOUBLE), rows.features.centre
     # From the mean as it is, which is rounded at the size of X.
     x = np.float64(X - X[0]) * rescale
-    np.testing.assert_allclose(mean - X[0] * rescale, S @ x / N, atol=1e-3)
-    x -= mean - X[0] * rescale
+    shift = (mean - X[0]) * rescale
+    np.testing.assert_allclose(shift, S @ x / N, atol=1e-3)
+    x -= shift
     assert_close(actual, by_numpy(x, Y, S, weights_for(3), 3), 1e-13)
 
 
@@ -154,7 +157,7 @@ def test_differences_survive_beside_large_values(dtype, offset, precision, rtol)
     large = X.astype(dtype)
     large[:, 2] = offset + signs
     with full_batch(large) as rows:
-        actual, mean = rows(weights_for(3), precision), rows.features.mean
+        actual, mean = rows(weights_for(3), precision), rows.features.centre
     assert mean[2] == pytest.approx(offset + np.average(signs, weights=S), abs=0.1)
     x = X.astype(dtype) - np.float64(mean)
     x[:, 2] = signs - (float(mean[2]) - offset)
@@ -177,7 +180,7 @@ def test_rows_of_any_kind_have_the_same_sums(kind):
 def test_rows_of_an_index_have_their_sums():
     index = np.random.default_rng(0).permutation(N)[:120]
     part = Dataset(X, Y.astype(np.int32), S).take(index)
-    with FullBatch(part, 3, fit_intercept=True, rescale=1.0) as rows:
+    with FullBatch(part, 3, fit_intercept=True, scaling=Scaling()) as rows:
         actual = rows(weights_for(3), DOUBLE)
     expected = evaluate(X[index], Y[index], part.weights)
     assert_close(actual, expected, 1e-13)

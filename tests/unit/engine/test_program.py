@@ -57,6 +57,8 @@ def spec_for(layout, n_features, n_classes, **changes):
         "n_micro_batches": layout.micro_batches_per_chunk,
         "accumulates": False,
         "soft_labels": False,
+        "is_sparse": False,
+        "centred": False,
         "per_model_weights": False,
         "storage": "float64",
         "precision": "float64",
@@ -66,8 +68,8 @@ def spec_for(layout, n_features, n_classes, **changes):
     return spec.ProgramSpec(**fields | changes)
 
 
-def number(value):
-    return tf.constant(value, tf.float64)
+def scaled_by(factor):
+    return (tf.constant(factor, tf.float64),)
 
 
 def at_rates(*rates, l2=0.0, l1=0.0):
@@ -86,9 +88,13 @@ def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
     V = rng.normal(size=program_spec.weights)
 
     def loss(V):
-        return compiled.evaluate(compiled.to_device(V).V, chunk, number(0.7))[0, 0, 0]
+        return compiled.evaluate(compiled.to_device(V).V, chunk, scaled_by(0.7))[
+            0, 0, 0
+        ]
 
-    stepped, _ = compiled.train(compiled.to_device(V), chunk, at_rates(1), number(0.7))
+    stepped, _ = compiled.train(
+        compiled.to_device(V), chunk, at_rates(1), scaled_by(0.7)
+    )
     gradient = V - np.array(stepped.V)
     for index in np.ndindex(V.shape):
         step = np.zeros_like(V)
@@ -103,7 +109,7 @@ def test_the_loss_is_stable_for_huge_logits():
     compiled = program.Program(spec_for(layout, 1, 3))
     V = np.array([[[1e6, 0], [-1e6, 0], [0, 0]]])
     weights = compiled.to_device(V).V
-    loss, correct = compiled.evaluate(weights, chunk, number(1.0))[0, :, 0]
+    loss, correct = compiled.evaluate(weights, chunk, scaled_by(1.0))[0, :, 0]
     assert loss == 0
     assert correct == 1
 
@@ -112,7 +118,9 @@ def test_a_tie_counts_for_the_first_class_as_in_predict():
     X, y = np.zeros((4, 1)), np.array([0, 1, 2, 0])
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(spec_for(layout, 1, 3))
-    _, correct = compiled.evaluate(compiled.to_device().V, chunk, number(1.0))[0, :, 0]
+    _, correct = compiled.evaluate(compiled.to_device().V, chunk, scaled_by(1.0))[
+        0, :, 0
+    ]
     assert correct == pytest.approx(0.5)
 
 
@@ -123,11 +131,11 @@ def test_stacked_models_are_the_models_alone():
     alone = program.Program(spec_for(layout, 6, 4))
     rates = (0.01, 0.3, 2.0)
     state, sums = stacked.train(
-        stacked.to_device(), chunk, at_rates(*rates), number(1.0)
+        stacked.to_device(), chunk, at_rates(*rates), scaled_by(1.0)
     )
     for m in range(3):
         expected, expected_sums = alone.train(
-            alone.to_device(), chunk, at_rates(rates[m]), number(1.0)
+            alone.to_device(), chunk, at_rates(rates[m]), scaled_by(1.0)
         )
         np.testing.assert_allclose(state.V[m], expected.V[0], rtol=1e-12)
         np.testing.assert_allclose(sums[:, :, m], expected_sums[:, :, 0], rtol=1e-12)
@@ -141,13 +149,13 @@ def test_a_batch_of_several_micro_batches_is_one_step(optimizer, l1):
     layout = Layout(batch_size=30, micro_batch_size=30, micro_batches_per_chunk=2)
     whole = program.Program(spec_for(layout, 6, 4, **options))
     [chunk] = chunks_in(layout, X, y)
-    expected, batch_sums = whole.train(whole.to_device(), chunk, hyper, number(1.0))
+    expected, batch_sums = whole.train(whole.to_device(), chunk, hyper, scaled_by(1.0))
 
     layout = Layout(batch_size=30, micro_batch_size=10, micro_batches_per_chunk=2)
     in_parts = program.Program(spec_for(layout, 6, 4, accumulates=True, **options))
     states, sums = [in_parts.to_device()], []
     for chunk in chunks_in(layout, X, y):
-        state, chunk_sums = in_parts.train(states[-1], chunk, hyper, number(1.0))
+        state, chunk_sums = in_parts.train(states[-1], chunk, hyper, scaled_by(1.0))
         states.append(state)
         sums.append(chunk_sums)
     _, unfinished, _, last = states
@@ -178,7 +186,7 @@ def test_penalties_apply_to_all_weights_but_the_intercept(fit_intercept):
         hyper = at_rates(0.1, **penalty)
         slots = initial_slots("sgd", V, l1=True)
         start = compiled.to_device(V, slots)
-        state, _ = compiled.train(start, chunk, hyper, number(1.0))
+        state, _ = compiled.train(start, chunk, hyper, scaled_by(1.0))
         return np.array(state.V)
 
     moved = step()
@@ -224,7 +232,7 @@ def test_training_leaves_its_arguments_as_they_are():
     layout, chunk = first_chunk(X, y)
     compiled = program.Program(spec_for(layout, 6, 4))
     start = compiled.to_device()
-    compiled.train(start, chunk, at_rates(1), number(1.0))
+    compiled.train(start, chunk, at_rates(1), scaled_by(1.0))
     assert not np.array(start.V).any()
     np.testing.assert_array_equal(chunk.X[:30], X)
 

@@ -17,14 +17,29 @@ from tfsoftmax.engine.softmax import MicroBatch
 N = 20
 
 
-def micro_batch(X, target, weights):
-    """Rows X with the intercept's constant, and targets of shape (n, n_classes)."""
+def micro_batch(target, weights):
+    """Targets of shape (n, n_classes), and weights."""
     return MicroBatch(
-        tf.constant(np.column_stack([X, np.ones(len(X), X.dtype)])),
         tf.constant(target.T),
         tf.constant(target.argmax(axis=1).astype(np.int32)),
         tf.constant(weights),
     )
+
+
+def with_ones(X):
+    return np.column_stack([X, np.ones(len(X), X.dtype)])
+
+
+def logits_of(V, X, n_classes):
+    """The logits z (M, K, n) of rows X with the intercept's constant."""
+    return softmax.logits(tf.constant(V @ with_ones(X).T), n_classes)
+
+
+def gradient_and_sums(V, X, target, weights):
+    """The gradient in V of each model, and the row sums."""
+    z = logits_of(V, X, target.shape[1])
+    errors, sums = softmax.errors_and_sums(z, micro_batch(target, weights))
+    return errors[:, -V.shape[1] :] @ with_ones(X), sums
 
 
 def random_models(n_models, n_classes, n_features=4):
@@ -40,8 +55,7 @@ def test_gradient_and_losses_equal_the_reference(n_classes, n_models, per_model)
     X, y = rng.normal(size=(N, 4)), rng.integers(0, n_classes, N)
     V = random_models(n_models, n_classes)
     weights = rng.uniform(0.1, 3, (n_models if per_model else 1, N))
-    rows = micro_batch(X, np.eye(n_classes)[y], weights)
-    gradient, sums = softmax.gradient_and_sums(tf.constant(V), rows, n_classes)
+    gradient, sums = gradient_and_sums(V, X, np.eye(n_classes)[y], weights)
     assert gradient.shape == V.shape
     assert sums.shape == (2, n_models, N)
     for m in range(n_models):
@@ -56,10 +70,10 @@ def test_gradient_and_losses_equal_the_reference(n_classes, n_models, per_model)
 
 def test_sums_without_a_gradient_are_the_same_to_the_bit():
     rng = np.random.default_rng(0)
-    V, target = tf.constant(random_models(2, 3)), np.eye(3)[rng.integers(0, 3, N)]
-    rows = micro_batch(rng.normal(size=(N, 4)), target, rng.uniform(0.1, 3, (1, N)))
-    expected = softmax.gradient_and_sums(V, rows, 3)[1]
-    np.testing.assert_array_equal(softmax.sums(V, rows, 3), expected)
+    rows = micro_batch(np.eye(3)[rng.integers(0, 3, N)], rng.uniform(0.1, 3, (1, N)))
+    z = logits_of(random_models(2, 3), rng.normal(size=(N, 4)), 3)
+    expected = softmax.errors_and_sums(z, rows)[1]
+    np.testing.assert_array_equal(softmax.sums(z, rows), expected)
 
 
 # For one model and one-hot targets
@@ -67,8 +81,8 @@ def test_sums_without_a_gradient_are_the_same_to_the_bit():
 
 def errors_and_sums(z, y, weights, dtype, function=softmax.precise_errors_and_sums):
     """What a function makes of the logits z (n, n_classes)."""
-    target, x = np.eye(z.shape[1], dtype=dtype)[y], np.zeros((len(z), 1), dtype)
-    rows = micro_batch(x, target, weights.astype(dtype)[None])
+    target = np.eye(z.shape[1], dtype=dtype)[y]
+    rows = micro_batch(target, weights.astype(dtype)[None])
     errors, sums = function(tf.constant(z.T[None], dtype), rows)
     assert errors.dtype == sums.dtype == dtype
     return errors.numpy()[0].T, sums.numpy()[:, 0]
@@ -115,8 +129,7 @@ def test_soft_targets_are_means_over_the_classes(n_classes):
     rng = np.random.default_rng(0)
     X, V = rng.normal(size=(N, 4)), random_models(1, n_classes)
     target, ones = rng.dirichlet(np.ones(n_classes), N), np.ones((1, N))
-    rows = micro_batch(X, target, ones)
-    gradient, sums = softmax.gradient_and_sums(tf.constant(V), rows, n_classes)
+    gradient, sums = gradient_and_sums(V, X, target, ones)
     W, b = V[0, :, :-1], V[0, :, -1]
     losses, expected = np.zeros(N), np.zeros(V.shape[1:])
     for k in range(n_classes):
@@ -131,10 +144,9 @@ def test_rows_of_weight_zero_add_nothing():
     rng = np.random.default_rng(0)
     X, target = rng.normal(size=(N, 4)), np.eye(3)[rng.integers(0, 3, N)]
     weights = np.where(np.arange(N) < 15, 1.0, 0.0)[None]
-    V = tf.constant(random_models(2, 3))
-    some = micro_batch(X[:15], target[:15], weights[:, :15])
-    gradient, sums = softmax.gradient_and_sums(V, micro_batch(X, target, weights), 3)
-    expected, expected_sums = softmax.gradient_and_sums(V, some, 3)
+    V, some = random_models(2, 3), (X[:15], target[:15], weights[:, :15])
+    gradient, sums = gradient_and_sums(V, X, target, weights)
+    expected, expected_sums = gradient_and_sums(V, *some)
     np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(sums[..., :15], expected_sums, rtol=1e-12)
     assert not np.any(sums[..., 15:])
@@ -143,13 +155,11 @@ def test_rows_of_weight_zero_add_nothing():
 def test_a_constant_added_to_all_logits_changes_nothing():
     rng = np.random.default_rng(0)
     target = np.eye(3)[rng.integers(0, 3, N)]
-    rows = micro_batch(rng.normal(size=(N, 4)), target, np.ones((1, N)))
+    rows = rng.normal(size=(N, 4)), target, np.ones((1, N))
     V = random_models(1, 3)
     shifted = V + rng.normal(size=(1, 1, 5))
     for actual, expected in zip(
-        softmax.gradient_and_sums(tf.constant(shifted), rows, 3),
-        softmax.gradient_and_sums(tf.constant(V), rows, 3),
-        strict=True,
+        gradient_and_sums(shifted, *rows), gradient_and_sums(V, *rows), strict=True
     ):
         np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-13)
 
@@ -159,14 +169,10 @@ def test_huge_logits_overflow_nothing(dtype):
     X, ones = np.array([[1.0], [-1.0]], dtype), np.ones((1, 2), dtype)
     V = np.array([[[1e6, 0], [-1e6, 0], [0, 0]]], dtype)
     right, wrong = np.eye(3, dtype=dtype)[[0, 1]], np.eye(3, dtype=dtype)[[1, 0]]
-    gradient, sums = softmax.gradient_and_sums(
-        tf.constant(V), micro_batch(X, right, ones), 3
-    )
+    gradient, sums = gradient_and_sums(V, X, right, ones)
     assert not np.any(gradient)
     np.testing.assert_array_equal(sums, [[[0, 0]], [[1, 1]]])
-    gradient, sums = softmax.gradient_and_sums(
-        tf.constant(V), micro_batch(X, wrong, ones), 3
-    )
+    gradient, sums = gradient_and_sums(V, X, wrong, ones)
     np.testing.assert_array_equal(gradient, [[[2, 0], [-2, 0], [0, 0]]])
     np.testing.assert_array_equal(sums, [[[2e6, 2e6]], [[0, 0]]])
 

@@ -17,6 +17,8 @@ SPEC = ProgramSpec(
     n_micro_batches=2,
     accumulates=False,
     soft_labels=False,
+    is_sparse=False,
+    centred=False,
     per_model_weights=False,
     storage="uint8",
     precision="float32",
@@ -39,3 +41,16 @@ def test_two_classes_share_a_row_of_weights_and_the_intercept_is_a_column(
 def test_a_row_of_x_has_one_weight_or_one_for_each_model():
     assert SPEC.n_weight_rows == 1
     assert replace(SPEC, per_model_weights=True).n_weight_rows == 4
+
+
+def test_steps_are_lazy_where_they_change_no_more_than_the_values_columns():
+    lazy = replace(SPEC, is_sparse=True)
+    assert lazy.lazy
+    for name, value in {
+        "is_sparse": False,
+        "optimizer": "momentum",
+        "l1": True,
+        "accumulates": True,
+    }.items():
+        assert not replace(lazy, **{name: value}).lazy
+    assert not replace(lazy, optimizer=None).lazy

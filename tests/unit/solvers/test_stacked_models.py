@@ -315,9 +315,9 @@ def test_as_models_end_the_product_becomes_narrower(monkeypatch):
     widths = []
     train = program.Program.train
 
-    def counting(self, *arguments):
+    def counting(self, *arguments, **options):
         widths.append(self.spec.n_models)
-        return train(self, *arguments)
+        return train(self, *arguments, **options)
 
     monkeypatch.setattr(program.Program, "train", counting)
     monkeypatch.setattr(device, "n_threads", lambda: 1)
@@ -434,7 +434,7 @@ def test_an_interruption_ends_all_models_at_their_last_whole_epoch(monkeypatch):
 def test_an_interruption_is_raised_where_a_model_has_nothing_to_keep(
     number, monkeypatch
 ):
-    def check_finite(epoch, V, metrics):
+    def check_finite(epoch, largest_weight, dtype, metrics):
         if epoch == 2 and metrics["learning_rate"] == 0.5:
             raise ValueError("The loss became non-finite in epoch 2.")
 

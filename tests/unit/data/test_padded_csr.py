@@ -1,0 +1,170 @@
+"""PaddedCSR: rows of a sparse matrix in arrays of one shape, against dense rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from tests.layouts import dense_rows
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.gather import ALIGNMENT
+from tfsoftmax.data.padded_csr import (
+    BLOCK,
+    PaddedCSR,
+    most_values,
+    next_power_of_two,
+    row_bytes,
+)
+
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+# 7 rows, the first, the fifth and the last of them empty, and an empty column.
+X = np.array(
+    [
+        [0, 0, 0, 0, 0],
+        [1, 2, 0, 3, 4],
+        [0, 5, 0, 0, 0],
+        [6, 0, 0, 0, 7],
+        [0, 0, 0, 0, 0],
+        [0, 8, 0, 9, 0],
+        [0, 0, 0, 0, 0],
+    ],
+    dtype=float,
+)
+# Of micro-batches of 3 rows, the last with 1 of them.
+ENDS = np.array([3, 6, 7])
+EXPECTED = np.concatenate([X, np.zeros((2, 5))])
+
+
+def filled(rows, ends=ENDS, buffer=None, n_micro_batches=3):
+    padded = buffer or PaddedCSR.empty(20, n_micro_batches, DOUBLE)
+    padded.fill(rows, np.asarray(ends))
+    return padded
+
+
+def unsorted(X):
+    rows = sparse.csr_array(X)
+    for i, j in zip(rows.indptr[:-1], rows.indptr[1:], strict=True):
+        rows.indices[i:j] = rows.indices[i:j][::-1].copy()
+        rows.data[i:j] = rows.data[i:j][::-1].copy()
+    rows.has_sorted_indices = False
+    return rows
+
+
+def with_explicit_zeros(X):
+    rows, columns = np.indices((len(X), 3)).reshape(2, -1)
+    return sparse.csr_array((X[:, :3].ravel(), (rows, columns)), X.shape) + (
+        sparse.csr_array(X * (np.arange(5) >= 3))
+    )
+
+
+def with_duplicates(X):
+    rows = sparse.csr_array(X)
+    data, indices = np.repeat(rows.data / 2, 2), np.repeat(rows.indices, 2)
+    return sparse.csr_array((data, indices, rows.indptr * 2), X.shape)
+
+
+def with_long_indices(X):
+    rows = sparse.csr_array(X)
+    rows.indices, rows.indptr = (
+        a.astype(np.int64) for a in (rows.indices, rows.indptr)
+    )
+    return rows
+
+
+STORED = {
+    "canonical": sparse.csr_array,
+    "matrix": sparse.csr_matrix,
+    "unsorted": unsorted,
+    "explicit zeros": with_explicit_zeros,
+    "duplicates": with_duplicates,
+    "int64 indices": with_long_indices,
+    "bytes": lambda X: sparse.csr_array(X.astype(np.uint8)),
+    "booleans": lambda X: sparse.csr_array(X > 0),
+}
+
+
+@pytest.mark.parametrize("store", STORED.values(), ids=STORED)
+def test_the_rows_are_those_of_x_however_they_are_stored(store):
+    rows = store(X)
+    padded = filled(rows)
+    expected = EXPECTED > 0 if rows.dtype == bool else EXPECTED
+    np.testing.assert_array_equal(dense_rows(padded, 3, 5), expected)
+    assert padded.starts[-1] == rows.nnz
+
+
+def test_values_lie_one_after_the_other_and_micro_batches_begin_where_one_ends():
+    padded = filled(sparse.csr_array(X))
+    assert padded.values[:9].tolist() == list(range(1, 10))
+    assert padded.columns[:9].tolist() == [0, 1, 3, 4, 1, 0, 4, 1, 3]
+    assert padded.rows[:9].tolist() == [1, 1, 1, 1, 2, 0, 0, 2, 2]
+    assert padded.starts.tolist() == [0, 5, 9, 9]
+
+
+def test_a_buffer_is_filled_anew_with_fewer_values_and_fewer_micro_batches():
+    padded = filled(sparse.csr_array(np.ones((9, 5))), [3, 6, 9])
+    filled(sparse.csr_array(X[:4]), [3, 4], buffer=padded)
+    assert padded.starts.tolist() == [0, 5, 7, 7]
+    expected = np.concatenate([X[:4], np.zeros((5, 5))])
+    np.testing.assert_array_equal(dense_rows(padded, 3, 5), expected)
+    filled(sparse.csr_array((2, 5)), [2], buffer=padded)
+    assert not dense_rows(padded, 3, 5).any()
+
+
+def test_a_micro_batch_may_end_before_it_is_full():
+    """As the last of each batch does, where batches are not a multiple of it."""
+    padded = filled(sparse.csr_array(X[1:5]), [2, 4])
+    expected = np.zeros((9, 5))
+    expected[[0, 1]], expected[[3, 4]] = X[[1, 2]], X[[3, 4]]
+    np.testing.assert_array_equal(dense_rows(padded, 3, 5), expected)
+
+
+@pytest.mark.parametrize("precision", [SINGLE, DOUBLE])
+@pytest.mark.parametrize("n_values", [0, 1, BLOCK, BLOCK + 1, 10 * BLOCK])
+def test_a_whole_block_can_be_taken_from_wherever_values_begin(n_values, precision):
+    padded = PaddedCSR.empty(n_values, 4, precision)
+    assert len(padded.values) >= n_values + BLOCK
+    assert len(padded.values) == next_power_of_two(len(padded.values))
+    assert len(padded.values) == len(padded.columns) == len(padded.rows)
+    assert len(padded.starts) == 5
+    assert [a.dtype for a in padded] == [precision, *[np.dtype(np.int32)] * 3]
+    assert all(a.ctypes.data % ALIGNMENT == 0 for a in padded)
+    assert not any(a.any() for a in padded)
+
+
+def dataset_of(lengths, index=None):
+    """Rows with so many values each, or some of them."""
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    columns = np.concatenate([np.arange(n) for n in lengths])
+    shape = len(lengths), max(*lengths, 1)
+    rows = sparse.csr_array((np.ones(len(columns)), columns, indptr), shape)
+    y = np.zeros(len(lengths), np.int32)
+    dataset = Dataset(rows, y)
+    return dataset if index is None else dataset.take(np.array(index))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "most"), [(1, 9), (2, 16), (3, 20), (5, 22), (6, 22), (100, 22)]
+)
+def test_the_most_values_are_those_of_the_longest_rows(n_rows, most):
+    assert most_values(dataset_of([0, 4, 9, 2, 0, 7]), n_rows) == most
+
+
+def test_the_most_values_are_of_the_datasets_rows_alone():
+    assert most_values(dataset_of([0, 4, 9, 2, 0, 7], index=[5, 0, 1]), 2) == 11
+
+
+@pytest.mark.parametrize(
+    ("lengths", "single", "double"),
+    [([0, 0], 16, 16), ([1, 0], 16, 16), ([3, 3], 64, 64), ([9, 8], 128, 128)],
+)
+def test_bytes_of_a_row_are_a_power_of_two_of_the_mean(lengths, single, double):
+    """A value takes 12 bytes or 16, with its column and its row."""
+    assert row_bytes(dataset_of(lengths), SINGLE) == single
+    assert row_bytes(dataset_of(lengths), DOUBLE) == double
+
+
+def test_parts_of_the_same_rows_have_the_same_bytes_a_row():
+    lengths = [0, 4, 90, 2, 0, 7]
+    whole = row_bytes(dataset_of(lengths), SINGLE)
+    assert row_bytes(dataset_of(lengths, index=[0, 1, 4]), SINGLE) == whole

@@ -114,7 +114,7 @@ class ExportMixin:
             factor = np.broadcast_to(factor, mean.shape)
         coef = to_dense(self.coef_).astype(np.float64)
         kernel, bias = (coef / factor).T, self.intercept_.astype(np.float64)
-        if by_feature:
+        if mean is not None:
             with np.errstate(invalid="ignore"):
                 bias = bias + coef @ mean
         _check_float32(factor, kernel, bias)

@@ -240,7 +240,7 @@ def test_training_leaves_its_arguments_as_they_are():
 def test_chunks_are_handed_over_without_a_copy():
     X, y = np.ones((30, 6)), np.zeros(30, dtype=int)
     _, chunk = first_chunk(X, y)
-    shared = program._share(chunk)
+    shared = program.share_all((chunk.X, chunk.y, chunk.weights, chunk.actions))
     for tensor, array in zip(
         shared, (chunk.X, chunk.y, chunk.weights, chunk.actions), strict=True
     ):

@@ -155,12 +155,12 @@ def test_equal_scalings_share_the_calls_of_the_program(program_calls, monkeypatc
     monkeypatch.setattr(device, "n_threads", lambda: 1)
     scalings = ["standard", [0.5] * 5, np.full(5, 0.5), 0.5]
     grid = {"rescale": scalings, "learning_rate": RATES}
-    program._compile.cache_clear()
+    compilation._compile.cache_clear()
     TFSoftmaxGridSearchCV(estimator(), grid, cv=2, refit=False).fit(X, Y)
     # A call of three models in each epoch of each fold, for each of the scalings.
     assert program_calls == {3: len(scalings) * 2 * 3}
     # A program with a number, and one with numbers for each feature.
-    assert program._compile.cache_info().misses == 2
+    assert compilation._compile.cache_info().misses == 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Gathering rows of X, of any kind and layout, into aligned buffers.
+"""Gathering rows of an array X, of any layout, into aligned buffers.
 
 A row of an array in Fortran order, as most DataFrames give, lies in as many places as
 it has columns. Such X is copied once, block by block, and its rows gathered from the
@@ -66,7 +66,9 @@ def _is_mapped(X: NDArray[Any]) -> bool:
     return isinstance(base, mmap.mmap)
 
 
-def gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], None]:
+def gatherer(
+    X: NDArray[Any], storage: np.dtype[Any]
+) -> Callable[[Any, NDArray[Any]], None]:
     """Return the function that copies rows of X into a buffer of dtype `storage`."""
 
     def take(rows: Any, out: NDArray[Any]) -> None:
@@ -79,15 +81,6 @@ def gatherer(X: Any, storage: np.dtype[Any]) -> Callable[[Any, NDArray[Any]], No
     def assign(rows: Any, out: NDArray[Any]) -> None:
         out[...] = X[rows]
 
-    def unpack(rows: Any, out: NDArray[Any]) -> None:
-        some = X[rows].astype(out.dtype)
-        if out.flags.c_contiguous:
-            some.toarray(out=out)
-        else:  # which SciPy refuses
-            out[...] = some.toarray()
-
-    if sparse.issparse(X):
-        return unpack
     if X.dtype.kind == "b":
         X = X.view(np.uint8)  # the same bytes, and take needs equal dtypes
     # np.take copies an array that is not contiguous, as a whole, each time.

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned, gatherer
@@ -58,7 +57,7 @@ class Tile(NamedTuple):
 
 
 class Tiles:
-    """Cuts a dataset into tiles of one shape.
+    """Cuts a dataset of dense rows into tiles of one shape.
 
     Parameters
     ----------
@@ -225,7 +224,7 @@ def next_width(n_features: int) -> int:
 def _rows_in_place(dataset: Dataset, storage: np.dtype[Any]) -> NDArray[Any] | None:
     """Return X as an array whose rows can be handed over; None where they can't."""
     X = dataset.X
-    if sparse.issparse(X) or dataset.index is not None or not X.flags.c_contiguous:
+    if dataset.index is not None or not X.flags.c_contiguous:
         return None
     if X.dtype.kind == "b":
         X = X.view(np.uint8)

@@ -142,10 +142,9 @@ class Engine:
         return np.concatenate(V), tuple(np.concatenate(slot) for slot in by_slot)
 
     def model_weights(self, states: list[State], model: int) -> Weights:
-        """Return views of the weights and slots of one model: (1, …) arrays."""
+        """Return the weights and slots of one model, as new arrays (1, …)."""
         program, state, i = self._find(states, model)
-        V, slots = program.to_numpy(state)
-        return V[i], tuple(slot[i] for slot in slots)
+        return program.model_weights(state, i)
 
     def largest_weight(self, states: list[State], model: int) -> float:
         """Return the largest absolute value of a model's weights."""

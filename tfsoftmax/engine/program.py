@@ -90,6 +90,23 @@ class Program:
 
         return as_array(state.V), tuple(map(as_array, state.slots))
 
+    def model_weights(
+        self, state: State, models: slice
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """Return the weights and slots of some models, as new arrays.
+
+        They lie as the tensors do: to transpose those of many features takes long.
+        """
+        V = np.asarray(state.V).transpose(self._layout.from_layout)[models]
+        if state.factor is None:
+            weights = V.copy(order="K")
+        else:
+            weights = V * state.factor.numpy()[models, :, None]
+            intercepts = slice(self.spec.n_features, None)
+            weights[..., intercepts] = V[..., intercepts]
+        slots = self.to_numpy(State(state.V, state.slots, ()))[1]
+        return weights, tuple(slot[models].copy(order="K") for slot in slots)
+
     def largest_weight(self, state: State, models: slice) -> float:
         """Return the largest absolute value of some models' weights; NaN if one is."""
         V = np.asarray(state.V).transpose(self._layout.from_layout)[models]

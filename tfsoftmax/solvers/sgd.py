@@ -252,8 +252,8 @@ class _Run:
         if settings.early_stopping:
             score = -metrics["val_accuracy"]
             if score < progress.best:
-                # Copied, so as not to hold on to the weights of the other models.
-                kept = partial(_itself, _copied(weights()))
+                # Now, so as not to hold on to the weights of the other models.
+                kept = partial(_itself, weights())
         else:
             kept = weights
         progress = progress.after_epoch(len(self._problem.dataset), score, settings)
@@ -281,7 +281,7 @@ class _Run:
             previous.history if previous else {}, self._metrics[:n_epochs]
         )
         # Models without an L1 penalty have its slots where others have one.
-        weights = _copied(_with_fitting_slots(kept(), self.settings))
+        weights = _with_fitting_slots(kept(), self.settings)
         scaling = self._problem.scaling
         return Result(*weights, history, progress, self.settings, scaling, rng, ended)
 
@@ -293,12 +293,6 @@ def _with_fitting_slots(weights: Weights, settings: Settings) -> Weights:
 
 def _itself(weights: Weights) -> Weights:
     return weights
-
-
-def _copied(weights: Weights) -> Weights:
-    V, slots = weights
-    # As they lie: to transpose the weights of many features takes long.
-    return V.copy(order="K"), tuple(slot.copy(order="K") for slot in slots)
 
 
 def _active(column: Sequence[_Run]) -> list[_Run]:

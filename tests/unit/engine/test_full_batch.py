@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from tests import reference
 from tests.problems import problem
@@ -167,7 +166,6 @@ def test_differences_survive_beside_large_values(dtype, offset, precision, rtol)
 KINDS = {
     "Fortran order": np.asfortranarray,
     "read-only": lambda X: np.broadcast_to(X, X.shape),
-    "sparse": sparse.csr_array,
     "wrong byte order": lambda X: X.astype(">f8"),
 }
 
@@ -203,16 +201,14 @@ def test_tiles_that_are_views_kept_or_gathered_each_time_have_the_same_sums(
     monkeypatch.setattr(device, "n_threads", lambda: 3)
     expected = evaluate(X)
     monkeypatch.setattr(tiles, "MAX_SHARED_BYTES", 0)
-    for rows in (X, np.asfortranarray(X), sparse.csr_array(X)):
+    for rows in (X, np.asfortranarray(X)):
         assert_close(evaluate(rows), expected, 1e-13)
-    for gathered in (np.asfortranarray(X), sparse.csr_array(X)):
-        kept = evaluate(gathered)
-        with monkeypatch.context() as patch:
-            patch.setattr(tiles, "MAX_KEPT_BYTES", 0)
-            with full_batch(gathered) as rows:
-                assert not rows._kept
-                for _ in range(3):
-                    assert_same_bits(rows(weights_for(3), DOUBLE), kept)
+    kept = evaluate(np.asfortranarray(X))
+    monkeypatch.setattr(tiles, "MAX_KEPT_BYTES", 0)
+    with full_batch(np.asfortranarray(X)) as rows:
+        assert not rows._kept
+        for _ in range(3):
+            assert_same_bits(rows(weights_for(3), DOUBLE), kept)
 
 
 def test_rows_are_handed_over_where_they_lie(small_tiles, monkeypatch):

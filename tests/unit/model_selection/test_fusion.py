@@ -129,23 +129,24 @@ def program_calls(monkeypatch):
     calls = Counter()
     train = program.Program.train
 
-    def counting(self, *arguments):
+    def counting(self, *arguments, **options):
         calls[self.spec.n_models] += 1
-        return train(self, *arguments)
+        return train(self, *arguments, **options)
 
     monkeypatch.setattr(program.Program, "train", counting)
     return calls
 
 
-def test_candidates_share_the_calls_of_the_program(program_calls, monkeypatch):
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_candidates_share_the_calls_of_the_program(kind, program_calls, monkeypatch):
     monkeypatch.setattr(device, "n_threads", lambda: 2)
     grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-3, 1e-2, 0.1]}
     options = {"cv": 2, "refit": False}
-    TFSoftmaxGridSearchCV(estimator(), grid, **options).fit(X, Y)
+    TFSoftmaxGridSearchCV(estimator(), grid, **options).fit(kind(X), Y)
     ours = program_calls.total()
     assert 1 not in program_calls
     program_calls.clear()
-    GridSearchCV(estimator(), grid, **options).fit(X, Y)
+    GridSearchCV(estimator(), grid, **options).fit(kind(X), Y)
     assert program_calls == {1: 16 * 2 * 3}
     # Two blocks of eight models in each fold and epoch.
     assert ours == 2 * 2 * 3
@@ -189,10 +190,11 @@ def test_an_invalid_candidate_fails_alone_and_the_others_stay_fused(
     both(estimator(), {name: values}, **options)
 
 
-def test_all_folds_and_a_second_search_find_the_program_compiled():
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_all_folds_and_a_second_search_find_the_program_compiled(kind):
     def search(rates):
         grid = {"learning_rate": rates, "class_weight": [None]}
-        TFSoftmaxGridSearchCV(estimator(), grid, cv=3, refit=False).fit(X, Y)
+        TFSoftmaxGridSearchCV(estimator(), grid, cv=3, refit=False).fit(kind(X), Y)
         return compilation._compile.cache_info().misses
 
     compilation._compile.cache_clear()

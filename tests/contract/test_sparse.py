@@ -179,13 +179,15 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("arrange", [*ORDERED.values(), *OTHERS.values()])
-def test_how_the_rows_are_stored_changes_nothing(arrange):
+@pytest.mark.parametrize("rescale", [0.2, "standard"])
+def test_how_the_rows_are_stored_changes_nothing(arrange, rescale):
     X, y, _ = problem()
     packed = arrange(X)
     np.testing.assert_array_equal(packed.toarray(), X)
-    clf = estimator().fit(packed, y, X_val=arrange(X), y_val=y)
-    rows = sparse.csr_array(X)
-    expected = estimator().fit(rows, y, X_val=rows, y_val=y)
+    clf, expected = (
+        estimator(rescale=rescale).fit(rows, y, X_val=rows, y_val=y)
+        for rows in (packed, sparse.csr_array(X))
+    )
     if arrange in ORDERED.values():
         assert_same_bits(clf, expected)
     assert_like_dense(clf, expected)

@@ -106,11 +106,11 @@ def test_penalties_and_weights_resume_too(optimizer, variation):
 def test_soft_labels_and_sparse_rows_resume_too(optimizer):
     from scipy import sparse
 
-    soft = np.eye(3)[Y] * 0.9 + 0.1 / 3
-    once = classifier(optimizer).fit(X, soft)
+    soft, packed = np.eye(3)[Y] * 0.9 + 0.1 / 3, sparse.csr_array(X)
+    once = classifier(optimizer).fit(packed, soft)
     streamed = classifier(optimizer)
     for _ in range(10):
-        streamed.partial_fit(sparse.csr_array(X), soft)
+        streamed.partial_fit(packed, soft)
     assert_same_bits(streamed, once)
 
 

@@ -210,7 +210,6 @@ class CentredFeatures:
         """
         if sparse.issparse(X):
             scaled = X.astype(precision)
-            scaled.sum_duplicates()  # which squares would count each
             r = np.broadcast_to(np.asarray(self.factor), self.centre.shape)
             scaled.data *= r.astype(precision)[scaled.indices]
             return SparseRows(scaled, (self.centre * r).astype(precision))

@@ -12,7 +12,7 @@ from tfsoftmax.data import tiles
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import ALIGNMENT
 from tfsoftmax.engine import compilation, device
-from tfsoftmax.engine.features import Scaling
+from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.engine.full_batch import FullBatch
 from tfsoftmax.engine.sparse_batch import SparseFullBatch
 
@@ -180,6 +180,21 @@ def test_a_factor_too_large_for_the_precision_shows_in_the_loss():
     rows = sparse.csr_array(X.astype(np.float32) * np.float32(1e30))
     sums, _ = evaluate(SparseFullBatch, rows, scaling=Scaling(1e10))
     assert not np.isfinite(sums.loss)
+
+
+def test_a_value_in_two_parts_is_squared_as_one():
+    rows = sparse.csr_array(X)
+    data, columns = np.repeat(rows.data, 2) / 2, np.repeat(rows.indices, 2)
+    in_parts = sparse.csr_array((data, columns, rows.indptr * 2), X.shape)
+    dataset = Dataset(rows, Y, S)
+    features = CentredFeatures.of(
+        dataset, scaling=SCALINGS["standard"], fit_intercept=True, precision=DOUBLE
+    )
+    expected = S @ features.rows(X, DOUBLE) ** 2
+    for kind in (rows, in_parts):
+        squares = features.rows(kind, DOUBLE).squares(S)
+        np.testing.assert_allclose(squares, expected, rtol=1e-12)
+    assert in_parts.nnz == 2 * rows.nnz
 
 
 def test_the_work_is_that_of_the_values():

@@ -117,7 +117,7 @@ def test_an_interruption_when_all_candidates_have_diverged_ends_the_search(monke
             raise KeyboardInterrupt
         return active(column)
 
-    def check_finite(epoch, V, metrics):
+    def check_finite(epoch, largest_weight, dtype, metrics):
         if epoch == 2 and metrics["learning_rate"] == 1.0:
             raise ValueError("The loss became non-finite in epoch 2.")
 

@@ -94,7 +94,7 @@ class Engine:
                     accumulates=layout.micro_batches_per_batch > 1,
                     soft_labels=dataset.y.ndim == 2,
                     is_sparse=self._is_sparse,
-                    centred=scaling.mean is not None,
+                    centred=self._is_sparse and scaling.mean is not None,
                     per_model_weights=dataset.per_model_weights,
                     storage=storage.name,
                     precision=self.precision.name,

@@ -62,7 +62,7 @@ class ProgramSpec:
     accumulates: bool  # a batch may have several micro-batches
     soft_labels: bool
     is_sparse: bool  # rows come as a PaddedCSR
-    centred: bool  # x̃ has the mean subtracted
+    centred: bool  # sparse rows, from which a mean is subtracted
     per_model_weights: bool  # each model has row weights of its own
     storage: str  # dtype in which the rows of X come
     precision: str  # dtype in which is computed

@@ -2,7 +2,7 @@
 
 Made-up text in scikit-learn's CSR: as many rows, words and classes as the 20 newsgroups
 have (11,314 rows of 96 values, 20 classes) in 130,107 and 10,000 columns, and 2,000
-rows, 5 classes in the 2²⁰ columns of a `HashingVectorizer`; words are drawn by Zipf's
+rows, 5 classes in the 2²⁰ columns of a `HashingVectorizer`; words are drawn by a power
 law, values are float64. The ratio is the time of `SGDClassifier(loss="log_loss")` for
 as many epochs over ours, whole fits; for lbfgs that of `LogisticRegression()` to where
 it stops, with the fewest iterations of ours whose F is no larger; for the search that
@@ -59,11 +59,12 @@ def made_up_text(
     y = rng.integers(0, n_classes, n)
     lengths = rng.poisson(length, n) + 1
     rows = np.repeat(np.arange(n, dtype=np.int32), lengths)
-    words = np.minimum(rng.zipf(1.3, len(rows)), n_features) - 1
+    # The k-th word is drawn with a probability of about k^(-2/3).
+    words = (n_features * rng.random(len(rows)) ** 3).astype(np.int32)
     topical = rng.random(len(rows)) < 0.3
-    # A class prefers every n_classes-th word of the rarer ones.
-    words[topical] = words[topical] * n_classes + y[rows[topical]] + 100
-    words = (words * 7919 % n_features).astype(np.int32)
+    # A class prefers every n_classes-th word.
+    preferred = words[topical] // n_classes * n_classes + y[rows[topical]]
+    words[topical] = np.minimum(preferred, n_features - 1)
     shape = (n, n_features)
     X = sparse.csr_matrix((np.ones(len(rows)), (rows, words)), shape=shape)
     X.data = 1 + np.log(X.data)

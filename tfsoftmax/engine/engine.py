@@ -14,7 +14,12 @@ from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
 from tfsoftmax.engine.features import Scaling
-from tfsoftmax.engine.placement import MAX_THREADS, map_at_most, model_blocks
+from tfsoftmax.engine.placement import (
+    MAX_THREADS,
+    map_at_most,
+    model_blocks,
+    sparse_model_blocks,
+)
 from tfsoftmax.engine.runtime import import_tensorflow
 from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec
 from tfsoftmax.utils.threads import ThreadPool
@@ -81,7 +86,12 @@ class Engine:
         self._loader = ChunkLoader(
             dataset, layout, (storage, self.precision), self._n_at_once
         )
-        self._blocks = model_blocks(n_models, n_threads)
+        if self._is_sparse:
+            n_rows = 1 if n_classes == 2 else n_classes
+            model_bytes = n_rows * dataset.n_features * self.precision.itemsize
+            self._blocks = sparse_model_blocks(n_models, n_threads, model_bytes)
+        else:
+            self._blocks = model_blocks(n_models, n_threads)
         self._programs = [
             Program(
                 ProgramSpec(

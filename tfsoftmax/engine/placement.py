@@ -21,6 +21,9 @@ from tfsoftmax.utils.threads import Task, ThreadPool
 # as one program, 12.5 as two of 16 and 16.6 as four of 8.
 MAX_MODELS_PER_BLOCK = 16
 MIN_MODELS_PER_BLOCK = 4
+# Weights of one program on sparse rows: more are in memory and no longer in a cache,
+# where each value takes as long for each of the models.
+MAX_SPARSE_BLOCK_BYTES = 1 << 20
 # Threads that work at once; each needs a buffer of its own where no steps are taken.
 MAX_THREADS = 8
 
@@ -31,6 +34,17 @@ def model_blocks(n_models: int, n_threads: int) -> list[slice]:
     while n_models / n_blocks > MAX_MODELS_PER_BLOCK:
         n_blocks += n_threads
     return split_evenly(n_models, n_blocks)
+
+
+def sparse_model_blocks(n_models: int, n_threads: int, model_bytes: int) -> list[slice]:
+    """Split models of sparse rows into blocks whose weights stay in a core's cache.
+
+    A value of a row is multiplied by the weights of its column alone, so that there is
+    nothing to gain from more models in one product.
+    """
+    per_block = max(1, MAX_SPARSE_BLOCK_BYTES // model_bytes)
+    least = len(model_blocks(n_models, n_threads))
+    return split_evenly(n_models, max(least, math.ceil(n_models / per_block)))
 
 
 def map_at_most(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -115,6 +116,8 @@ def _stacked_logits(
 
     Equal models have equal logits: rounding may differ between columns of a product.
     """
+    if sparse.issparse(X):
+        return _separate_logits(classifiers, X)
     weights = [(to_dense(clf.coef_), clf.intercept_) for clf in classifiers]
     keys = [coef.tobytes() + intercept.tobytes() for coef, intercept in weights]
     distinct = list(dict(zip(keys, weights, strict=True)).values())
@@ -127,6 +130,16 @@ def _stacked_logits(
     by_model = logits.reshape(len(logits), len(distinct), n_rows).swapaxes(0, 1)
     by_key = dict(zip(dict.fromkeys(keys), by_model, strict=True))
     return [by_key[key][:, 0] if n_rows == 1 else by_key[key] for key in keys]
+
+
+def _separate_logits(
+    classifiers: Sequence[TFSoftmaxClassifier], X: Any
+) -> list[NDArray[Any]] | None:
+    """Compute the logits of each on sparse rows, where one product gains nothing."""
+    try:
+        return [clf.decision_function(X) for clf in classifiers]
+    except (TypeError, ValueError):  # `_score` raises the proper error for each model
+        return None
 
 
 def error_scores(job: EvaluationJob, errors: Errors) -> list[dict[str, Any]]:

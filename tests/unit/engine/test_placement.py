@@ -38,6 +38,24 @@ def test_there_are_as_many_blocks_as_threads_where_there_are_several(
     assert len(placement.model_blocks(n_models, n_threads)) == n_blocks
 
 
+@pytest.mark.parametrize(
+    ("n_models", "n_threads", "model_bytes", "n_blocks"),
+    [
+        (8, 2, 1000, 2),  # as with dense rows
+        (16, 2, 1 << 18, 4),
+        (8, 2, 1 << 20, 8),
+        (8, 2, 1 << 24, 8),
+        (1, 4, 1 << 24, 1),
+    ],
+)
+def test_blocks_of_models_on_sparse_rows_stay_in_a_cache(
+    n_models, n_threads, model_bytes, n_blocks
+):
+    blocks = placement.sparse_model_blocks(n_models, n_threads, model_bytes)
+    assert [m for b in blocks for m in range(b.start, b.stop)] == list(range(n_models))
+    assert len(blocks) == n_blocks
+
+
 @pytest.mark.parametrize(("n_items", "n_at_once"), [(0, 2), (1, 2), (7, 1), (7, 3)])
 def test_results_come_in_order_and_no_more_items_are_worked_on_at_once(
     n_items, n_at_once

@@ -242,10 +242,9 @@ class TFSoftmaxClassifier(
     Rows are cast and scaled a batch at a time, in float32 or, for float64 X (and for
     integers that float32 can't hold; with ``"lbfgs"``, for all integers of 32 and 64
     bits), in float64. uint8 X is never cast as a whole, neither in `fit` nor in
-    `predict`, and sparse X never made dense as a whole, but by ``"lbfgs"`` where that
-    takes at most 512 MB. X by columns in memory, as most DataFrames are, is copied by
-    rows, once a fit; a memmap larger than 1 GiB is not. TensorFlow is imported
-    by the first `fit`, never by predicting.
+    `predict`, and sparse X is never made dense, not even a batch. X by columns in
+    memory, as most DataFrames are, is copied by rows, once a fit; a memmap larger than
+    1 GiB is not. TensorFlow is imported by the first `fit`, never by predicting.
 
     References
     ----------

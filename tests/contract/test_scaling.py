@@ -100,9 +100,11 @@ def assert_equal_models(clf, piped, X=X, *, precision=DOUBLE, optimum=False):
 # One fit
 
 
-@pytest.mark.parametrize("optimizer", [*BY_EPOCHS, "lbfgs"])
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "optimizer", mostly_slow(["sgd", "lbfgs"], ("momentum",), ("nesterov",), ("adam",))
+)
+@pytest.mark.parametrize("fit_intercept", mostly_slow([True], (False,)))
+@pytest.mark.parametrize("n_classes", mostly_slow([3], (2,)))
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_it_equals_a_pipeline(optimizer, fit_intercept, n_classes, kind):
     X, y, s = problem(n_classes=n_classes)
@@ -114,7 +116,9 @@ def test_it_equals_a_pipeline(optimizer, fit_intercept, n_classes, kind):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
 @pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, sparse.csr_array])
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8, bool, np.int64, np.int16])
+@pytest.mark.parametrize(
+    "dtype", mostly_slow([np.float32, np.uint8], (bool,), (np.int64,), (np.int16,))
+)
 def test_every_dtype_is_standardised(optimizer, kind, dtype):
     rows = (40 * (X - ORIGIN) / UNITS + 60).clip(0, 255).astype(dtype)
     if dtype is bool:

@@ -555,6 +555,7 @@ for rescale in (1.0, "standard"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units there")
 def test_the_programs_do_not_take_as_much_as_a_dense_batch():
     command = [sys.executable, "-W", "ignore", "-c", FIT_WIDE_ROWS]
@@ -589,6 +590,7 @@ def test_no_row_is_made_dense(optimizer, monkeypatch):
     assert made_dense == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The last epoch's loss")
 def test_memory_of_many_short_rows_is_that_of_a_chunk(monkeypatch):
     monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)

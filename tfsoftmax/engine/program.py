@@ -24,10 +24,7 @@ from tfsoftmax.engine.compilation import Function, compiled, share_all
 from tfsoftmax.engine.optimizers import Slots, Tensor, initial_slots, take_step
 from tfsoftmax.engine.products import Dense, Sparse
 from tfsoftmax.engine.softmax import MicroBatch
-from tfsoftmax.engine.spec import (
-    Hyperparameters,
-    ProgramSpec,
-)
+from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec
 
 Scaled = tuple[Tensor, ...]
 

@@ -74,7 +74,8 @@ def _of_dense(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute m and M₂ of a block of rows."""
     first = X[s.argmax()].astype(np.float64)
-    X = X - first  # a constant has exactly its value for mean
+    # A constant has exactly its value for mean; long doubles become doubles.
+    X = np.subtract(X, first, dtype=np.float64)
     mean = s @ X / weight
     X -= mean
     return first + mean, s @ np.square(X, out=X)

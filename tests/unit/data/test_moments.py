@@ -111,7 +111,9 @@ def test_they_are_those_of_the_weighted_rows(kind, index, weighted):
 @pytest.mark.parametrize("weights", [None, S], ids=["none", "weights"])
 def test_they_are_computed_in_float64_whatever_the_dtype(dtype, kind, weights):
     rows = np.clip(40 * X + 60, 0, 127).astype(dtype)
-    assert_close(moments_of(kind(rows), weights), by_sums(rows, weights))
+    actual = moments_of(kind(rows), weights)
+    assert [each.dtype for each in actual] == [np.float64] * 2
+    assert_close(actual, by_sums(rows, weights))
 
 
 @pytest.mark.parametrize("weights", [None, S], ids=["none", "weights"])

@@ -292,6 +292,6 @@ def weighted_mean(dataset: Dataset) -> NDArray[np.float64]:
             if first is None:
                 first = X[0].astype(np.float64)
             # From the first row on, which leaves constants as they are.
-            total = total + s @ (X - first)
+            total = total + s @ np.subtract(X, first, dtype=np.float64)
         mean = total / len(dataset)
         return mean if first is None else first + mean

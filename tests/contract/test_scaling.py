@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.stats import loguniform
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -26,6 +26,11 @@ from tfsoftmax import (
     dual_gap,
 )
 from tfsoftmax.fitting import prepare
+
+views = pytest.mark.skipif(
+    not hasattr(BaseEstimator, "_get_fitted_attr_html"),
+    reason="the HTML view has fitted attributes since scikit-learn 1.9",
+)
 
 BY_EPOCHS = ["sgd", "momentum", "nesterov", "adam"]
 UNITS, ORIGIN = np.array([1.0, 30, 0.01, 5, 1]), np.array([0.0, 100, -3, 7, 0.5])
@@ -394,9 +399,14 @@ def test_it_is_a_parameter_like_any_other(rescale):
     copy.fit(CENTRED, Y)
     again = clone(copy.set_params(rescale=0.5).set_params(rescale=rescale))
     assert_same_bits(again.fit(CENTRED, Y), copy)
-    for each in (clf, copy):
-        view = each._repr_html_()
-        assert "rescale" in view
+
+
+@views
+@pytest.mark.parametrize("rescale", ["standard", FACTORS], ids=["word", "array"])
+def test_the_html_view_shows_it(rescale):
+    clf = estimator(rescale=rescale)
+    assert "rescale" in clf._repr_html_()
+    view = clf.fit(CENTRED, Y)._repr_html_()
     assert "mean_" in view
     assert "scale_" in view
 

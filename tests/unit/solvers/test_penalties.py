@@ -7,9 +7,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from tests import reference
 from tests.assertions import assert_same_bits
@@ -21,6 +23,9 @@ from tfsoftmax.model_selection import fusion
 X, Y, S = problem()
 RATES = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "adam": 0.01}
 ALPHA = 0.01
+# From 1.8 on, l1_ratio alone says which penalty.
+OLD_API = parse_version(sklearn.__version__) < parse_version("1.8")
+ELASTIC_NET = {"solver": "saga"} | ({"penalty": "elasticnet"} if OLD_API else {})
 
 
 @cache
@@ -31,7 +36,7 @@ def mostly_noise(n_classes):
     )
     X = StandardScaler().fit_transform(X)
     saga = LogisticRegression(
-        C=1 / (ALPHA * len(X)), l1_ratio=1, solver="saga", tol=1e-8, max_iter=10_000
+        C=1 / (ALPHA * len(X)), l1_ratio=1, tol=1e-8, max_iter=10_000, **ELASTIC_NET
     )
     return X, y, saga.fit(X, y)
 
@@ -86,9 +91,9 @@ def test_full_batches_end_at_the_optimum(optimizer, l1_ratio):
     saga = LogisticRegression(
         C=1 / (alpha * S.sum()),
         l1_ratio=l1_ratio,
-        solver="saga",
         tol=1e-10,
         max_iter=100_000,
+        **ELASTIC_NET,
     ).fit(X, Y, S)
     clf = TFSoftmaxClassifier(
         len(X),

@@ -139,7 +139,7 @@ def test_every_dtype_is_standardised(optimizer, kind, dtype):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 def test_features_that_do_not_vary_have_no_part(optimizer, kind):
     rows = np.column_stack([X, np.full((len(X), 2), [0.0, 0.1])])
     clf = standard(optimizer).fit(kind(rows), Y)
@@ -157,7 +157,7 @@ def test_soft_labels_are_standardised_alike(optimizer):
     assert_equal_models(clf, piped, optimum=optimizer == "lbfgs")
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
 def test_weights_equal_repetition(optimizer, kind):
     weights = np.arange(len(X)) % 3
@@ -212,7 +212,7 @@ def test_early_stopping_takes_the_statistics_of_the_rows_trained_on():
 # Fits that resume
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 @pytest.mark.parametrize("optimizer", mostly_slow(["sgd", "adam"], ("nesterov",)))
 def test_partial_fit_keeps_the_statistics_of_the_first_call(optimizer, kind):
     clf, piped = standard(optimizer), Piped(optimizer)
@@ -290,7 +290,7 @@ def test_a_factor_for_each_feature_equals_scaled_rows(optimizer, container):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 def test_equal_factors_are_one_number(optimizer, kind):
     rows = kind(CENTRED)
     clf = estimator(optimizer, rescale=np.full(5, 0.25)).fit(rows, Y)
@@ -316,7 +316,7 @@ def test_factors_too_small_for_a_scale_warn_of_nothing():
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_the_dual_gap_is_that_of_the_standardised_rows(optimizer, kind, fit_intercept):
     options = {"alpha": 0.01, "fit_intercept": fit_intercept}
@@ -340,7 +340,7 @@ GRID = {"learning_rate": [0.01, 0.1, 1.0], "alpha": [0.0, 0.01]}
 OFFSET = {"rescale": [None, "standard"], "learning_rate": [1e-5, 0.1]}
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 def test_searches_score_as_those_of_scikit_learn(kind):
     both(standard(), GRID, kind(X), return_train_score=True)
     both(estimator(epochs=2), OFFSET, kind(X), fit_params={"sample_weight": S})

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from tests import reference
-from tests.problems import problem
+from tests.problems import mostly_slow, problem
 from tfsoftmax.data import batches
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine import device, engine, placement
@@ -282,7 +282,7 @@ def test_lazy_steps_on_sparse_rows_are_those_on_dense_rows(
     np.testing.assert_allclose(measured, expected_measured, rtol=1e-11)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", mostly_slow([np.float64], (np.float32,)))
 def test_where_a_penalty_would_end_the_factor_steps_are_not_lazy(cut, dtype):
     """There are 163 batches in a chunk; models with a weak penalty are right, too."""
     cut(100, 100, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,10 @@ class Sums(NamedTuple):
     gradient: NDArray[np.float64]
 
 
-class FullBatch:
+class AllRows:
     """Evaluates one model on all rows of a dataset, at whatever weights.
+
+    That is the task of its two subclasses, for dense and for sparse rows.
 
     Use it as a context manager: it owns threads. Tiles are worked on at once, and their
     sums added in the order of the rows.
@@ -61,9 +63,6 @@ class FullBatch:
         precision: np.dtype[Any] | None = None,
     ) -> None:
         import_tensorflow()
-        from tfsoftmax.engine.compilation import share
-        from tfsoftmax.engine.device import alignment, n_threads
-
         self._storage, self.precision = full_batch_dtypes_for(dataset.X, precision)
         self.dataset, self._n_classes = dataset, n_classes
         self.features = CentredFeatures.of(
@@ -74,13 +73,40 @@ class FullBatch:
         )
         n_rows = 1 if n_classes == 2 else n_classes
         self.shape = n_rows, dataset.n_features + 1
+        self._functions: dict[str, Callable[..., Any]] = {}
+
+    _pool: ThreadPool
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.close()
+
+    @property
+    def work(self) -> int:
+        """Number of multiplications in one evaluation."""
+        raise NotImplementedError
+
+    def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
+        """Evaluate at the weights Û of the centred features, in `precision`."""
+        raise NotImplementedError
+
+
+class FullBatch(AllRows):
+    """Evaluates one model on all rows of a dense dataset."""
+
+    def __init__(self, dataset: Dataset, n_classes: int, **parameters: Any) -> None:
+        super().__init__(dataset, n_classes, **parameters)
+        from tfsoftmax.engine.compilation import share
+        from tfsoftmax.engine.device import alignment, n_threads
+
         self._share = share
         self._tiles = tiles = Tiles(dataset, self._storage, self.precision, alignment())
         n_at_once = min(n_threads(), MAX_THREADS, len(tiles))
         self._pool = ThreadPool(n_at_once, "tfsoftmax-full-batch")
         constants = self.features.centre, np.asarray(self.features.factor)
         self._constants = tuple(share(self._widened(each)) for each in constants)
-        self._functions: dict[str, Callable[..., Any]] = {}
         self._kept: list[tuple[Any, ...]] = []
         self._buffers: SimpleQueue[NDArray[Any]] = SimpleQueue()
         if tiles.kept:
@@ -101,12 +127,6 @@ class FullBatch:
         """Number of multiplications in one evaluation."""
         n_rows, n_columns = self.shape
         return 2 * len(self.dataset) * n_rows * n_columns
-
-    def __enter__(self) -> FullBatch:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._pool.close()
 
     def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
         """Evaluate at the weights Û of the centred features, in `precision`."""

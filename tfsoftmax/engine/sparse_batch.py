@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned
 from tfsoftmax.data.tiles import SparseTile, SparseTiles
-from tfsoftmax.engine.features import CentredFeatures, Scaling
-from tfsoftmax.engine.full_batch import FullBatch, Sums
+from tfsoftmax.engine.full_batch import AllRows, Sums
 from tfsoftmax.engine.placement import MAX_THREADS
-from tfsoftmax.engine.runtime import import_tensorflow
 from tfsoftmax.engine.spec import SparseTileSpec
 from tfsoftmax.utils.threads import ThreadPool
 
 
-class SparseFullBatch:
+class SparseFullBatch(AllRows):
     """Evaluates one model on all rows, as :class:`~.full_batch.FullBatch` does.
 
     Rows are never made dense. The mean is subtracted from sums over all rows:
@@ -30,29 +27,11 @@ class SparseFullBatch:
     Parameters and attributes are those of `FullBatch`.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        n_classes: int,
-        *,
-        fit_intercept: bool,
-        scaling: Scaling,
-        precision: np.dtype[Any] | None = None,
-    ) -> None:
-        import_tensorflow()
+    def __init__(self, dataset: Dataset, n_classes: int, **parameters: Any) -> None:
+        super().__init__(dataset, n_classes, **parameters)
         from tfsoftmax.engine.compilation import share_all
         from tfsoftmax.engine.device import n_threads
 
-        _, self.precision = full_batch_dtypes_for(dataset.X, precision)
-        self.dataset, self._n_classes = dataset, n_classes
-        self.features = CentredFeatures.of(
-            dataset,
-            scaling=scaling,
-            fit_intercept=fit_intercept,
-            precision=self.precision,
-        )
-        n_rows = 1 if n_classes == 2 else n_classes
-        self.shape = n_rows, dataset.n_features + 1
         factor = np.broadcast_to(self.features.factor, self.features.centre.shape)
         self._centre = factor * self.features.centre
         n_at_once = min(n_threads(), MAX_THREADS)
@@ -60,7 +39,6 @@ class SparseFullBatch:
         n_at_once = min(n_at_once, len(self._tiles))
         self._pool = ThreadPool(n_at_once, "tfsoftmax-sparse-batch")
         self._share = share_all
-        self._functions: dict[str, Callable[..., Any]] = {}
         self._kept: list[Any] = []
         self._buffers: SimpleQueue[SparseTile] = SimpleQueue()
         if self._tiles.kept:
@@ -74,12 +52,6 @@ class SparseFullBatch:
     def work(self) -> int:
         """Number of multiplications in one evaluation."""
         return 2 * int(self.dataset.X.nnz) * self.shape[0]
-
-    def __enter__(self) -> SparseFullBatch:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._pool.close()
 
     def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
         """Evaluate at the weights Û of the centred features, in `precision`."""
@@ -132,6 +104,3 @@ class SparseFullBatch:
             self._functions[precision.name] = function
         sums, G = self._functions[precision.name](*arguments, *tile)
         return sums.numpy(), G.numpy()
-
-
-AllRows = FullBatch | SparseFullBatch

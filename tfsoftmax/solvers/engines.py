@@ -10,8 +10,8 @@ from scipy import sparse
 
 from tfsoftmax.data.batches import MIN_MICRO_BATCH
 from tfsoftmax.engine.engine import Engine
-from tfsoftmax.engine.full_batch import FullBatch
-from tfsoftmax.engine.sparse_batch import AllRows, SparseFullBatch
+from tfsoftmax.engine.full_batch import AllRows, FullBatch
+from tfsoftmax.engine.sparse_batch import SparseFullBatch
 from tfsoftmax.solvers.result import Problem
 
 
@@ -62,7 +62,8 @@ def make_full_batch(
         "fit_intercept": settings.fit_intercept,
         "scaling": problem.scaling,
     }
-    kind = SparseFullBatch if sparse.issparse(problem.dataset.X) else FullBatch
+    is_sparse = sparse.issparse(problem.dataset.X)
+    kind: type[AllRows] = SparseFullBatch if is_sparse else FullBatch
     rows = kind(
         problem.dataset.for_models(0),
         problem.n_classes,

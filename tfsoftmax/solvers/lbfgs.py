@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.engine.engine import Engine
-from tfsoftmax.engine.sparse_batch import AllRows
+from tfsoftmax.engine.full_batch import AllRows
 from tfsoftmax.solvers.curvature import Curvature
 from tfsoftmax.solvers.engines import make_full_batch
 from tfsoftmax.solvers.line_search import line_search

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.engine.sparse_batch import AllRows
+from tfsoftmax.engine.full_batch import AllRows
 from tfsoftmax.solvers.curvature import (
     JITTER,
     Curvature,
@@ -38,7 +38,7 @@ class Objective:
 
     Parameters
     ----------
-    rows : FullBatch or SparseFullBatch
+    rows : AllRows
     alpha : float
         The strength of the L2 penalty.
     precision : dtype

@@ -8,6 +8,7 @@ import pytest
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import Scaling
+from tfsoftmax.engine.spec import ProgramSpec
 from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers.result import Problem
 
@@ -35,6 +36,21 @@ def estimator(**parameters):
         "random_state": 0,
     }
     return TFSoftmaxClassifier(**defaults | parameters)
+
+
+def program_spec(**given):
+    """What a program is compiled for: plain descent in float64, hard labels."""
+    usual = {
+        "accumulates": False,
+        "soft_labels": False,
+        "is_sparse": False,
+        "per_model_weights": False,
+        "storage": "float64",
+        "precision": "float64",
+        "optimizer": "sgd",
+        "l1": False,
+    }
+    return ProgramSpec(**usual | given)
 
 
 def solver_problem(parameters, X, y, weights=None, *, held_out=None, seed=0):

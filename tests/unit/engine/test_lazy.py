@@ -7,11 +7,12 @@ import pytest
 import tensorflow as tf
 from scipy import sparse
 
+from tests.problems import program_spec
 from tfsoftmax.data.padded_csr import PaddedCSR
 from tfsoftmax.engine import lazy
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.products import Sparse
-from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec
+from tfsoftmax.engine.spec import Hyperparameters
 
 N, N_FEATURES, SIZE, N_STEPS = 40, 6, 8, 5
 RNG = np.random.default_rng(0)
@@ -27,22 +28,15 @@ BEGUN = np.array([[0.25], [1.0]])  # what each model's weights were to be multip
 
 
 def spec_for(scaling, *, intercept=True):
-    return ProgramSpec(
+    return program_spec(
         n_models=2,
         n_classes=3,
         n_features=N_FEATURES,
         fit_intercept=intercept,
         micro_batch_size=SIZE,
         n_micro_batches=N_STEPS,
-        accumulates=False,
-        soft_labels=False,
         is_sparse=True,
         centred=scaling.mean is not None,
-        per_model_weights=False,
-        storage="float64",
-        precision="float64",
-        optimizer="sgd",
-        l1=False,
     )
 
 

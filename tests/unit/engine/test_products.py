@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from scipy import sparse
 
+from tests.problems import program_spec
 from tfsoftmax.data.padded_csr import BLOCK, PaddedCSR
 from tfsoftmax.engine import products
 from tfsoftmax.engine.features import Scaling
-from tfsoftmax.engine.spec import ProgramSpec
 
 DOUBLE = np.dtype(np.float64)
 N, N_FEATURES = 30, 7
@@ -27,22 +27,14 @@ SCALINGS = {
 
 
 def spec_for(scaling, n_models=1, n_classes=3, *, size=N, intercept=True, X=X):
-    return ProgramSpec(
+    return program_spec(
         n_models=n_models,
         n_classes=n_classes,
         n_features=X.shape[1],
         fit_intercept=intercept,
         micro_batch_size=size,
         n_micro_batches=1,
-        accumulates=False,
-        soft_labels=False,
-        is_sparse=False,
         centred=scaling.mean is not None,
-        per_model_weights=False,
-        storage="float64",
-        precision="float64",
-        optimizer="sgd",
-        l1=False,
     )
 
 

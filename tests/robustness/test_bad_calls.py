@@ -229,6 +229,9 @@ def partial_fits(draw: Any) -> Training:
         verdicts["classes"] = BAD
     if not is_fitted and is_nameless and call.names.get("classes") in OTHER_NAMES:
         verdicts["classes"] = EITHER  # whatever columns without names are called
+    are_first_names = not is_fitted and call.names.get("classes") == "None"
+    if are_first_names and call.names.get("y") == "more columns than classes":
+        verdicts["y"] = EITHER  # whose columns say what the classes are
     if verdicts.get("X") == EITHER:
         verdicts["learning_rate"] = EITHER
     return Training(call._replace(verdicts=verdicts), number, is_fitted, {})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tfsoftmax.data import batches
 from tfsoftmax.data.batches import Layout
+from tfsoftmax.data.padded_csr import RUN
 
 # Arguments of tests with hypothesis: `largest` and `max_rows` for `layout_with`.
 SIZES = {
@@ -40,7 +41,7 @@ def dense_rows(X, size, n_features):
     """The rows of a PaddedCSR as an array, `size` of them for each micro-batch."""
     rows = np.zeros((size * (len(X.starts) - 1), n_features), X.values.dtype)
     for i, (start, stop) in enumerate(pairwise(X.starts)):
-        values = slice(start, stop)
-        places = i * size + X.rows[values], X.columns[values]
-        np.add.at(rows, places, X.values[values])
+        used = slice(start, stop)
+        places = i * size + np.repeat(X.rows, RUN)[used], X.columns[used]
+        np.add.at(rows, places, X.values[used])
     return rows

@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from tfsoftmax.callbacks import EpochLogger
+from tfsoftmax.data.columns import occurring_columns, spread
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
 from tfsoftmax.data.hold_out import hold_out
@@ -110,7 +111,7 @@ def prepare(
         scaling = _scaling_of(settings[0].rescale, dataset, sample_weight)
     else:
         scaling = previous.scaling
-    return Problem(
+    problem = Problem(
         dataset,
         held_out,
         classes,
@@ -121,6 +122,7 @@ def prepare(
         n_epochs,
         attributes,
     )
+    return _in_occurring_columns(problem)
 
 
 def store(
@@ -151,10 +153,12 @@ def store(
 
 def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
     """Return the fitted attributes; `coef_` is in the units of the X passed."""
-    scaling = result.scaling
-    coef, intercept = scaling.coef_and_intercept(
+    scaling, columns = result.scaling, result.columns
+    coef, intercept = scaling.take(columns).coef_and_intercept(
         result.V[0], fit_intercept=result.settings.fit_intercept
     )
+    if columns is not None:
+        coef = spread(coef, columns, problem.n_features)
     with np.errstate(over="ignore"):
         scale = 1 / scaling.factor
     return {
@@ -178,11 +182,11 @@ def _dual_gap(
     """Return an upper bound of F − min F; infinite without a penalty."""
     return duality_gap(
         problem.dataset.for_models(0),
-        coef,
+        coef if problem.columns is None else coef[:, problem.columns],
         intercept,
         n_classes=problem.n_classes,
         fit_intercept=settings.fit_intercept,
-        scaling=problem.scaling,
+        scaling=problem.column_scaling,
         alpha=settings.alpha,
         l1_ratio=settings.l1_ratio,
     )
@@ -274,6 +278,27 @@ def _scaling_of(
             weights = weights[dataset.index]
         rows = dataclasses.replace(dataset, weights=weights)
     return Scaling.of(rescale, rows)
+
+
+def _in_occurring_columns(problem: Problem) -> Problem:
+    """Return the problem without columns of sparse X whose weights are to stay 0."""
+    dataset, held_out, previous = problem.dataset, problem.held_out, problem.previous
+    # What an L1 penalty is owed in a stream, it is owed for columns yet to come, too.
+    is_stream = problem.n_epochs is not None
+    columns, known = None, None if previous is None else previous.columns
+    has_all = previous is not None and known is None
+    if not has_all and not (is_stream and any(s.l1 for s in problem.settings)):
+        columns = occurring_columns(dataset.X, known)
+    if columns is not None:
+        dataset = dataset.with_columns(columns)
+        held_out = held_out and held_out.with_columns(columns)
+    return dataclasses.replace(
+        problem,
+        dataset=dataset,
+        held_out=held_out,
+        previous=previous and previous.for_columns(columns, problem.n_features),
+        columns=columns,
+    )
 
 
 def _by_rows(X: Any, optimizer: str) -> Any:

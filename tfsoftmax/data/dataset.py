@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from tfsoftmax.data.columns import take_columns
+
 # Rows of X that NumPy works on at once, by their bytes in float64.
 MAX_BLOCK_BYTES = 16 << 20
 
@@ -84,6 +86,10 @@ class Dataset:
         if self.weights is None or not self.per_model_weights:
             return self
         return replace(self, weights=self.weights[models])
+
+    def with_columns(self, columns: NDArray[np.int64]) -> Dataset:
+        """Return the same rows with some of their columns."""
+        return replace(self, X=take_columns(self.X, columns))
 
     def take(self, index: NDArray[np.int64]) -> Dataset:
         """Return some of the rows; X is not copied."""

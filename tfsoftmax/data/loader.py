@@ -19,7 +19,7 @@ from scipy import sparse
 from tfsoftmax.data.batches import ACCUMULATE, APPLY, UNUSED, Layout
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned, gatherer
-from tfsoftmax.data.padded_csr import PaddedCSR, most_values
+from tfsoftmax.data.padded_csr import PaddedCSR, most_slots
 from tfsoftmax.utils.threads import Task, ThreadPool
 
 # A permutation of the rows, of shape (n_samples,); None takes them as they stand.
@@ -157,7 +157,7 @@ class ChunkLoader:
         X: NDArray[Any] | PaddedCSR
         if self._is_sparse:
             n_micro_batches = self.layout.micro_batches_per_chunk
-            X = PaddedCSR.empty(most_values(data, n_rows), n_micro_batches, precision)
+            X = PaddedCSR.empty(most_slots(data, n_rows), n_micro_batches, precision)
         else:
             X = aligned((n_rows, data.n_features), storage)
         return Chunk(

@@ -123,6 +123,16 @@ class Scaling:
             )
         return coef, b
 
+    def take(self, columns: NDArray[np.int64] | None) -> Scaling:
+        """Return the scaling of some columns of x; None stands for all."""
+        if columns is None:
+            return self
+        mean = None if self.mean is None else self.mean[columns]
+        factor = self.factor
+        if isinstance(factor, np.ndarray):
+            factor = factor[columns]
+        return Scaling(factor, mean)
+
     def weights(self, coef: NDArray[Any]) -> NDArray[np.float64]:
         """Return W, the weights of x̃, from those of x."""
         with np.errstate(over="ignore"):

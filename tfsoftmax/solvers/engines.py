@@ -37,7 +37,7 @@ def make_engines(
     settings = problem.settings[models[0]]
     shared: dict[str, Any] = {
         "fit_intercept": settings.fit_intercept,
-        "scaling": problem.scaling,
+        "scaling": problem.column_scaling,
         "n_models": len(models),
     }
     training = Engine(
@@ -60,7 +60,7 @@ def make_full_batch(
     previous = problem.previous
     shared: dict[str, Any] = {
         "fit_intercept": settings.fit_intercept,
-        "scaling": problem.scaling,
+        "scaling": problem.column_scaling,
     }
     is_sparse = sparse.issparse(problem.dataset.X)
     kind: type[AllRows] = SparseFullBatch if is_sparse else FullBatch

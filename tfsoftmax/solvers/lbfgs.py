@@ -124,7 +124,8 @@ class _Run:
         callback: Callback,
     ) -> None:
         (self._settings,) = problem.settings
-        self._previous, self._callback = problem.previous, callback
+        self._problem, self._callback = problem, callback
+        self._previous = problem.previous
         self._rows, self._held_out = rows, held_out
         self.epochs: list[EpochMetrics] = []
         self._began = time.perf_counter()
@@ -232,9 +233,10 @@ class _Run:
             append_epochs(previous.history if previous else {}, self.epochs),
             previous.progress if previous else Progress(),
             self._settings,
-            self._rows.features.scaling,
+            self._problem.scaling,
             None,
             "epochs",
+            self._problem.columns,
         )
 
 

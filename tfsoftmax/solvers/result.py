@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsoftmax.data.columns import spread
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.solvers.schedules import Progress
@@ -54,6 +55,9 @@ class Result:
         Why the last epoch was the last: there were no more to do, `tol` was met,
         rounding let nothing improve, there is no optimum, the weights at the optimum
         can't be rounded to their dtype, a callback asked for it, or the user did.
+    columns : ndarray of int64, or None
+        The columns of X that V and the slots have weights for; those of the others
+        are 0. None stands for all.
     """
 
     V: NDArray[Any]
@@ -64,6 +68,7 @@ class Result:
     scaling: Scaling
     rng: np.random.RandomState | None
     ended: Ending
+    columns: NDArray[np.int64] | None = None
 
     @property
     def n_epochs(self) -> int:
@@ -73,6 +78,20 @@ class Result:
     def with_new_schedule(self) -> Result:
         """Return the same result with a learning-rate schedule that starts over."""
         return replace(self, progress=replace(self.progress, epochs=0))
+
+    def for_columns(self, columns: NDArray[np.int64] | None, n_features: int) -> Result:
+        """Return the same result for more columns of X; None stands for all."""
+        if self.columns is None or columns is self.columns:
+            return self
+        places, n = self.columns, n_features
+        if columns is not None:
+            places, n = np.searchsorted(columns, places), len(columns)
+        width = self.V.shape[-1]
+        V, *slots = (  # Adam counts its steps in a slot without columns
+            spread(weights, places, n) if weights.shape[-1] == width else weights
+            for weights in (self.V, *self.slots)
+        )
+        return replace(self, V=V, slots=tuple(slots), columns=columns)
 
 
 Outcome = Result | ValueError
@@ -95,6 +114,9 @@ class Problem:
         :data:`tfsoftmax.validation.parameters.RULES` does not allow per model.
     scaling : Scaling
         How x̃ comes from x, for training rows and held-out rows alike.
+    columns : ndarray of int64, or None
+        The columns of x that the datasets, and the previous result, are reduced to;
+        None stands for all.
     rng : RandomState or None
         The source of the rows' orders, one permutation an epoch. A solver copies it.
     previous : Result or None
@@ -114,11 +136,22 @@ class Problem:
     previous: Result | None
     n_epochs: int | None
     attributes: Mapping[str, Any]
+    columns: NDArray[np.int64] | None = None
+
+    @property
+    def column_scaling(self) -> Scaling:
+        """How x̃ comes from x in the columns of the datasets."""
+        return self.scaling.take(self.columns)
 
     @property
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X, those that do not occur included."""
+        return int(self.attributes["n_features_in_"])
 
     def for_models(self, models: slice) -> Problem:
         """Return the same problem for some of its models."""

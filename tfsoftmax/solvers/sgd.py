@@ -282,8 +282,16 @@ class _Run:
         )
         # Models without an L1 penalty have its slots where others have one.
         weights = _with_fitting_slots(kept(), self.settings)
-        scaling = self._problem.scaling
-        return Result(*weights, history, progress, self.settings, scaling, rng, ended)
+        return Result(
+            *weights,
+            history,
+            progress,
+            self.settings,
+            self._problem.scaling,
+            rng,
+            ended,
+            self._problem.columns,
+        )
 
 
 def _with_fitting_slots(weights: Weights, settings: Settings) -> Weights:

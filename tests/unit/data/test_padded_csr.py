@@ -7,12 +7,14 @@ import pytest
 from scipy import sparse
 
 from tests.layouts import dense_rows
+from tfsoftmax.data import padded_csr
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import ALIGNMENT
 from tfsoftmax.data.padded_csr import (
     BLOCK,
+    RUN,
     PaddedCSR,
-    most_values,
+    most_slots,
     next_power_of_two,
     row_bytes,
 )
@@ -37,7 +39,7 @@ EXPECTED = np.concatenate([X, np.zeros((2, 5))])
 
 
 def filled(rows, ends=ENDS, buffer=None, n_micro_batches=3):
-    padded = buffer or PaddedCSR.empty(20, n_micro_batches, DOUBLE)
+    padded = buffer or PaddedCSR.empty(20 * RUN, n_micro_batches, DOUBLE)
     padded.fill(rows, np.asarray(ends))
     return padded
 
@@ -90,21 +92,23 @@ def test_the_rows_are_those_of_x_however_they_are_stored(store):
     padded = filled(rows)
     expected = EXPECTED > 0 if rows.dtype == bool else EXPECTED
     np.testing.assert_array_equal(dense_rows(padded, 3, 5), expected)
-    assert padded.starts[-1] == rows.nnz
+    n_runs = np.ceil(np.diff(rows.indptr) / RUN).sum()
+    assert padded.starts[-1] == RUN * n_runs
 
 
-def test_values_lie_one_after_the_other_and_micro_batches_begin_where_one_ends():
+def test_a_row_takes_whole_runs_and_micro_batches_begin_where_one_ends(monkeypatch):
+    monkeypatch.setattr(padded_csr, "RUN", 2)
     padded = filled(sparse.csr_array(X))
-    assert padded.values[:9].tolist() == list(range(1, 10))
-    assert padded.columns[:9].tolist() == [0, 1, 3, 4, 1, 0, 4, 1, 3]
-    assert padded.rows[:9].tolist() == [1, 1, 1, 1, 2, 0, 0, 2, 2]
-    assert padded.starts.tolist() == [0, 5, 9, 9]
+    assert padded.values[:12].tolist() == [1, 2, 3, 4, 5, 0, 6, 7, 8, 9, 0, 0]
+    assert padded.columns[:10].tolist() == [0, 1, 3, 4, 1, 0, 0, 4, 1, 3]
+    assert padded.rows[:5].tolist() == [1, 1, 2, 0, 2]
+    assert padded.starts.tolist() == [0, 6, 10, 10]
 
 
 def test_a_buffer_is_filled_anew_with_fewer_values_and_fewer_micro_batches():
     padded = filled(sparse.csr_array(np.ones((9, 5))), [3, 6, 9])
     filled(sparse.csr_array(X[:4]), [3, 4], buffer=padded)
-    assert padded.starts.tolist() == [0, 5, 7, 7]
+    assert padded.starts.tolist() == [0, 2 * RUN, 3 * RUN, 3 * RUN]
     expected = np.concatenate([X[:4], np.zeros((5, 5))])
     np.testing.assert_array_equal(dense_rows(padded, 3, 5), expected)
     filled(sparse.csr_array((2, 5)), [2], buffer=padded)
@@ -125,7 +129,7 @@ def test_a_whole_block_can_be_taken_from_wherever_values_begin(n_values, precisi
     padded = PaddedCSR.empty(n_values, 4, precision)
     assert len(padded.values) >= n_values + BLOCK
     assert len(padded.values) == next_power_of_two(len(padded.values))
-    assert len(padded.values) == len(padded.columns) == len(padded.rows)
+    assert len(padded.values) == len(padded.columns) == len(padded.rows) * RUN
     assert len(padded.starts) == 5
     assert [a.dtype for a in padded] == [precision, *[np.dtype(np.int32)] * 3]
     assert all(a.ctypes.data % ALIGNMENT == 0 for a in padded)
@@ -144,22 +148,24 @@ def dataset_of(lengths, index=None):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "most"), [(1, 9), (2, 16), (3, 20), (5, 22), (6, 22), (100, 22)]
+    ("n_rows", "most"), [(1, 3), (2, 5), (3, 6), (4, 7), (6, 7), (100, 7)]
 )
-def test_the_most_values_are_those_of_the_longest_rows(n_rows, most):
-    assert most_values(dataset_of([0, 4, 9, 2, 0, 7]), n_rows) == most
+def test_the_most_slots_are_those_of_the_longest_rows(n_rows, most):
+    lengths = [0, RUN, 3 * RUN, 1, 0, RUN + 1]
+    assert most_slots(dataset_of(lengths), n_rows) == most * RUN
 
 
-def test_the_most_values_are_of_the_datasets_rows_alone():
-    assert most_values(dataset_of([0, 4, 9, 2, 0, 7], index=[5, 0, 1]), 2) == 11
+def test_the_most_slots_are_of_the_datasets_rows_alone():
+    lengths = [0, 1, 3 * RUN, 1, 0, RUN + 1]
+    assert most_slots(dataset_of(lengths, index=[5, 0, 1]), 2) == 3 * RUN
 
 
 @pytest.mark.parametrize(
     ("lengths", "single", "double"),
-    [([0, 0], 16, 16), ([1, 0], 16, 16), ([3, 3], 64, 64), ([9, 8], 128, 128)],
+    [([0, 0], 128, 128), ([1, 0], 128, 128), ([8, 8], 128, 128), ([9, 9], 256, 256)],
 )
 def test_bytes_of_a_row_are_a_power_of_two_of_the_mean(lengths, single, double):
-    """A value takes 12 bytes or 16, with its column and its row."""
+    """A slot takes 9 bytes or 13, with its column and its part of a row's number."""
     assert row_bytes(dataset_of(lengths), SINGLE) == single
     assert row_bytes(dataset_of(lengths), DOUBLE) == double
 

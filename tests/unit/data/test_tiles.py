@@ -10,6 +10,7 @@ from tests.layouts import dense_rows
 from tfsoftmax.data import tiles as tiles_module
 from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
 from tfsoftmax.data.gather import ALIGNMENT, aligned
+from tfsoftmax.data.padded_csr import RUN
 from tfsoftmax.data.tiles import SparseTiles, Tiles, next_width
 
 N, N_FEATURES = 45, 6  # five tiles of 8 rows and 5 rows of the sixth
@@ -311,9 +312,10 @@ def test_there_is_a_sparse_tile_for_each_thread_and_more_where_one_is_large(
 
 def test_only_large_sparse_rows_are_not_kept(monkeypatch):
     X = sparse.csr_array(mostly_zeros())
-    monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", X.nnz * 16)
+    n_bytes = sum(-(-np.diff(X.indptr) // RUN)) * RUN * 13
+    monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", n_bytes)
     assert sparse_tiles(X).kept
-    monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", X.nnz * 16 - 1)
+    monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", n_bytes - 1)
     assert not sparse_tiles(X).kept
 
 

@@ -82,7 +82,8 @@ class ChunkLoader:
     """Gathers the chunks of a dataset, epoch after epoch, into the same few buffers.
 
     Use it as a context manager: it owns the thread that fills the next chunk.
-    `n_in_use` chunks may be in use at once, while the one after them is filled.
+    `n_in_use` chunks may be in use at once, while the one after them is filled. Dense
+    chunks have `width` columns, by default those of X; the others are zeros.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class ChunkLoader:
         layout: Layout,
         dtypes: tuple[np.dtype[Any], np.dtype[Any]],
         n_in_use: int = 1,
+        width: int | None = None,
     ) -> None:
         self.dataset = dataset
         self.layout = layout
@@ -100,6 +102,7 @@ class ChunkLoader:
         storage, precision = dtypes
         n_buffers = min(n_in_use + 1, len(self._firsts))
         self._is_sparse = sparse.issparse(dataset.X)
+        self._width = width or dataset.n_features
         self._buffers = [self._new_chunk(storage, precision) for _ in range(n_buffers)]
         self._n_filled = 0
         if not self._is_sparse:
@@ -159,7 +162,7 @@ class ChunkLoader:
             n_micro_batches = self.layout.micro_batches_per_chunk
             X = PaddedCSR.empty(most_slots(data, n_rows), n_micro_batches, precision)
         else:
-            X = aligned((n_rows, data.n_features), storage)
+            X = aligned((n_rows, self._width), storage)
         return Chunk(
             X,
             aligned(
@@ -186,7 +189,8 @@ class ChunkLoader:
             rows = positions if order is None else order[positions]
             slots = slice(slot, slot + stop - start)
             if not isinstance(X, PaddedCSR):
-                self._gather(rows if data.index is None else data.index[rows], X[slots])
+                index = rows if data.index is None else data.index[rows]
+                self._gather(index, X[slots, : data.n_features])
             y[slots] = data.y[rows]
             weights[:, slots] = 1 if data.weights is None else data.weights[..., rows]
             # The slots left over in this run's last micro-batch.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned, gatherer
 from tfsoftmax.data.padded_csr import PaddedCSR, most_slots, slot_bytes
+from tfsoftmax.data.widths import MAX_SHARED_BYTES, next_width
 
 # Rows of a tile, and its numbers: many enough that a call, 50 µs, doesn't show. On two
 # cores, 10,000 rows of 784 features took 7.5, 6.5 and 7.6 ms in tiles of 512, 1,024 and
@@ -29,10 +30,6 @@ MAX_ROWS = 16_384
 TILE_SIZE = 1 << 20
 # With so many features that MIN_ROWS have more.
 MAX_TILE_SIZE = 1 << 22
-# Up to here X is copied even where its rows could be handed over: tiles that are copies
-# have widths that several widths of X share. An evaluation takes less than a
-# millisecond, a compilation takes 300 and 3 MB for ever.
-MAX_SHARED_BYTES = 4 << 20
 # A tile of sparse rows.
 MAX_SPARSE_TILE_BYTES = 128 << 20
 # Up to here tiles that have to be gathered are kept.
@@ -88,8 +85,10 @@ class Tiles:
         n, n_features = len(dataset), dataset.n_features
         self._dataset, self._storage, self._precision = dataset, storage, precision
         n_bytes = n * n_features * storage.itemsize
-        is_small = n_bytes <= MAX_SHARED_BYTES
         self.n_rows = _tile_rows(n, n_features)
+        # X is copied even where its rows could be handed over, if it is small: then
+        # several widths share a program.
+        is_small = n_bytes <= MAX_SHARED_BYTES
         rows = None if is_small else _rows_in_place(dataset, storage)
         if rows is not None:
             tile_bytes = self.n_rows * n_features * storage.itemsize
@@ -208,17 +207,6 @@ def _tile_rows(n_samples: int, n_features: int) -> int:
     most = max(TILE_SIZE // n_features, min(MIN_ROWS, MAX_TILE_SIZE // n_features), 1)
     most = min(MAX_ROWS, 1 << (most.bit_length() - 1))
     return min(most, max(MIN_ROWS, 1 << (n_samples - 1).bit_length()))
-
-
-def next_width(n_features: int) -> int:
-    """Return the least width of a ladder that holds this many columns.
-
-    4, 8, 16, 32, 64; beyond, eight rungs from each power of 2 to the next.
-    """
-    n = max(4, n_features)
-    power = 1 << (n - 1).bit_length()  # half of it is too small
-    rung = power if n <= 64 else power // 16
-    return -(-n // rung) * rung
 
 
 def _rows_in_place(dataset: Dataset, storage: np.dtype[Any]) -> NDArray[Any] | None:

@@ -13,6 +13,7 @@ from tfsoftmax.data import padded_csr
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
+from tfsoftmax.data.widths import narrow, shared_width, widen
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.placement import (
     MAX_THREADS,
@@ -77,18 +78,20 @@ class Engine:
 
         storage, self.precision = dtypes_for(dataset.X, precision)
         self._is_sparse = sparse.issparse(dataset.X)
-        row_bytes = dataset.n_features * storage.itemsize
+        self._n_features = dataset.n_features
+        self._width = shared_width(dataset.X, len(dataset), storage)
+        row_bytes = self._width * storage.itemsize
         if self._is_sparse:
             row_bytes = padded_csr.row_bytes(dataset, self.precision)
         layout = Layout.choose(batch_size, len(dataset), row_bytes)
         n_threads = min(available_threads(), MAX_THREADS)
         self._n_at_once = 1 if optimizer else n_threads
         self._loader = ChunkLoader(
-            dataset, layout, (storage, self.precision), self._n_at_once
+            dataset, layout, (storage, self.precision), self._n_at_once, self._width
         )
         if self._is_sparse:
             n_rows = 1 if n_classes == 2 else n_classes
-            model_bytes = n_rows * dataset.n_features * self.precision.itemsize
+            model_bytes = n_rows * self._width * self.precision.itemsize
             self._blocks = sparse_model_blocks(n_models, n_threads, model_bytes)
         else:
             self._blocks = model_blocks(n_models, n_threads)
@@ -97,7 +100,7 @@ class Engine:
                 ProgramSpec(
                     n_models=block.stop - block.start,
                     n_classes=n_classes,
-                    n_features=dataset.n_features,
+                    n_features=self._width,
                     fit_intercept=fit_intercept,
                     micro_batch_size=layout.micro_batch_size,
                     n_micro_batches=layout.micro_batches_per_chunk,
@@ -114,7 +117,10 @@ class Engine:
             )
             for block in self._blocks
         ]
-        self._scaling = self._programs[0].to_tensors(scaling.arrays(self.precision))
+        arrays = scaling.arrays(self.precision)
+        if arrays[-1].ndim:
+            arrays = tuple(widen(a, self._n_features, self._width) for a in arrays)
+        self._scaling = self._programs[0].to_tensors(arrays)
         self._pool = ThreadPool(n_threads, "tfsoftmax-engine")
 
     def __enter__(self) -> Engine:
@@ -139,6 +145,7 @@ class Engine:
         """
         if V is None:
             return [program.to_device() for program in self._programs]
+        V, slots = self._with_width(widen, (V, slots))
         return [
             program.to_device(V[block], tuple(slot[block] for slot in slots))
             for program, block in zip(self._programs, self._blocks, strict=True)
@@ -149,17 +156,29 @@ class Engine:
         pairs = zip(self._programs, states, strict=True)
         V, slots = zip(*(program.to_numpy(s) for program, s in pairs), strict=True)
         by_slot = zip(*slots, strict=True)
-        return np.concatenate(V), tuple(np.concatenate(slot) for slot in by_slot)
+        weights = np.concatenate(V), tuple(map(np.concatenate, by_slot))
+        return self._with_width(narrow, weights)
 
     def model_weights(self, states: list[State], model: int) -> Weights:
         """Return the weights and slots of one model, as new arrays (1, …)."""
         program, state, i = self._find(states, model)
-        return program.model_weights(state, i)
+        return self._with_width(narrow, program.model_weights(state, i))
 
     def largest_weight(self, states: list[State], model: int) -> float:
         """Return the largest absolute value of a model's weights."""
         program, state, i = self._find(states, model)
         return program.largest_weight(state, i)
+
+    def _with_width(self, change: Callable[..., Any], weights: Weights) -> Weights:
+        """Return weights, and slots of their shape, in the width of X or a program."""
+        V, slots = weights
+
+        def changed(array: NDArray[Any]) -> Any:
+            if array.shape != V.shape:  # a number for all columns
+                return array
+            return change(array, self._n_features, self._width)
+
+        return changed(V), tuple(map(changed, slots))
 
     def _find(self, states: list[State], model: int) -> tuple[Program, State, slice]:
         """Return the program and the state with a model, and which of its it is."""
@@ -230,7 +249,7 @@ class Engine:
     def states_of(self, other: Engine, states: list[State]) -> list[State]:
         """Return weights of another engine, of the same models, as `evaluate` needs."""
         states = other.whole(states)
-        if self._is_sparse == other._is_sparse:
+        if (self._is_sparse, self._width) == (other._is_sparse, other._width):
             return states
         return self.to_device(other.to_numpy(states)[0])
 

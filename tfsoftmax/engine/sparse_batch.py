@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned
 from tfsoftmax.data.tiles import SparseTile, SparseTiles
+from tfsoftmax.data.widths import next_width
 from tfsoftmax.engine.full_batch import AllRows, Sums
 from tfsoftmax.engine.placement import MAX_THREADS
 from tfsoftmax.engine.spec import SparseTileSpec
@@ -34,6 +35,7 @@ class SparseFullBatch(AllRows):
 
         factor = np.broadcast_to(self.features.factor, self.features.centre.shape)
         self._centre = factor * self.features.centre
+        self._width = next_width(dataset.n_features)
         n_at_once = min(n_threads(), MAX_THREADS)
         self._tiles = SparseTiles(dataset, factor, self.precision, n_at_once)
         n_at_once = min(n_at_once, len(self._tiles))
@@ -57,9 +59,10 @@ class SparseFullBatch(AllRows):
         """Evaluate at the weights Û of the centred features, in `precision`."""
         W = U[:, :-1]
         b = U[:, -1] - W @ self._centre
-        arrays = aligned(W.shape, precision), aligned(b.shape, precision)
+        n_features = self.dataset.n_features
+        arrays = aligned((len(W), self._width), precision), aligned(b.shape, precision)
         with np.errstate(over="ignore"):  # overflow to inf shows in the loss
-            arrays[0][...], arrays[1][...] = W, b
+            arrays[0][:, :n_features], arrays[1][...] = W, b
         arguments = self._share(arrays)
 
         def evaluate(number: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -79,7 +82,7 @@ class SparseFullBatch(AllRows):
         for sums, G in run(evaluate, numbers):
             totals += sums[:2]
             gradient[:, -1] += sums[2:]
-            gradient[:, :-1] += G
+            gradient[:, :-1] += G[:, :n_features]
         totals, gradient = totals / len(self.dataset), gradient / len(self.dataset)
         gradient[:, :-1] -= np.outer(gradient[:, -1], self._centre)
         if not self.features.fit_intercept:
@@ -95,7 +98,7 @@ class SparseFullBatch(AllRows):
         if precision.name not in self._functions:
             spec = SparseTileSpec(
                 n_classes=self._n_classes,
-                n_features=self.dataset.n_features,
+                n_features=self._width,
                 n_tile_rows=self._tiles.n_rows,
                 soft_labels=self.dataset.y.ndim == 2,
                 precision=precision.name,

@@ -11,7 +11,7 @@ from tfsoftmax.data import tiles as tiles_module
 from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
 from tfsoftmax.data.gather import ALIGNMENT, aligned
 from tfsoftmax.data.padded_csr import RUN
-from tfsoftmax.data.tiles import SparseTiles, Tiles, next_width
+from tfsoftmax.data.tiles import SparseTiles, Tiles
 
 N, N_FEATURES = 45, 6  # five tiles of 8 rows and 5 rows of the sixth
 LABELS = np.arange(N, dtype=np.int32) % 7
@@ -221,12 +221,6 @@ def test_a_tile_holds_a_power_of_two_of_rows_within_limits(n, n_features, n_rows
     tiles = tiles_of(X, y=y, weights=None)
     assert tiles.n_rows == n_rows
     assert len(tiles) == -(-n // n_rows)
-
-
-def test_widths_are_rungs_of_a_ladder():
-    rungs = [4, 8, 16, 32, *range(64, 128, 8), *range(128, 256, 16), 256]
-    for n_features in range(1, 257):
-        assert next_width(n_features) == min(r for r in rungs if r >= n_features)
 
 
 # Tiles of sparse rows

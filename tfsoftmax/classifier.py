@@ -145,17 +145,22 @@ class TFSoftmaxClassifier(
         every call and every process.
 
     early_stopping : bool, default=False
-        Whether to stop when the accuracy on held-out rows has stalled, and keep the
-        weights of the best epoch. The rows are `X_val` if passed to `fit`, otherwise a
-        fraction of the training rows.
+        Whether to stop when the model no longer improves on held-out rows, and keep
+        the weights of the best epoch. The rows are `X_val` if passed to `fit`,
+        otherwise a fraction of the training rows.
 
     validation_fraction : float, default=0.1
         The fraction of each class that `early_stopping` holds out. Equal rows stay
         together, so that no held-out row was trained on.
 
+    scoring : {"loss", "accuracy"}, default="loss"
+        What `early_stopping` measures on the held-out rows: their mean cross-entropy
+        or their accuracy. The accuracy of few rows is often the same in many epochs,
+        the first of which is then the best.
+
     tol : float, default=None
-        Progress has stalled when the training loss (with `early_stopping`, the
-        held-out accuracy) has not improved by `tol` for more than `n_iter_no_change`
+        Progress has stalled when the training loss (with `early_stopping`, what
+        `scoring` says) has not improved by `tol` for more than `n_iter_no_change`
         epochs in a row; training then stops. None disables this check, except with
         `early_stopping` or ``"adaptive"``, where it means 1e-4. For ``"lbfgs"``,
         training stops when λ ≤ tol·√F, where the Newton decrement λ is the gradient's
@@ -215,7 +220,8 @@ class TFSoftmaxClassifier(
 
     history_ : DataFrame
         A row for each epoch, with its `loss`, `accuracy`, `learning_rate` and
-        `seconds` and, where rows were held out, `val_loss` and `val_accuracy`.
+        `seconds` and, where rows were held out, `val_loss` and `val_accuracy`; with
+        `early_stopping`, `kept` is True for the epoch whose weights were kept.
 
     See Also
     --------
@@ -286,6 +292,7 @@ class TFSoftmaxClassifier(
         random_state: int | np.random.RandomState | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scoring: str = "loss",
         tol: float | None = None,
         n_iter_no_change: int = 10,
         warm_start: bool = False,
@@ -307,6 +314,7 @@ class TFSoftmaxClassifier(
         self.random_state = random_state
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.scoring = scoring
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
@@ -463,7 +471,8 @@ class TFSoftmaxClassifier(
         the cross-entropy, without the penalty. `val_loss` and `val_accuracy`, where
         rows are held out, are measured after the epoch; `learning_rate`, but for
         ``"lbfgs"``, is the rate used, and `seconds` the time the epoch took,
-        measurement included.
+        measurement included. After a fit with `early_stopping`, `kept` is True for
+        the epoch whose weights were kept, and False for the others.
 
         Raises
         ------
@@ -478,7 +487,10 @@ class TFSoftmaxClassifier(
         except ImportError as error:
             raise AttributeError(str(error)) from error  # for hasattr, and HTML views
         index = pd.RangeIndex(1, self._result.n_epochs + 1, name="epoch")
-        return pd.DataFrame(self._result.history, index=index)
+        table = pd.DataFrame(self._result.history, index=index)
+        if self._result.kept_epoch is not None:
+            table["kept"] = index == self._result.kept_epoch
+        return table
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -490,7 +502,7 @@ class TFSoftmaxClassifier(
         shown = super()._get_fitted_attr_html(doc_link)
         if history := shown.get("history_"):
             table = self.history_
-            values = table.to_numpy()
+            values = table.to_numpy(dtype=float)  # of `kept`, 0 and 1
             history |= {"shape": table.shape, "dtype": values.dtype, "value": values}
         return shown
 

@@ -205,6 +205,7 @@ def settings_of(estimator: Any) -> Settings:
         rescale=_rescale_of(estimator.rescale),
         shuffle=bool(estimator.shuffle),
         early_stopping=bool(estimator.early_stopping),
+        scoring=str(estimator.scoring),
         tol=None if tol is None else float(tol),
         n_iter_no_change=int(estimator.n_iter_no_change),
     )

@@ -438,6 +438,7 @@ ALLOWED: dict[str, Callable[[Any], bool]] = {
     ),
     "early_stopping": is_flag,
     "validation_fraction": numbers_in(lambda x: 0 < x < 1),
+    "scoring": among("loss", "accuracy"),
     "tol": or_none(is_non_negative),
     "n_iter_no_change": lambda value: is_integer(value) and is_count(value),
     "warm_start": is_flag,

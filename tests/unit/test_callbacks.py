@@ -191,9 +191,9 @@ def test_with_early_stopping_hooks_get_the_best_epochs_estimator():
     recorder = Recorder()
     clf = classifier(early_stopping=True, epochs=10).set_callbacks(recorder).fit(X, Y)
     fitted = [seen["fitted"] for seen in recorder.of("end", "epoch")]
-    accuracies = clf.history_.val_accuracy
+    losses = clf.history_.val_loss
     for epoch, one in enumerate(fitted, start=1):
-        best = accuracies[:epoch].idxmax()
+        best = losses[:epoch].idxmin()
         np.testing.assert_array_equal(one.coef_, fitted[best - 1].coef_)
     np.testing.assert_array_equal(clf.coef_, fitted[-1].coef_)
 

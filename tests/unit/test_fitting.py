@@ -56,6 +56,7 @@ def test_settings_are_plain_python_whatever_the_parameters_are():
             rescale=np.float32(0.25),
             shuffle=np.bool_(False),
             early_stopping=np.bool_(True),
+            scoring=np.str_("accuracy"),
             tol=np.float32(0.125),
             n_iter_no_change=np.int16(3),
         )
@@ -74,6 +75,7 @@ def test_settings_are_plain_python_whatever_the_parameters_are():
         rescale=0.25,
         shuffle=False,
         early_stopping=True,
+        scoring="accuracy",
         tol=0.125,
         n_iter_no_change=3,
     )

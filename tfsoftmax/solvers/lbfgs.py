@@ -230,6 +230,7 @@ class _Run:
             self._V,
             (),
             append_epochs(previous.history if previous else {}, self.epochs),
+            None,
             previous.progress if previous else Progress(),
             self._settings,
             self._rows.features.scaling,

@@ -41,6 +41,9 @@ class Result:
         What the optimizer remembers.
     history : dict of list
         For each quantity its value in every epoch.
+    kept_epoch : int or None
+        The number of the epoch that V is of, where early stopping chose it; None where
+        it is the last.
     progress : Progress
         How far the schedule and the watch over progress have come.
     settings : Settings
@@ -59,6 +62,7 @@ class Result:
     V: NDArray[Any]
     slots: tuple[NDArray[Any], ...]
     history: History
+    kept_epoch: int | None
     progress: Progress
     settings: Settings
     scaling: Scaling

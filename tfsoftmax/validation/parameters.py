@@ -129,6 +129,7 @@ RULES: dict[str, Constraint] = {
     ),
     "early_stopping": _FLAG,
     "validation_fraction": _number(lambda x: 0 < x < 1, "a number in (0, 1)"),
+    "scoring": _per_model(_one_of("loss", "accuracy")),
     "tol": _per_model(_or_none(_NON_NEGATIVE_NUMBER)),
     "n_iter_no_change": _per_model(_POSITIVE_INTEGER),
     "warm_start": _FLAG,

@@ -216,6 +216,7 @@ PER_MODEL = {
     "l1_ratio": [0.0, 1.0],
     "epochs": [2, 3],
     "class_weight": [None, "balanced"],
+    "scoring": ["loss", "accuracy"],
     "tol": [None, 0.1],
     "n_iter_no_change": [1, 5],
 }

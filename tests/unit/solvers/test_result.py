@@ -31,6 +31,7 @@ def test_a_new_schedule_is_all_that_starts_over():
         np.ones((1, 3, 6)),
         (),
         {"loss": [0.6, 0.5, 0.4]},
+        None,
         progress,
         SETTINGS,
         Scaling(),

@@ -32,7 +32,11 @@ from tfsoftmax.utils.sklearn_compat import (
     DocumentationLinkMixin,
     check_pandas_support,
 )
-from tfsoftmax.validation.parameters import RULES, check_parameters
+from tfsoftmax.validation.parameters import (
+    RULES,
+    check_parameters,
+    check_partial_fit,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,10 +212,11 @@ class TFSoftmaxClassifier(
         The names of the features, if X has names that are all strings.
 
     n_iter_ : int
-        The number of epochs trained, including those before a warm start.
+        The number of epochs of the last `fit`, with ``"lbfgs"`` of iterations; after
+        `partial_fit` it is 1.
 
     loss_curve_ : list of float
-        The mean cross-entropy in each epoch, without the penalty.
+        The mean cross-entropy in each epoch of `history_`, without the penalty.
 
     dual_gap_ : float
         After a fit with ``"lbfgs"``: an upper bound of how far F is above its minimum,
@@ -219,9 +224,10 @@ class TFSoftmaxClassifier(
         computes it for any fitted classifier.
 
     history_ : DataFrame
-        A row for each epoch, with its `loss`, `accuracy`, `learning_rate` and
-        `seconds` and, where rows were held out, `val_loss` and `val_accuracy`; with
-        `early_stopping`, `kept` is True for the epoch whose weights were kept.
+        A row for each epoch, those before a warm start included, with its `loss`,
+        `accuracy`, `learning_rate` and `seconds` and, where rows were held out,
+        `val_loss` and `val_accuracy`; with `early_stopping`, `kept` is True for the
+        epoch whose weights were kept. `partial_fit` keeps the last 1,000 rows.
 
     See Also
     --------
@@ -411,9 +417,8 @@ class TFSoftmaxClassifier(
         """Train for one epoch on X and y, starting from the present weights.
 
         The optimizer's state, the schedule and the order of rows are resumed, too: ten
-        calls on the same data give the same model as one `fit` of ten epochs.
-        `early_stopping` has no effect on a single epoch, and
-        ``class_weight="balanced"`` balances the rows of this call.
+        calls on the same data give the same model as one `fit` of ten epochs. The
+        history keeps the last 1,000 epochs.
 
         Parameters
         ----------
@@ -438,7 +443,8 @@ class TFSoftmaxClassifier(
         ------
         TypeError, ValueError
             As in `fit`, and if `y` has a class that is not among `classes`, or
-            `classes` is missing from the first call or differs in a later one.
+            `classes` is missing from the first call or differs in a later one, or
+            with ``early_stopping=True``, which needs all epochs.
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
@@ -446,6 +452,7 @@ class TFSoftmaxClassifier(
             in TensorFlow's graph mode.
         """
         self._check_parameters()
+        check_partial_fit(self.early_stopping)
         previous = getattr(self, "_result", None)
         expected = classes_to_expect(self, classes, y, previous)
         problem = prepare(
@@ -454,7 +461,7 @@ class TFSoftmaxClassifier(
             y,
             sample_weight,
             classes=expected,
-            previous=previous,
+            previous=previous and previous.with_room_for(1),
             n_epochs=1,
         )
         logger = EpochLogger(self, self.epochs)
@@ -466,9 +473,9 @@ class TFSoftmaxClassifier(
     def history_(self) -> pd.DataFrame:
         """The metrics of training as a DataFrame, one row per epoch.
 
-        Its index, `epoch`, counts from 1. `loss` and `accuracy` are the weighted
-        means over the epoch's batches, each measured before its update; the loss is
-        the cross-entropy, without the penalty. `val_loss` and `val_accuracy`, where
+        Its index, `epoch`, counts from 1 and goes on in warm starts. `loss` and
+        `accuracy` are the weighted means over the epoch's batches, each measured before
+        its update; the loss is the cross-entropy, without the penalty. `val_loss` and `val_accuracy`, where
         rows are held out, are measured after the epoch; `learning_rate`, but for
         ``"lbfgs"``, is the rate used, and `seconds` the time the epoch took,
         measurement included. After a fit with `early_stopping`, `kept` is True for
@@ -486,10 +493,12 @@ class TFSoftmaxClassifier(
             pd = check_pandas_support("history_, a DataFrame,")
         except ImportError as error:
             raise AttributeError(str(error)) from error  # for hasattr, and HTML views
-        index = pd.RangeIndex(1, self._result.n_epochs + 1, name="epoch")
-        table = pd.DataFrame(self._result.history, index=index)
-        if self._result.kept_epoch is not None:
-            table["kept"] = index == self._result.kept_epoch
+        result = self._result
+        first = 1 + result.n_epochs - len(result.history["loss"])
+        index = pd.RangeIndex(first, result.n_epochs + 1, name="epoch")
+        table = pd.DataFrame(result.history, index=index)
+        if result.kept_epoch is not None:
+            table["kept"] = index == result.kept_epoch
         return table
 
     def __sklearn_tags__(self) -> Any:

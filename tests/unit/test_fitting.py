@@ -284,13 +284,6 @@ def test_rows_of_x_val_take_the_place_of_a_fraction():
     assert same_state(prepared.rng, 5)
 
 
-def test_a_single_epoch_holds_nothing_out():
-    prepared = prepare([estimator(early_stopping=True)], X, Y, n_epochs=1)
-    assert prepared.n_epochs == 1
-    assert prepared.held_out is None
-    assert not prepared.settings[0].early_stopping
-
-
 def test_a_resumed_fit_holds_out_the_same_rows_and_leaves_the_generator_alone():
     clf = estimator(early_stopping=True, random_state=5)
     first = prepare([clf], X, Y)

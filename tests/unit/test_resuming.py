@@ -52,7 +52,7 @@ def test_ten_partial_fits_are_one_fit_of_ten_epochs(optimizer, schedule):
     for _ in range(10):
         streamed.partial_fit(X, Y, classes=[0, 1, 2])
     assert_same_bits(streamed, once)
-    assert once.n_iter_ == 10
+    assert (once.n_iter_, streamed.n_iter_) == (10, 1)
     n_rates = once.history_.learning_rate.nunique()
     if schedule == "adaptive":
         assert 1 < n_rates < 10
@@ -181,7 +181,8 @@ def test_lbfgs_resumes_from_the_previous_weights():
     clf = classifier("lbfgs", alpha=0.01, epochs=500).fit(X, Y)
     n_iter, coef = clf.n_iter_, clf.coef_
     clf.set_params(warm_start=True).fit(X, Y)
-    assert clf.n_iter_ <= n_iter + 2
+    assert clf.n_iter_ <= 2 < n_iter
+    assert len(clf.history_) == n_iter + clf.n_iter_
     np.testing.assert_allclose(clf.coef_, coef, atol=1e-7)
 
 
@@ -263,3 +264,13 @@ def test_a_failed_instalment_does_not_disturb_the_order_of_rows(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             clf.fit(X, Y)
     assert_same_bits(clf.set_params(epochs=6).fit(X, Y), classifier().fit(X, Y))
+
+
+def test_partial_fit_refuses_early_stopping_and_keeps_the_model():
+    clf = classifier(epochs=2, early_stopping=True).fit(X, Y)
+    state = pickle.dumps(clf)
+    with pytest.raises(ValueError, match="partial_fit trains for a single one"):
+        clf.partial_fit(X, Y)
+    assert pickle.dumps(clf) == state
+    clf.set_params(early_stopping=False).partial_fit(X, Y)
+    assert len(clf.history_) == 3

@@ -27,6 +27,10 @@ Ending = Literal[
 EpochMetrics = dict[str, float]
 History = dict[str, list[float]]
 
+# Epochs that the history has at most after `partial_fit`, which a stream calls without
+# end: a pickle grew by 45 bytes a call.
+MAX_STREAM_HISTORY = 1000
+
 
 @dataclass(frozen=True)
 class Result:
@@ -40,7 +44,9 @@ class Result:
     slots : tuple of ndarray
         What the optimizer remembers.
     history : dict of list
-        For each quantity its value in every epoch.
+        For each quantity its value in every epoch, or in the last ones.
+    n_epochs : int
+        Number of epochs trained, those before resuming included.
     kept_epoch : int or None
         The number of the epoch that V is of, where early stopping chose it; None where
         it is the last.
@@ -62,6 +68,7 @@ class Result:
     V: NDArray[Any]
     slots: tuple[NDArray[Any], ...]
     history: History
+    n_epochs: int
     kept_epoch: int | None
     progress: Progress
     settings: Settings
@@ -69,14 +76,15 @@ class Result:
     rng: np.random.RandomState | None
     ended: Ending
 
-    @property
-    def n_epochs(self) -> int:
-        """Number of epochs trained, those before resuming included."""
-        return len(self.history["loss"])
-
     def with_new_schedule(self) -> Result:
         """Return the same result with a learning-rate schedule that starts over."""
         return replace(self, progress=replace(self.progress, epochs=0))
+
+    def with_room_for(self, n_epochs: int) -> Result:
+        """Return the same result without the history that a stream has no room for."""
+        n_kept = MAX_STREAM_HISTORY - n_epochs
+        history = {name: values[-n_kept:] for name, values in self.history.items()}
+        return replace(self, history=history)
 
 
 Outcome = Result | ValueError

@@ -291,6 +291,7 @@ class _Run:
         return Result(
             *weights,
             history,
+            n_epochs + (previous.n_epochs if previous else 0),
             kept_epoch,
             progress,
             self.settings,

@@ -153,6 +153,22 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_solver(parameters)
 
 
+def check_partial_fit(early_stopping: bool) -> None:
+    """Check what a single epoch can't do.
+
+    Raises
+    ------
+    ValueError
+        It names the parameter and what to do instead.
+    """
+    if early_stopping:
+        raise ValueError(
+            "early_stopping=True compares the epochs of a fit, and partial_fit trains "
+            "for a single one. Set early_stopping=False and compare the scores of "
+            "held-out rows after each call."
+        )
+
+
 def _check_parameter(name: str, value: Any) -> None:
     constraint = RULES[name]
     # bool and timedelta64 are Integrals to Python, but not numbers as meant here.

@@ -475,11 +475,11 @@ class TFSoftmaxClassifier(
 
         Its index, `epoch`, counts from 1 and goes on in warm starts. `loss` and
         `accuracy` are the weighted means over the epoch's batches, each measured before
-        its update; the loss is the cross-entropy, without the penalty. `val_loss` and `val_accuracy`, where
-        rows are held out, are measured after the epoch; `learning_rate`, but for
-        ``"lbfgs"``, is the rate used, and `seconds` the time the epoch took,
-        measurement included. After a fit with `early_stopping`, `kept` is True for
-        the epoch whose weights were kept, and False for the others.
+        its update; the loss is the cross-entropy, without the penalty. `val_loss` and
+        `val_accuracy`, where rows are held out, are measured after the epoch;
+        `learning_rate`, but for ``"lbfgs"``, is the rate used, and `seconds` the time
+        the epoch took, measurement included. After a fit with `early_stopping`, `kept`
+        is True for the epoch whose weights were kept, and False for the others.
 
         Raises
         ------

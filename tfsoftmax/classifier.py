@@ -138,7 +138,8 @@ class TFSoftmaxClassifier(
     class_weight : dict or "balanced", default=None
         Weights of the classes, which multiply the sample weights; the weight of a class
         that is not in the dict is 1. ``"balanced"`` gives each class the same total
-        weight, with ``n_samples / (n_classes * np.bincount(y))``.
+        weight, with ``n_samples / (n_classes * np.bincount(y))``; `partial_fit`, which
+        doesn't see all rows, refuses it.
 
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new random order.
@@ -443,16 +444,16 @@ class TFSoftmaxClassifier(
         ------
         TypeError, ValueError
             As in `fit`, and if `y` has a class that is not among `classes`, or
-            `classes` is missing from the first call or differs in a later one, or
-            with ``early_stopping=True``, which needs all epochs.
+            `classes` is missing from the first call or differs in a later one; and
+            with ``early_stopping=True`` or ``class_weight="balanced"``, which need all
+            epochs and all rows.
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
             In a fork of a process that has trained, where TensorFlow would hang, and
             in TensorFlow's graph mode.
         """
-        self._check_parameters()
-        check_partial_fit(self.early_stopping)
+        check_partial_fit(self._check_parameters())
         previous = getattr(self, "_result", None)
         expected = classes_to_expect(self, classes, y, previous)
         problem = prepare(
@@ -515,6 +516,8 @@ class TFSoftmaxClassifier(
             history |= {"shape": table.shape, "dtype": values.dtype, "value": values}
         return shown
 
-    def _check_parameters(self) -> None:
+    def _check_parameters(self) -> dict[str, Any]:
         # Of a subclass, get_params may not name all of them.
-        check_parameters({name: getattr(self, name) for name in RULES})
+        parameters = {name: getattr(self, name) for name in RULES}
+        check_parameters(parameters)
+        return parameters

@@ -81,4 +81,5 @@ def _lowest(
         filled = np.cumsum(weights[order])
         last = np.searchsorted(filled, share * filled[-1])
         limit = hashes[order[last]]
-    return (hashes <= limit) & (hashes < hashes.max())
+    is_low: NDArray[np.bool_] = (hashes <= limit) & (hashes < hashes.max())
+    return is_low

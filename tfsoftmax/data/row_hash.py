@@ -4,15 +4,15 @@ A row x has for each column j the high and the low 32 bits of the float64 x_j:
 
     h(x) = mix( c + Σ_j (a_j · high(x_j) + b_j · low(x_j))  mod 2⁶⁴ )
 
-a multilinear hash (Carter & Wegman 1979; Lemire & Kaser 2014), with 64-bit multipliers
-a_j and b_j that are made of the key and of j. Zeros add nothing, so a sparse row has the
+a multilinear hash (Carter & Wegman 1979; Lemire & Kaser 2014). The multipliers a_j and
+b_j of 64 bits are made of the key and of j. Zeros add nothing: a sparse row has the
 hash of the same row made dense.
 
 If the multipliers are random, two different rows have the same hash with a probability
 of at most 2⁻³³: where half a value differs, by an odd number times 2ᵗ, t ≤ 31, one
 multiplier in 2⁶⁴⁻ᵗ makes up for all other differences. It is 2⁻⁶⁴ where the last bit
-differs, 2⁻⁴⁴ between 0 and 1. Among a million rows that is less than one pair, or in the
-worst case, of values that differ in sign alone, some 60.
+differs, 2⁻⁴⁴ between 0 and 1. Among a million rows that is less than one pair, or some
+60 in the worst case, where values differ in sign alone.
 
 References
 ----------
@@ -36,7 +36,7 @@ from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
 
-# Values hashed at once: as float64 and as high words they stay in the processor's cache.
+# Values hashed at once: they stay in the processor's cache, as float64 and high words.
 _BLOCK_VALUES = 1 << 15
 _HALF = np.uint64(32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

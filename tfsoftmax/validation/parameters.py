@@ -153,19 +153,26 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_solver(parameters)
 
 
-def check_partial_fit(early_stopping: bool) -> None:
-    """Check what a single epoch can't do.
+def check_partial_fit(parameters: Mapping[str, Any]) -> None:
+    """Check what can't be done epoch by epoch, on a part of the rows.
 
     Raises
     ------
     ValueError
         It names the parameter and what to do instead.
     """
-    if early_stopping:
+    if parameters["early_stopping"]:
         raise ValueError(
             "early_stopping=True compares the epochs of a fit, and partial_fit trains "
             "for a single one. Set early_stopping=False and compare the scores of "
             "held-out rows after each call."
+        )
+    if isinstance(parameters["class_weight"], str):
+        raise ValueError(
+            "class_weight='balanced' counts the classes of all rows, and partial_fit "
+            "sees those of one call. Pass the weights as a dict, for instance "
+            "dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
+            " by sklearn.utils.class_weight, with y of all rows or of a sample."
         )
 
 

@@ -32,7 +32,11 @@ from tfsoftmax.utils.sklearn_compat import (
     DocumentationLinkMixin,
     check_pandas_support,
 )
-from tfsoftmax.validation.parameters import RULES, check_parameters
+from tfsoftmax.validation.parameters import (
+    RULES,
+    check_parameters,
+    check_partial_fit,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +138,8 @@ class TFSoftmaxClassifier(
     class_weight : dict or "balanced", default=None
         Weights of the classes, which multiply the sample weights; the weight of a class
         that is not in the dict is 1. ``"balanced"`` gives each class the same total
-        weight, with ``n_samples / (n_classes * np.bincount(y))``.
+        weight, with ``n_samples / (n_classes * np.bincount(y))``; `partial_fit`, which
+        doesn't see all rows, refuses it.
 
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new random order.
@@ -145,17 +150,22 @@ class TFSoftmaxClassifier(
         every call and every process.
 
     early_stopping : bool, default=False
-        Whether to stop when the accuracy on held-out rows has stalled, and keep the
-        weights of the best epoch. The rows are `X_val` if passed to `fit`, otherwise a
-        fraction of the training rows.
+        Whether to stop when the model no longer improves on held-out rows, and keep
+        the weights of the best epoch. The rows are `X_val` if passed to `fit`,
+        otherwise a fraction of the training rows.
 
     validation_fraction : float, default=0.1
         The fraction of each class that `early_stopping` holds out. Equal rows stay
         together, so that no held-out row was trained on.
 
+    scoring : {"loss", "accuracy"}, default="loss"
+        What `early_stopping` measures on the held-out rows: their mean cross-entropy
+        or their accuracy. The accuracy of few rows is often the same in many epochs,
+        the first of which is then the best.
+
     tol : float, default=None
-        Progress has stalled when the training loss (with `early_stopping`, the
-        held-out accuracy) has not improved by `tol` for more than `n_iter_no_change`
+        Progress has stalled when the training loss (with `early_stopping`, what
+        `scoring` says) has not improved by `tol` for more than `n_iter_no_change`
         epochs in a row; training then stops. None disables this check, except with
         `early_stopping` or ``"adaptive"``, where it means 1e-4. For ``"lbfgs"``,
         training stops when λ ≤ tol·√F, where the Newton decrement λ is the gradient's
@@ -203,10 +213,11 @@ class TFSoftmaxClassifier(
         The names of the features, if X has names that are all strings.
 
     n_iter_ : int
-        The number of epochs trained, including those before a warm start.
+        The number of epochs of the last `fit`, with ``"lbfgs"`` of iterations; after
+        `partial_fit` it is 1.
 
     loss_curve_ : list of float
-        The mean cross-entropy in each epoch, without the penalty.
+        The mean cross-entropy in each epoch of `history_`, without the penalty.
 
     dual_gap_ : float
         After a fit with ``"lbfgs"``: an upper bound of how far F is above its minimum,
@@ -214,8 +225,10 @@ class TFSoftmaxClassifier(
         computes it for any fitted classifier.
 
     history_ : DataFrame
-        A row for each epoch, with its `loss`, `accuracy`, `learning_rate` and
-        `seconds` and, where rows were held out, `val_loss` and `val_accuracy`.
+        A row for each epoch, those before a warm start included, with its `loss`,
+        `accuracy`, `learning_rate` and `seconds` and, where rows were held out,
+        `val_loss` and `val_accuracy`; with `early_stopping`, `kept` is True for the
+        epoch whose weights were kept. `partial_fit` keeps the last 1,000 rows.
 
     See Also
     --------
@@ -286,6 +299,7 @@ class TFSoftmaxClassifier(
         random_state: int | np.random.RandomState | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scoring: str = "loss",
         tol: float | None = None,
         n_iter_no_change: int = 10,
         warm_start: bool = False,
@@ -307,6 +321,7 @@ class TFSoftmaxClassifier(
         self.random_state = random_state
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.scoring = scoring
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
@@ -403,9 +418,8 @@ class TFSoftmaxClassifier(
         """Train for one epoch on X and y, starting from the present weights.
 
         The optimizer's state, the schedule and the order of rows are resumed, too: ten
-        calls on the same data give the same model as one `fit` of ten epochs.
-        `early_stopping` has no effect on a single epoch, and
-        ``class_weight="balanced"`` balances the rows of this call.
+        calls on the same data give the same model as one `fit` of ten epochs. The
+        history keeps the last 1,000 epochs.
 
         Parameters
         ----------
@@ -430,14 +444,16 @@ class TFSoftmaxClassifier(
         ------
         TypeError, ValueError
             As in `fit`, and if `y` has a class that is not among `classes`, or
-            `classes` is missing from the first call or differs in a later one.
+            `classes` is missing from the first call or differs in a later one; and
+            with ``early_stopping=True`` or ``class_weight="balanced"``, which need all
+            epochs and all rows.
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
             In a fork of a process that has trained, where TensorFlow would hang, and
             in TensorFlow's graph mode.
         """
-        self._check_parameters()
+        check_partial_fit(self._check_parameters())
         previous = getattr(self, "_result", None)
         expected = classes_to_expect(self, classes, y, previous)
         problem = prepare(
@@ -446,7 +462,7 @@ class TFSoftmaxClassifier(
             y,
             sample_weight,
             classes=expected,
-            previous=previous,
+            previous=previous and previous.with_room_for(1),
             n_epochs=1,
         )
         logger = EpochLogger(self, self.epochs)
@@ -458,12 +474,13 @@ class TFSoftmaxClassifier(
     def history_(self) -> pd.DataFrame:
         """The metrics of training as a DataFrame, one row per epoch.
 
-        Its index, `epoch`, counts from 1. `loss` and `accuracy` are the weighted
-        means over the epoch's batches, each measured before its update; the loss is
-        the cross-entropy, without the penalty. `val_loss` and `val_accuracy`, where
-        rows are held out, are measured after the epoch; `learning_rate`, but for
-        ``"lbfgs"``, is the rate used, and `seconds` the time the epoch took,
-        measurement included.
+        Its index, `epoch`, counts from 1 and goes on in warm starts. `loss` and
+        `accuracy` are the weighted means over the epoch's batches, each measured before
+        its update; the loss is the cross-entropy, without the penalty. `val_loss` and
+        `val_accuracy`, where rows are held out, are measured after the epoch;
+        `learning_rate`, but for ``"lbfgs"``, is the rate used, and `seconds` the time
+        the epoch took, measurement included. After a fit with `early_stopping`, `kept`
+        is True for the epoch whose weights were kept, and False for the others.
 
         Raises
         ------
@@ -477,8 +494,13 @@ class TFSoftmaxClassifier(
             pd = check_pandas_support("history_, a DataFrame,")
         except ImportError as error:
             raise AttributeError(str(error)) from error  # for hasattr, and HTML views
-        index = pd.RangeIndex(1, self._result.n_epochs + 1, name="epoch")
-        return pd.DataFrame(self._result.history, index=index)
+        result = self._result
+        first = 1 + result.n_epochs - len(result.history["loss"])
+        index = pd.RangeIndex(first, result.n_epochs + 1, name="epoch")
+        table = pd.DataFrame(result.history, index=index)
+        if result.kept_epoch is not None:
+            table["kept"] = index == result.kept_epoch
+        return table
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -490,10 +512,12 @@ class TFSoftmaxClassifier(
         shown = super()._get_fitted_attr_html(doc_link)
         if history := shown.get("history_"):
             table = self.history_
-            values = table.to_numpy()
+            values = table.to_numpy(dtype=float)  # of `kept`, 0 and 1
             history |= {"shape": table.shape, "dtype": values.dtype, "value": values}
         return shown
 
-    def _check_parameters(self) -> None:
+    def _check_parameters(self) -> dict[str, Any]:
         # Of a subclass, get_params may not name all of them.
-        check_parameters({name: getattr(self, name) for name in RULES})
+        parameters = {name: getattr(self, name) for name in RULES}
+        check_parameters(parameters)
+        return parameters

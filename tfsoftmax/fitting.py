@@ -71,8 +71,7 @@ def prepare(
     previous : Result, default=None
         Where to resume, with one estimator.
     n_epochs : int, default=None
-        Number of epochs; by default `epochs` of each estimator. With a number, there
-        is no early stopping.
+        Number of epochs; by default `epochs` of each estimator.
 
     Returns
     -------
@@ -80,8 +79,6 @@ def prepare(
     """
     first = estimators[0]
     settings = [settings_of(estimator) for estimator in estimators]
-    if n_epochs is not None:
-        settings = [dataclasses.replace(s, early_stopping=False) for s in settings]
     if previous is not None:
         settings[0].check_resumes(previous.settings)
     X = check_rows(first, X, reset=previous is None)
@@ -153,7 +150,7 @@ def store(
 
 def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
     """Return the fitted attributes; `coef_` is in the units of the X passed."""
-    scaling, columns = result.scaling, result.columns
+    scaling, columns, previous = result.scaling, result.columns, problem.previous
     coef, intercept = scaling.take(columns).coef_and_intercept(
         result.V[0], fit_intercept=result.settings.fit_intercept
     )
@@ -168,7 +165,7 @@ def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
         "intercept_": intercept,
         "mean_": scaling.mean,
         "scale_": scale,
-        "n_iter_": result.n_epochs,
+        "n_iter_": result.n_epochs - (previous.n_epochs if previous else 0),
         "loss_curve_": list(result.history["loss"]),
     }
 
@@ -209,6 +206,7 @@ def settings_of(estimator: Any) -> Settings:
         rescale=_rescale_of(estimator.rescale),
         shuffle=bool(estimator.shuffle),
         early_stopping=bool(estimator.early_stopping),
+        scoring=str(estimator.scoring),
         tol=None if tol is None else float(tol),
         n_iter_no_change=int(estimator.n_iter_no_change),
     )

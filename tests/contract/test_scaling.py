@@ -193,12 +193,12 @@ def test_held_out_rows_are_scaled_as_the_training_rows(optimizer):
 
 
 def test_early_stopping_takes_the_statistics_of_the_rows_trained_on():
-    clf = standard(early_stopping=True, shuffle=False, epochs=20, tol=0.01)
+    clf = standard(early_stopping=True, shuffle=False, epochs=60, tol=0.01)
     clf.fit(X, Y, S)
     problem = prepare([clf], X, Y, S)
     train, held_out = problem.dataset.index, problem.held_out.index
     assert set(train).isdisjoint(held_out)
-    piped = Piped(early_stopping=True, shuffle=False, epochs=20, tol=0.01).fit(
+    piped = Piped(early_stopping=True, shuffle=False, epochs=60, tol=0.01).fit(
         X[train],
         Y[train],
         S[train],

@@ -35,6 +35,11 @@ MORE_VARIANTS = [
     TFSoftmaxClassifier(early_stopping=True),
     TFSoftmaxClassifier(learning_rate_schedule="cosine"),
 ]
+PARTIAL_FIT_CHECKS = [
+    "check_estimators_partial_fit_n_features",
+    "check_fit_score_takes_y",
+    "check_n_features_in_after_fitting",
+]
 
 
 def expected_failures(estimator):
@@ -46,6 +51,9 @@ def expected_failures(estimator):
     have weights with the same rows repeated, in another order, to 1e-7. Where one
     batch holds all rows, as by default, both take the same steps. With batches of 7,
     the repeated rows are more steps an epoch, of other rows.
+
+    With early stopping, or balanced classes, partial_fit is refused, and three checks
+    call it.
     """
     failures = {}
     if estimator.optimizer != "lbfgs":
@@ -55,6 +63,9 @@ def expected_failures(estimator):
             failures[f"check_sample_weight_equivalence_on_{kind}_data"] = (
                 "repeated rows fill more batches than weighted ones"
             )
+    if estimator.early_stopping or estimator.class_weight:
+        for kind in PARTIAL_FIT_CHECKS:
+            failures[kind] = "partial_fit is refused, as that of SGDClassifier"
     return failures
 
 

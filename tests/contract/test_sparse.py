@@ -401,7 +401,7 @@ def test_early_stopping_holds_out_sparse_rows():
     X, y, _ = problem(n_samples=400, density=0.5)
     packed = sparse.csr_array(X)
     clf = estimator(early_stopping=True, epochs=20, n_iter_no_change=3, alpha=1.0)
-    dense = clone(clf).fit(X, y)
+    dense = clone(clf.set_params(scoring="accuracy")).fit(X, y)
     best = clf.fit(packed, y).history_.val_accuracy.max()
     assert clf.n_iter_ < 20
     assert_like_dense(clf, dense)

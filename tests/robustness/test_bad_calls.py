@@ -188,7 +188,7 @@ def assert_held_out_loss(clf: Any, given: dict[str, Any]) -> None:
     losses = -log_p[np.arange(len(y)), y]
     rtol = 1e-9 if clf.coef_.dtype == X.dtype == "f8" else 1e-4
     expected = np.average(losses, weights=s)
-    np.testing.assert_allclose(clf.history_.val_loss[clf.n_iter_], expected, rtol=rtol)
+    np.testing.assert_allclose(clf.history_.val_loss.iloc[-1], expected, rtol=rtol)
 
 
 @N_CALLS
@@ -438,6 +438,7 @@ ALLOWED: dict[str, Callable[[Any], bool]] = {
     ),
     "early_stopping": is_flag,
     "validation_fraction": numbers_in(lambda x: 0 < x < 1),
+    "scoring": among("loss", "accuracy"),
     "tol": or_none(is_non_negative),
     "n_iter_no_change": lambda value: is_integer(value) and is_count(value),
     "warm_start": is_flag,

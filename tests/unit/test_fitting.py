@@ -56,6 +56,7 @@ def test_settings_are_plain_python_whatever_the_parameters_are():
             rescale=np.float32(0.25),
             shuffle=np.bool_(False),
             early_stopping=np.bool_(True),
+            scoring=np.str_("accuracy"),
             tol=np.float32(0.125),
             n_iter_no_change=np.int16(3),
         )
@@ -74,6 +75,7 @@ def test_settings_are_plain_python_whatever_the_parameters_are():
         rescale=0.25,
         shuffle=False,
         early_stopping=True,
+        scoring="accuracy",
         tol=0.125,
         n_iter_no_change=3,
     )
@@ -280,13 +282,6 @@ def test_rows_of_x_val_take_the_place_of_a_fraction():
     assert len(prepared.dataset) == len(X)
     assert len(prepared.held_out) == 50
     assert same_state(prepared.rng, 5)
-
-
-def test_a_single_epoch_holds_nothing_out():
-    prepared = prepare([estimator(early_stopping=True)], X, Y, n_epochs=1)
-    assert prepared.n_epochs == 1
-    assert prepared.held_out is None
-    assert not prepared.settings[0].early_stopping
 
 
 def test_a_resumed_fit_holds_out_the_same_rows_and_leaves_the_generator_alone():

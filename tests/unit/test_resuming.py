@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.assertions import assert_same_bits
+from tests.assertions import assert_same_bits, assert_same_model
 from tests.interruptions import interrupt_in_epoch
 from tests.problems import estimator, problem
 from tfsoftmax.fitting import settings_of
@@ -52,7 +52,7 @@ def test_ten_partial_fits_are_one_fit_of_ten_epochs(optimizer, schedule):
     for _ in range(10):
         streamed.partial_fit(X, Y, classes=[0, 1, 2])
     assert_same_bits(streamed, once)
-    assert once.n_iter_ == 10
+    assert (once.n_iter_, streamed.n_iter_) == (10, 1)
     n_rates = once.history_.learning_rate.nunique()
     if schedule == "adaptive":
         assert 1 < n_rates < 10
@@ -76,7 +76,6 @@ VARIATIONS = {
     "l1_ratio": {"alpha": 0.01, "l1_ratio": 1.0},
     "elastic net": {"alpha": 0.01, "l1_ratio": 0.5},
     "class_weight": {"class_weight": {0: 0.3, 2: 4.0}},
-    "balanced": {"class_weight": "balanced"},
     "sample_weight": {},
     "rows as they stand": {"shuffle": False},
     "generator": {"random_state": None},
@@ -181,7 +180,8 @@ def test_lbfgs_resumes_from_the_previous_weights():
     clf = classifier("lbfgs", alpha=0.01, epochs=500).fit(X, Y)
     n_iter, coef = clf.n_iter_, clf.coef_
     clf.set_params(warm_start=True).fit(X, Y)
-    assert clf.n_iter_ <= n_iter + 2
+    assert clf.n_iter_ <= 2 < n_iter
+    assert len(clf.history_) == n_iter + clf.n_iter_
     np.testing.assert_allclose(clf.coef_, coef, atol=1e-7)
 
 
@@ -263,3 +263,30 @@ def test_a_failed_instalment_does_not_disturb_the_order_of_rows(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             clf.fit(X, Y)
     assert_same_bits(clf.set_params(epochs=6).fit(X, Y), classifier().fit(X, Y))
+
+
+def test_partial_fit_refuses_balanced_weights_and_takes_those_of_all_rows():
+    labels = np.array(["few", "many", "rare"])[np.minimum(Y, np.arange(len(Y)) % 9)]
+    classes = np.unique(labels)
+    clf = classifier(class_weight="balanced")
+    with pytest.raises(ValueError, match="Pass the weights as a dict") as refusal:
+        clf.partial_fit(X, labels, classes=classes)
+    assert not hasattr(clf, "coef_")
+    names = {"classes": classes, "y": labels}
+    exec("from sklearn.utils.class_weight import compute_class_weight", names)
+    remedy = re.search(r"dict\(zip\(.*?\)\)\)", str(refusal.value))[0]
+    weights = eval(remedy, names)
+    streamed = classifier(class_weight=weights)
+    for _ in range(10):
+        streamed.partial_fit(X, labels, classes=classes)
+    assert_same_model(streamed, clf.fit(X, labels), 1e-10)
+
+
+def test_partial_fit_refuses_early_stopping_and_keeps_the_model():
+    clf = classifier(epochs=2, early_stopping=True).fit(X, Y)
+    state = pickle.dumps(clf)
+    with pytest.raises(ValueError, match="partial_fit trains for a single one"):
+        clf.partial_fit(X, Y)
+    assert pickle.dumps(clf) == state
+    clf.set_params(early_stopping=False).partial_fit(X, Y)
+    assert len(clf.history_) == 3

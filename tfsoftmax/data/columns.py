@@ -29,8 +29,8 @@ def occurring_columns(
     if known is not None:
         occurs[known] = True
     n_occurring = np.count_nonzero(occurs)
-    # Programs have a column at least.
-    if n_occurring == 0 or n_occurring > MAX_FRACTION * len(occurs):
+    # Programs have a column at least, and a slot of one number must not look like it.
+    if n_occurring < 2 or n_occurring > MAX_FRACTION * len(occurs):
         return None
     return np.flatnonzero(occurs)
 

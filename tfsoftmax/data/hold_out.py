@@ -4,20 +4,19 @@ Rows are drawn by their values, not by their positions: each row of X is hashed,
 key from the random state, and the rows of a class with the lowest hashes are held out,
 until they have the requested fraction of the class's weight. So equal rows always stay
 together, and no held-out row was trained on; and weighting rows, repeating them, or
-passing them in another order gives the same split.
+passing them in another order gives the same split. Where two different rows have the
+same hash, they stay together, too.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from typing import Any
+import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.row_hash import hash_rows
 
 
 def hold_out(
@@ -45,22 +44,16 @@ def hold_out(
     ValueError
         If no class has two different rows.
     """
-    key = rng.bytes(16)
-    hashes = np.fromiter(
-        (_hash(row, key) for row in _byte_rows(dataset.X)), np.uint64, len(dataset)
-    )
-    weights = dataset.row_weights()
+    hashes = hash_rows(dataset, rng)
     labels = dataset.y if dataset.y.ndim == 1 else dataset.y.argmax(axis=1)
     is_held_out = np.zeros(len(dataset), dtype=bool)
-    for label in np.unique(labels):
-        in_class = np.flatnonzero((labels == label) & (weights > 0))
-        distinct, group = np.unique(hashes[in_class], return_inverse=True)
-        weight = np.bincount(group, weights[in_class], len(distinct))
-        before = np.cumsum(weight) - weight
-        # Rounding must not decide where the weights fill the fraction exactly.
-        chosen = before < fraction * weight.sum() * (1 - 1e-9)
-        chosen[-1:] = False
-        is_held_out[in_class] = chosen[group]
+    for label in np.flatnonzero(np.bincount(labels)):
+        is_in_class = labels == label
+        if dataset.weights is not None:
+            is_in_class &= dataset.weights > 0
+        in_class = np.flatnonzero(is_in_class)
+        weights = None if dataset.weights is None else dataset.weights[in_class]
+        is_held_out[in_class] = _lowest(hashes[in_class], weights, fraction)
     if not is_held_out.any():
         raise ValueError(
             "early_stopping needs rows to hold out, and no class has two different "
@@ -69,27 +62,24 @@ def hold_out(
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
-def _byte_rows(X: Any) -> Iterator[bytes]:
-    """Yield the bytes of each row's non-zero columns and their values.
+def _lowest(
+    hashes: NDArray[np.uint64], weights: NDArray[np.float64] | None, fraction: float
+) -> NDArray[np.bool_]:
+    """Mark the lowest hashes that have this fraction of the weight, or just more.
 
-    They are the same whatever the dtype and the format of X.
+    The highest is left out, whatever its weight.
     """
-    if sparse.issparse(X):
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-        bounds = zip(X.indptr[:-1], X.indptr[1:], strict=True)
-        rows = ((X.indices[i:j], X.data[i:j]) for i, j in bounds)
+    if not len(hashes):
+        return np.zeros(0, dtype=bool)
+    # Rounding must not decide where the weights fill the fraction exactly.
+    share = fraction * (1 - 1e-9)
+    if weights is None:
+        last = math.ceil(share * len(hashes)) - 1
+        limit = np.partition(hashes, last)[last]
     else:
-        every_column = np.arange(X.shape[1])
-        rows = ((every_column, row) for row in X)
-    for columns, values in rows:
-        filled = np.flatnonzero(values)
-        yield (
-            columns[filled].astype(np.int64).tobytes()
-            + values[filled].astype(np.float64).tobytes()
-        )
-
-
-def _hash(row: bytes, key: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(row, digest_size=8, key=key).digest())
+        order = hashes.argsort()
+        filled = np.cumsum(weights[order])
+        last = np.searchsorted(filled, share * filled[-1])
+        limit = hashes[order[last]]
+    is_low: NDArray[np.bool_] = (hashes <= limit) & (hashes < hashes.max())
+    return is_low

@@ -27,8 +27,9 @@ _LABELS = {
 class HistoryDisplay:
     """Loss and accuracy by epoch, of one estimator or of several to compare.
 
-    Training is drawn solid, held-out rows dashed. A learning rate that changes from
-    epoch to epoch is drawn in a third panel.
+    Training is drawn solid, held-out rows dashed, with a dot on the epoch that early
+    stopping kept. A learning rate that changes from epoch to epoch is drawn in a third
+    panel.
 
     It is made by :meth:`from_estimator`.
 
@@ -37,7 +38,8 @@ class HistoryDisplay:
     histories : dict of str -> DataFrame
         For each name `history_` of a :class:`~tfsoftmax.TFSoftmaxClassifier`: a row
         for each epoch, with the columns `loss` and `accuracy`; `learning_rate` but for
-        L-BFGS; and `val_loss` and `val_accuracy` where rows were held out.
+        L-BFGS; `val_loss` and `val_accuracy` where rows were held out; and `kept`
+        after early stopping.
 
     Attributes
     ----------
@@ -179,6 +181,8 @@ class HistoryDisplay:
                     linestyle="--",
                     color=line.get_color(),
                     label=f"_{held_out}",
+                    marker="o" if "kept" in history else None,
+                    markevery=np.flatnonzero(history.get("kept", [])).tolist(),
                 )
         panel.set(xlabel="epoch", ylabel=_LABELS[column])
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -214,17 +218,19 @@ def _names(classifiers: Sequence[Any]) -> list[str]:
 
 
 def _add_legend(panel: Any) -> None:
-    """Add the legend: names by colour, and what solid and dashed lines mean."""
+    """Add the legend: names by colour, and what lines and dots mean."""
     from matplotlib.lines import Line2D
 
     handles, labels = panel.get_legend_handles_labels()
-    has_held_out = any(line.get_linestyle() == "--" for line in panel.lines)
+    held_out = [line for line in panel.lines if line.get_linestyle() == "--"]
     if labels == [_UNNAMED]:
         handles, labels = [], []
-    if has_held_out:
-        for style, label in (("-", "training"), ("--", "held out")):
-            handles.append(Line2D([], [], color="0.35", linestyle=style))
-            labels.append(label)
+    keys = [("-", "", "training"), ("--", "", "held out")] if held_out else []
+    if any(line.get_marker() == "o" for line in held_out):
+        keys.append(("", "o", "kept epoch"))
+    for style, marker, label in keys:
+        handles.append(Line2D([], [], color="0.35", linestyle=style, marker=marker))
+        labels.append(label)
     if handles:
         for text in panel.legend(handles, labels, frameon=False).get_texts():
             text.set_parse_math(False)

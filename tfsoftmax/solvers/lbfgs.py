@@ -205,8 +205,7 @@ class _Run:
         self._V = self._to_result(at)
         self.epochs.append(metrics)
         self._callback.on_epoch_begin()
-        epoch = len(self.epochs) + (self._previous.n_epochs if self._previous else 0)
-        return self._callback.on_epoch_end(epoch, metrics, self.result)
+        return self._callback.on_epoch_end(self._n_epochs, metrics, self.result)
 
     def _measure(self, at: Evaluation) -> EpochMetrics:
         metrics = {"loss": at.loss, "accuracy": at.accuracy}
@@ -224,6 +223,10 @@ class _Run:
         features, precision = self._rows.features, self._rows.precision
         return features.uncentre_weights(at.U, precision)[None]
 
+    @property
+    def _n_epochs(self) -> int:
+        return len(self.epochs) + (self._previous.n_epochs if self._previous else 0)
+
     def result(self) -> Result:
         """Return what the iterations so far leave behind."""
         previous = self._previous
@@ -231,6 +234,8 @@ class _Run:
             self._V,
             (),
             append_epochs(previous.history if previous else {}, self.epochs),
+            self._n_epochs,
+            None,
             previous.progress if previous else Progress(),
             self._settings,
             self._problem.scaling,

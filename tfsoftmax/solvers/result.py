@@ -28,6 +28,10 @@ Ending = Literal[
 EpochMetrics = dict[str, float]
 History = dict[str, list[float]]
 
+# Epochs that the history has at most after `partial_fit`, which a stream calls without
+# end: a pickle grew by 45 bytes a call.
+MAX_STREAM_HISTORY = 1000
+
 
 @dataclass(frozen=True)
 class Result:
@@ -41,7 +45,12 @@ class Result:
     slots : tuple of ndarray
         What the optimizer remembers.
     history : dict of list
-        For each quantity its value in every epoch.
+        For each quantity its value in every epoch, or in the last ones.
+    n_epochs : int
+        Number of epochs trained, those before resuming included.
+    kept_epoch : int or None
+        The number of the epoch that V is of, where early stopping chose it; None where
+        it is the last.
     progress : Progress
         How far the schedule and the watch over progress have come.
     settings : Settings
@@ -63,17 +72,14 @@ class Result:
     V: NDArray[Any]
     slots: tuple[NDArray[Any], ...]
     history: History
+    n_epochs: int
+    kept_epoch: int | None
     progress: Progress
     settings: Settings
     scaling: Scaling
     rng: np.random.RandomState | None
     ended: Ending
     columns: NDArray[np.int64] | None = None
-
-    @property
-    def n_epochs(self) -> int:
-        """Number of epochs trained, those before resuming included."""
-        return len(self.history["loss"])
 
     def with_new_schedule(self) -> Result:
         """Return the same result with a learning-rate schedule that starts over."""
@@ -92,6 +98,12 @@ class Result:
             for weights in (self.V, *self.slots)
         )
         return replace(self, V=V, slots=tuple(slots), columns=columns)
+
+    def with_room_for(self, n_epochs: int) -> Result:
+        """Return the same result without the history that a stream has no room for."""
+        n_kept = MAX_STREAM_HISTORY - n_epochs
+        history = {name: values[-n_kept:] for name, values in self.history.items()}
+        return replace(self, history=history)
 
 
 Outcome = Result | ValueError

@@ -26,10 +26,10 @@ class Progress:
         Rows trained on, each epoch counted.
     cuts : int
         How often a stall has lowered the rate.
-    watched : {"loss", "val_accuracy"}
+    watched : {"loss", "val_loss", "val_accuracy"}
         What progress is judged by.
     best : float
-        The lowest score so far: the training loss, or minus the held-out accuracy.
+        The lowest score so far: a loss, or minus the held-out accuracy.
     stale : int
         Epochs in a row that did not improve on it by `tol`.
     """

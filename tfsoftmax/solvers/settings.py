@@ -25,6 +25,7 @@ class Settings:
     rescale: Rescale
     shuffle: bool
     early_stopping: bool
+    scoring: str
     tol: float | None
     n_iter_no_change: int
 
@@ -37,6 +38,11 @@ class Settings:
     def l1(self) -> float:
         """The strength of the L1 penalty, λ₁."""
         return self.alpha * self.l1_ratio
+
+    @property
+    def watched(self) -> str:
+        """The quantity that progress is judged by."""
+        return f"val_{self.scoring}" if self.early_stopping else "loss"
 
     def check_resumes(self, previous: Settings) -> None:
         """Check that weights trained with the previous settings can be trained on.

@@ -201,6 +201,7 @@ class _Position(NamedTuple):
 
     progress: Progress
     kept: Callable[[], Weights]
+    kept_epoch: int | None
     rng_state: RngState
     n_epochs: int
 
@@ -216,13 +217,18 @@ class _Run:
         self._metrics: list[EpochMetrics] = []
         previous = problem.previous
         progress = previous.progress if previous else Progress()
-        watched = "val_accuracy" if self.settings.early_stopping else "loss"
 
         def kept() -> Weights:
             assert previous is not None
             return previous.V, previous.slots
 
-        self._position = _Position(progress.watching(watched), kept, {}, 0)
+        self._position = _Position(
+            progress.watching(self.settings.watched),
+            kept,
+            previous.kept_epoch if previous else None,
+            {},
+            0,
+        )
 
     @property
     def progress(self) -> Progress:
@@ -240,7 +246,7 @@ class _Run:
     ) -> None:
         """Record an epoch, and settle the outcome if it is the last."""
         previous, settings = self._problem.previous, self.settings
-        progress, kept, _, n_epochs = self._position
+        progress, kept, kept_epoch, _, n_epochs = self._position
         epoch = n_epochs + 1 + (previous.n_epochs if previous else 0)
         try:
             check_finite(epoch, weights.largest, weights.dtype, metrics)
@@ -248,17 +254,17 @@ class _Run:
             self.outcome = error
             return
         self._metrics.append(metrics)
-        score = metrics["loss"]
-        if settings.early_stopping:
-            score = -metrics["val_accuracy"]
-            if score < progress.best:
-                # Now, so as not to hold on to the weights of the other models.
-                kept = partial(_itself, weights())
-        else:
-            kept = weights
+        score = metrics[settings.watched]
+        if settings.watched == "val_accuracy":
+            score = -score
+        if not settings.early_stopping:
+            kept, kept_epoch = weights, None
+        elif score < progress.best:
+            # Now, so as not to hold on to the weights of the other models.
+            kept, kept_epoch = partial(_itself, weights()), epoch
         progress = progress.after_epoch(len(self._problem.dataset), score, settings)
         # One assignment, so that an interruption finds all of the epoch or nothing.
-        self._position = _Position(progress, kept, rng_state, n_epochs + 1)
+        self._position = _Position(progress, kept, kept_epoch, rng_state, n_epochs + 1)
         if self.callback.on_epoch_end(epoch, metrics, self._result):
             self.outcome = self._result("stopped")
         elif progress.has_stalled(settings):
@@ -273,7 +279,7 @@ class _Run:
         self.outcome = self._result("interrupted")
 
     def _result(self, ended: Ending = "epochs") -> Result:
-        progress, kept, rng_state, n_epochs = self._position
+        progress, kept, kept_epoch, rng_state, n_epochs = self._position
         previous = self._problem.previous
         rng = np.random.RandomState(0)
         rng.set_state(rng_state)
@@ -285,6 +291,8 @@ class _Run:
         return Result(
             *weights,
             history,
+            n_epochs + (previous.n_epochs if previous else 0),
+            kept_epoch,
             progress,
             self.settings,
             self._problem.scaling,
@@ -331,5 +339,6 @@ def _effective(settings: Settings) -> Settings:
         momentum=settings.momentum if "momentum" in used else 0.0,
         power_t=settings.power_t if "power_t" in used else 0.0,
         l1_ratio=settings.l1_ratio if settings.alpha else 0.0,
+        scoring=settings.scoring if settings.early_stopping else "loss",
         n_iter_no_change=settings.n_iter_no_change if watches(settings) else 0,
     )

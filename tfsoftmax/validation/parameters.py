@@ -129,6 +129,7 @@ RULES: dict[str, Constraint] = {
     ),
     "early_stopping": _FLAG,
     "validation_fraction": _number(lambda x: 0 < x < 1, "a number in (0, 1)"),
+    "scoring": _per_model(_one_of("loss", "accuracy")),
     "tol": _per_model(_or_none(_NON_NEGATIVE_NUMBER)),
     "n_iter_no_change": _per_model(_POSITIVE_INTEGER),
     "warm_start": _FLAG,
@@ -150,6 +151,29 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in RULES:
         _check_parameter(name, parameters[name])
     _check_solver(parameters)
+
+
+def check_partial_fit(parameters: Mapping[str, Any]) -> None:
+    """Check what can't be done epoch by epoch, on a part of the rows.
+
+    Raises
+    ------
+    ValueError
+        It names the parameter and what to do instead.
+    """
+    if parameters["early_stopping"]:
+        raise ValueError(
+            "early_stopping=True compares the epochs of a fit, and partial_fit trains "
+            "for a single one. Set early_stopping=False and compare the scores of "
+            "held-out rows after each call."
+        )
+    if isinstance(parameters["class_weight"], str):
+        raise ValueError(
+            "class_weight='balanced' counts the classes of all rows, and partial_fit "
+            "sees those of one call. Pass the weights as a dict, for instance "
+            "dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
+            " by sklearn.utils.class_weight, with y of all rows or of a sample."
+        )
 
 
 def _check_parameter(name: str, value: Any) -> None:

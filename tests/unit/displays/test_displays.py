@@ -250,7 +250,7 @@ def test_curves_are_the_history(clf, watched, search, scaled):
     display = HistoryDisplay.from_estimator(given)
     for name, classifier in (given | {"search": best}).items():
         lines, history = display.lines_[name], classifier.history_
-        assert set(lines) == set(history) - {"seconds"}
+        assert set(lines) == set(history) - {"seconds", "kept"}
         for column, line in lines.items():
             assert list(line.get_xdata()) == list(range(1, classifier.n_iter_ + 1))
             assert list(line.get_ydata()) == list(history[column])
@@ -261,7 +261,18 @@ def test_curves_are_the_history(clf, watched, search, scaled):
     labels = [panel.get_ylabel() for panel in display.axes_]
     assert labels == ["cross-entropy", "accuracy", "learning rate"]
     assert {panel.get_xlabel() for panel in display.axes_} == {"epoch"}
-    assert legend(display.axes_[0]) == [*given, "training", "held out"]
+    assert legend(display.axes_[0]) == [*given, "training", "held out", "kept epoch"]
+
+
+def test_a_dot_marks_the_kept_epoch_on_held_out_rows(watched, clf, digits):
+    lines = HistoryDisplay.from_estimator(watched).lines_["TFSoftmaxClassifier"]
+    kept = watched.history_.kept.to_numpy().nonzero()[0].tolist()
+    for column in ("val_loss", "val_accuracy"):
+        line = lines[column]
+        assert (line.get_marker(), line.get_markevery()) == ("o", kept)
+    measured = clone(clf).fit(*digits, X_val=digits[0], y_val=digits[1])
+    display = HistoryDisplay.from_estimator(measured)
+    assert legend(display.axes_[0]) == ["training", "held out"]
 
 
 def test_what_is_alone_and_constant_needs_no_explanation(clf):
@@ -293,7 +304,8 @@ def test_a_display_adds_to_another(clf, watched):
     added = second.lines_["second"]["loss"]
     assert added.axes is first.axes_[0]
     assert added.get_color() != first.lines_["first"]["loss"].get_color()
-    assert legend(first.axes_[0]) == ["first", "second", "training", "held out"]
+    expected = ["first", "second", "training", "held out", "kept epoch"]
+    assert legend(first.axes_[0]) == expected
 
 
 # Predictions

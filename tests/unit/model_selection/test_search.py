@@ -98,7 +98,7 @@ GRIDS = {
     ),
     "early stopping": (
         {"epochs": 12, "early_stopping": True, "class_weight": "balanced"},
-        {"tol": [None, 0.01, 0.2], "n_iter_no_change": [1, 3]},
+        {"tol": [None, 0.01, 0.2], "scoring": ["loss", "accuracy"]},
     ),
     "early stopping or not": (
         {"epochs": 5, "n_iter_no_change": 1},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import pytest
 from tests.problems import estimator, problem, solver_problem
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.fitting import settings_of
+from tfsoftmax.solvers import result
 from tfsoftmax.solvers.result import (
     Result,
     append_epochs,
@@ -27,20 +29,21 @@ METRICS = {"loss": 1.0, "accuracy": 0.5, "learning_rate": 5.0}
 
 def test_a_new_schedule_is_all_that_starts_over():
     progress = Progress(epochs=3, n_seen=600, cuts=1, best=0.4, stale=2)
-    result = Result(
+    trained = Result(
         np.ones((1, 3, 6)),
         (),
         {"loss": [0.6, 0.5, 0.4]},
+        3,
+        None,
         progress,
         SETTINGS,
         Scaling(),
         np.random.RandomState(0),
         "epochs",
     )
-    assert result.n_epochs == 3
-    renewed = result.with_new_schedule()
+    renewed = trained.with_new_schedule()
     assert renewed.progress == replace(progress, epochs=0)
-    assert replace(renewed, progress=progress) == result
+    assert replace(renewed, progress=progress) == trained
 
 
 @pytest.mark.parametrize("per_model", [False, True])
@@ -80,7 +83,30 @@ def test_an_unmeasured_epoch_has_nan_in_a_classifiers_history():
     clf = estimator(epochs=2).fit(X, Y, X_val=X, y_val=Y).partial_fit(X, Y)
     assert clf.history_.val_loss.isna().tolist() == [False, False, True]
     assert clf.history_.index.tolist() == [1, 2, 3]
-    assert clf.n_iter_ == 3
+    assert clf.n_iter_ == 1
+
+
+def test_the_history_of_a_stream_has_its_last_epochs(monkeypatch):
+    monkeypatch.setattr(result, "MAX_STREAM_HISTORY", 5)
+    clf = estimator(epochs=4, warm_start=True).fit(X, Y)
+    losses = list(clf.loss_curve_)
+    for n in range(5, 12):
+        losses.append(clf.partial_fit(X, Y).loss_curve_[-1])
+        assert clf.history_.index.tolist() == list(range(n - 4, n + 1))
+        assert clf.history_.loss.tolist() == clf.loss_curve_ == losses[-5:]
+    assert clf.fit(X, Y).history_.index.tolist() == list(range(7, 16))  # fit keeps all
+    assert clf.set_params(warm_start=False).fit(X, Y).history_.index[0] == 1
+
+
+def test_the_pickle_of_a_stream_does_not_grow(monkeypatch):
+    monkeypatch.setattr(result, "MAX_STREAM_HISTORY", 10)
+    clf = estimator().partial_fit(X, Y, classes=[0, 1, 2])
+    for _ in range(15):
+        clf.partial_fit(X, Y)
+    size = len(pickle.dumps(clf))
+    for _ in range(15):
+        clf.partial_fit(X, Y)
+    assert len(pickle.dumps(clf)) == pytest.approx(size, abs=10)
 
 
 # Numbers that are too large

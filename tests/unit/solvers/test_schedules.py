@@ -9,10 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
-from tests.problems import problem
+from tests.problems import mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers.schedules import SCHEDULES, Progress
@@ -179,43 +180,91 @@ def test_by_default_nothing_stops_early_and_nothing_warns():
     assert clf.loss_curve_[100] - clf.loss_curve_[-1] < 1e-5
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
-@pytest.mark.parametrize("fraction", [False, True], ids=["X_val", "a fraction"])
-def test_early_stopping_keeps_the_best_epochs_weights(digits, optimizer, fraction):
+@pytest.mark.parametrize(
+    ("optimizer", "fraction", "scoring"),
+    mostly_slow(
+        [("adam", False, "loss"), ("adam", True, "accuracy")],
+        ("sgd", True, "loss"),
+        ("nesterov", False, "accuracy"),
+    ),
+)
+def test_early_stopping_keeps_the_best_epochs_weights(
+    digits, optimizer, fraction, scoring
+):
     X, y = digits[0][:200], digits[1][:200]
     held_out = {"X_val": digits[0][200:300], "y_val": digits[1][200:300]}
     held_out = {} if fraction else held_out
     shared = {"optimizer": optimizer, "random_state": 0, "early_stopping": True}
-    clf = TFSoftmaxClassifier(
-        20, 0.05, 100, n_iter_no_change=5, validation_fraction=0.3, **shared
-    ).fit(X, y, **held_out)
-    accuracy = clf.history_.val_accuracy
-    best = int(accuracy.idxmax())  # the first of the best
-    assert 1 < best < clf.n_iter_ < 100
+    shared |= {"validation_fraction": 0.3, "scoring": scoring}
+    clf = TFSoftmaxClassifier(20, 0.05, 300, n_iter_no_change=5, **shared)
+    clf.fit(X, y, **held_out)
+    scores = clf.history_[f"val_{scoring}"] * (-1 if scoring == "accuracy" else 1)
+    best = int(scores.idxmin())  # the first of the best
+    assert 1 < best < clf.n_iter_ < 300
+    assert clf.history_.kept.to_numpy().nonzero()[0].tolist() == [best - 1]
     expected = clf.__class__(**clf.get_params() | {"epochs": best})
     expected.fit(X, y, **held_out)
     assert expected.n_iter_ == best
     np.testing.assert_array_equal(clf.coef_, expected.coef_)
     np.testing.assert_array_equal(clf.intercept_, expected.intercept_)
     # It ends where MLPClassifier would, with its tol of 1e-4.
-    would_end = mlp_run([-a for a in accuracy], settings(**clf.get_params()))
+    would_end = mlp_run(scores.tolist(), settings(**clf.get_params()))
     assert len(would_end) == clf.n_iter_
     if not fraction:
         score = clf.score(held_out["X_val"], held_out["y_val"])
-        assert score == pytest.approx(accuracy[best], rel=1e-12)
+        assert score == pytest.approx(clf.history_.val_accuracy[best], rel=1e-12)
         plain = TFSoftmaxClassifier(
             **clf.get_params() | {"epochs": best, "early_stopping": False}
         ).fit(X, y)
         np.testing.assert_array_equal(clf.coef_, plain.coef_)
 
 
-def test_early_stopping_goes_by_the_weighted_accuracy():
+@pytest.mark.parametrize("scoring", ["loss", "accuracy"])
+def test_early_stopping_goes_by_the_weighted_score(scoring):
     weights = np.random.default_rng(0).integers(0, 4, 50)
     clf = TFSoftmaxClassifier(
-        20, 0.05, 60, random_state=0, early_stopping=True, tol=1e-9
+        20, 0.05, 60, random_state=0, early_stopping=True, tol=1e-9, scoring=scoring
     ).fit(X, Y, **HELD_OUT, sample_weight_val=weights)
-    score = clf.score(HELD_OUT["X_val"], HELD_OUT["y_val"], weights)
-    assert score == pytest.approx(clf.history_.val_accuracy.max(), rel=1e-12)
+    measured = clf.history_[f"val_{scoring}"]
+    if scoring == "accuracy":
+        score = clf.score(HELD_OUT["X_val"], HELD_OUT["y_val"], weights)
+        assert score == pytest.approx(measured.max(), rel=1e-12)
+    else:
+        probabilities = clf.predict_proba(HELD_OUT["X_val"])
+        loss = log_loss(HELD_OUT["y_val"], probabilities, sample_weight=weights)
+        assert loss == pytest.approx(measured.min(), rel=1e-12)
+
+
+def test_rare_positives_are_learnt_though_every_epoch_has_the_same_accuracy():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 2))
+    y = X[:, 0] + rng.normal(scale=0.3, size=4000) > 2.8
+    assert 0.002 < y.mean() < 0.01
+    losses = {}
+    for scoring in ("loss", "accuracy"):
+        clf = TFSoftmaxClassifier(
+            100, 0.05, 30, optimizer="adam", early_stopping=True, scoring=scoring
+        ).set_params(random_state=0)
+        losses[scoring] = log_loss(y, clf.fit(X, y).predict_proba(X))
+    constant = log_loss(y, np.full(4000, y.mean()))
+    assert losses["loss"] < 0.6 * constant < constant < losses["accuracy"]
+
+
+def test_a_warm_start_that_improves_nothing_keeps_the_former_epoch():
+    clf = TFSoftmaxClassifier(
+        50, 0.1, 8, early_stopping=True, warm_start=True, random_state=0
+    ).fit(X, Y, **HELD_OUT)
+    coef, kept = clf.coef_, clf.history_.kept.idxmax()
+    clf.set_params(epochs=2).fit(X, Y, X_val=HELD_OUT["X_val"], y_val=[0] * 50)
+    np.testing.assert_array_equal(clf.coef_, coef)
+    assert clf.history_.kept.tolist() == [i == kept for i in range(1, 11)]
+
+
+def test_a_history_says_which_epoch_was_kept_only_where_one_was_chosen():
+    clf = TFSoftmaxClassifier(epochs=2, warm_start=True).fit(X, Y, **HELD_OUT)
+    assert "kept" not in clf.history_
+    assert "kept" in clf.set_params(early_stopping=True).fit(X, Y).history_
+    assert "kept" not in clf.set_params(early_stopping=False).fit(X, Y).history_
 
 
 def test_random_state_says_which_fraction_is_held_out():
@@ -236,4 +285,4 @@ def test_progress_starts_over_when_something_else_is_watched():
     clf.set_params(early_stopping=False, tol=1e-9, n_iter_no_change=3, epochs=8)
     with pytest.warns(ConvergenceWarning, match="not converged to tol=1e-09"):
         clf.fit(X, Y)
-    assert clf.n_iter_ == 18
+    assert (clf.n_iter_, len(clf.history_)) == (8, 18)

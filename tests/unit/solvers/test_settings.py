@@ -26,6 +26,7 @@ NOW = settings_of(
         rescale=0.5,
         shuffle=False,
         early_stopping=True,
+        scoring="accuracy",
         tol=0.1,
         n_iter_no_change=3,
     )

@@ -199,18 +199,25 @@ def test_early_stopping_keeps_each_models_best_epoch():
             "n_iter_no_change": patience,
             "tol": tol,
             "learning_rate": rate,
+            "scoring": scoring,
         }
-        for tol, patience, rate in [
-            (None, 2, 0.05),
-            (None, 5, 1.0),
-            (0.1, 1, 0.5),
-            (0.0, 3, 10.0),
+        for tol, patience, rate, scoring in [
+            (None, 2, 0.05, "accuracy"),
+            (None, 5, 1.0, "accuracy"),
+            (None, 5, 1.0, "loss"),
+            (0.1, 1, 0.5, "accuracy"),
+            (0.1, 1, 0.5, "loss"),
+            (0.0, 3, 10.0, "loss"),
         ]
     ]
     results = check(parameters, held_out=(X_VAL, Y_VAL), rtol=1e-9)
     assert len({result.n_epochs for result in results}) > 1
     for each, result in zip(parameters, results, strict=True):
-        best = int(np.argmax(result.history["val_accuracy"])) + 1
+        if each["scoring"] == "loss":
+            best = int(np.argmin(result.history["val_loss"])) + 1
+        else:
+            best = int(np.argmax(result.history["val_accuracy"])) + 1
+        assert result.kept_epoch == best
         shorter = classifier(**each | {"early_stopping": False, "epochs": best})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -109,6 +109,12 @@ KINDS = {
         mistyped=[*NO_NUMBERS, *BOOLS, None],
         out_of_range=[0, 1, 0.0, 1.0, -0.1, math.nan, math.inf],
     ),
+    "scoring": Kind(
+        words=("one of 'loss', 'accuracy'",),
+        allowed=["loss", "accuracy", np.str_("loss")],
+        mistyped=[None, 0, True, len],
+        out_of_range=["", "Loss", "val_loss", "neg_log_loss"],
+    ),
     "tol": Kind(
         words=("a non-negative finite number or None",),
         allowed=[*NON_NEGATIVE_NUMBER.allowed, None],

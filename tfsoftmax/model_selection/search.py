@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sklearn.base import clone, is_classifier
@@ -16,12 +17,9 @@ from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from tfsoftmax.callbacks import SearchTask, with_callbacks
-from tfsoftmax.model_selection.candidates import (
-    EvaluationJob,
-    classifier_of,
-    make_jobs,
-)
+from tfsoftmax.model_selection.candidates import candidate_model
 from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
+from tfsoftmax.model_selection.jobs import EvaluationJob, make_jobs
 from tfsoftmax.utils.rollback import restores_state_on_error
 from tfsoftmax.utils.sklearn_compat import (
     DocumentationLinkMixin,
@@ -293,7 +291,6 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     for name in _CHOICE:
         search.__dict__.pop(name, None)
     search._validate_params()
-    classifier_of(search.estimator)
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(check_structure(X), y)
     params = _check_method_params(X, params=params)
@@ -312,6 +309,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
         return_train_score=search.return_train_score,
         verbose=search.verbose,
         caller=search,
+        n_splits=len(splits),
     )
     evaluator = _Evaluator(search, template, splits, task)
     task.run(evaluator)
@@ -403,14 +401,17 @@ class _Evaluator:
         self, candidates: Sequence[Mapping[str, Any]], contexts: Sequence[Any]
     ) -> list[Evaluation]:
         search = self._search
-        jobs = list(make_jobs(self._template, candidates, self._splits, contexts))
+        jobs = [
+            replace(job, contexts=[contexts[position] for position in job.positions])
+            for job in make_jobs(self._template, candidates, self._splits)
+        ]
         parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
-        done = parallel(delayed(evaluate)(job) for job, _ in jobs)
+        done = parallel(delayed(evaluate)(job) for job in jobs)
         by_position = {
             position: evaluation
             # joblib runs nothing with pre_dispatch=0
-            for (_, positions), evaluations in zip(jobs, done, strict=bool(done))
-            for position, evaluation in zip(positions, evaluations, strict=True)
+            for job, evaluations in zip(jobs, done, strict=bool(done))
+            for position, evaluation in zip(job.positions, evaluations, strict=True)
         }
         return [by_position[position] for position in sorted(by_position)]
 
@@ -428,11 +429,11 @@ def _choose(search: Any, results: Mapping[str, Any], refit_metric: Any) -> None:
 
 def _refit(search: Any, X: Any, y: Any, params: Any, task: SearchTask) -> None:
     """Fit the best candidate on all rows."""
-    # The parameters are cloned, too: they may be estimators.
-    best = clone(search.estimator).set_params(**clone(search.best_params_, safe=False))
+    best = candidate_model(search.estimator, search.best_params_)
+    labels = () if y is None else (y,)
     with task.refit(best):
         began = time.time()
-        best.fit(X, y, **params)
+        best.fit(X, *labels, **params)
         search.refit_time_ = time.time() - began
     search.best_estimator_ = best
     if hasattr(best, "feature_names_in_"):

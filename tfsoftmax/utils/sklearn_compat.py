@@ -12,6 +12,7 @@ from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics._scorer import _PassthroughScorer, _Scorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import (
+    _fit_and_score,
     _insert_error_scores,
     _score,
     _warn_or_raise_about_fit_failures,
@@ -34,6 +35,7 @@ __all__ = [
     "_PassthroughScorer",
     "_Scorer",
     "_check_method_params",
+    "_fit_and_score",
     "_insert_error_scores",
     "_num_samples",
     "_safe_indexing",

@@ -54,9 +54,6 @@ class _FusedSearchMixin(DocumentationLinkMixin):
 
         Raises
         ------
-        TypeError
-            If a candidate is not a `TFSoftmaxClassifier`, or a `Pipeline` that ends in
-            one.
         ValueError
             If a parameter or an argument is not allowed, or all fits fail. A fitted
             search then keeps its previous state.
@@ -77,8 +74,10 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
 
     Parameters
     ----------
-    estimator : TFSoftmaxClassifier, or Pipeline that ends in one
-        What is cloned for each candidate.
+    estimator : estimator object
+        What is cloned for each candidate: a `TFSoftmaxClassifier`, or a `Pipeline` that
+        ends in one, for candidates to be trained together. Other estimators, and
+        subclasses with a `fit` of their own, are fitted one by one.
 
     param_grid : dict or list of dicts
         The values to try of each parameter, those of a pipeline's steps included.
@@ -98,8 +97,8 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
         The folds; None is 5.
 
     verbose : int, default=0
-        1 prints the number of fits; 2 or more also prints a line for each group of
-        candidates that are trained together.
+        1 prints the number of fits, 2 a line for each candidate and fold, 3 their
+        scores, too, and 10 a line where each begins.
 
     pre_dispatch : int or str, default="2*n_jobs"
         Number of jobs that are dispatched at once.
@@ -113,8 +112,8 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        As scikit-learn's. `mean_fit_time` and its like are the time that a group took,
-        divided by its candidates.
+        As scikit-learn's. Of candidates that are trained together, `mean_fit_time` and
+        its like are the time that the group took, divided by its candidates.
 
     best_estimator_ : estimator
         The best candidate, fitted on all of X: to the bit what a `fit` with
@@ -153,7 +152,7 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     See Also
     --------
     TFSoftmaxRandomizedSearchCV : The same for candidates drawn at random.
-    sklearn.model_selection.GridSearchCV : For all other estimators.
+    sklearn.model_selection.GridSearchCV : The same, its candidates fitted one by one.
 
     Notes
     -----
@@ -182,8 +181,10 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
 
     Parameters
     ----------
-    estimator : TFSoftmaxClassifier, or Pipeline that ends in one
-        What is cloned for each candidate.
+    estimator : estimator object
+        What is cloned for each candidate: a `TFSoftmaxClassifier`, or a `Pipeline` that
+        ends in one, for candidates to be trained together. Other estimators, and
+        subclasses with a `fit` of their own, are fitted one by one.
 
     param_distributions : dict or list of dicts
         For each parameter, a distribution with an `rvs` method, or a list of values.
@@ -205,8 +206,8 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
         The folds; None is 5.
 
     verbose : int, default=0
-        1 prints the number of fits; 2 or more also prints a line for each group of
-        candidates that are trained together.
+        1 prints the number of fits, 2 a line for each candidate and fold, 3 their
+        scores, too, and 10 a line where each begins.
 
     pre_dispatch : int or str, default="2*n_jobs"
         Number of jobs that are dispatched at once.
@@ -223,8 +224,8 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        As scikit-learn's. `mean_fit_time` and its like are the time that a group took,
-        divided by its candidates.
+        As scikit-learn's. Of candidates that are trained together, `mean_fit_time` and
+        its like are the time that the group took, divided by its candidates.
 
     best_estimator_ : estimator
         The best candidate, fitted on all of X: to the bit what a `fit` with
@@ -263,7 +264,8 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
     See Also
     --------
     TFSoftmaxGridSearchCV : The same for all candidates of a grid.
-    sklearn.model_selection.RandomizedSearchCV : For all other estimators.
+    sklearn.model_selection.RandomizedSearchCV : The same, its candidates fitted one by
+        one.
 
     Examples
     --------

@@ -89,7 +89,8 @@ class FitTask:
     X, y, sample_weight
         The arguments of fit, which the callbacks get.
     attributes : callable
-        From a result to the estimator's fitted attributes.
+        From a result to the estimator's fitted attributes; from None to those that
+        training starts from.
     """
 
     def __init__(
@@ -99,9 +100,10 @@ class FitTask:
         X: Any,
         y: Any,
         sample_weight: Any,
-        attributes: Callable[[Result], dict[str, Any]],
+        attributes: Callable[[Result | None], dict[str, Any]],
     ) -> None:
         self._attributes = attributes
+        self._latest: Callable[[], Result | None] = lambda: None
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._context: Any = None
@@ -113,10 +115,14 @@ class FitTask:
         """Notify the callbacks that an epoch begins."""
         if self._context is not None:
             self._epoch = self._context.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self._arguments)
+            self._epoch.call_on_fit_task_begin(
+                **self._arguments,
+                reconstruction_attributes=lambda: self._attributes(self._latest()),
+            )
 
     def end_epoch(self, result: Callable[[], Result]) -> bool:
         """Notify the callbacks that the epoch has ended; return whether to stop."""
+        self._latest = result
         return self._end(self._epoch if self._context else None, result)
 
     def end(self, result: Result) -> None:

@@ -176,6 +176,56 @@ def test_after_each_epoch_hooks_get_an_estimator_of_so_many_epochs(optimizer, dt
     assert last is not clf
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_before_each_epoch_hooks_get_the_estimator_so_far(optimizer, n_classes):
+    recorder, y = Recorder(), Y % n_classes
+    clf = classifier(optimizer=optimizer, epochs=3, rescale="standard", tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf.set_callbacks(recorder).fit(X.astype(np.float32), y)
+    first, *others = (seen["fitted"] for seen in recorder.of("begin", "epoch"))
+    ended = [seen["fitted"] for seen in recorder.of("end", "epoch")]
+    assert len(others) == 2
+    for before, after in zip(others, ended, strict=False):
+        np.testing.assert_array_equal(before.coef_, after.coef_)
+        assert before.n_iter_ == after.n_iter_
+    assert (first.n_iter_, len(first.history_)) == (0, 0)
+    assert first.coef_.shape == clf.coef_.shape
+    assert first.coef_.dtype == clf.coef_.dtype
+    np.testing.assert_allclose(first.predict_proba(X), 1 / n_classes)
+
+
+def test_an_untrained_estimator_can_be_trained_on():
+    recorder, clf = Recorder(), classifier(optimizer="adam", epochs=2)
+    clf.set_callbacks(recorder).fit(X, Y)
+    first = recorder.of("begin", "epoch")[0]["fitted"].set_callbacks()
+    first.partial_fit(X, Y).partial_fit(X, Y)
+    np.testing.assert_array_equal(first.coef_, clf.coef_)
+
+
+def test_before_a_warm_start_hooks_get_what_it_starts_from():
+    clf = classifier(warm_start=True).fit(X, Y)
+    coef, recorder = clf.coef_.copy(), Recorder()
+    clf.set_callbacks(recorder).fit(X, Y)
+    first = recorder.of("begin", "epoch")[0]["fitted"]
+    np.testing.assert_array_equal(first.coef_, coef)
+    assert first.n_iter_ == 4
+
+
+def test_before_its_first_epoch_a_fused_candidate_has_its_parameters():
+    recorder = Recorder()
+    clf = classifier().set_callbacks(recorder)
+    TFSoftmaxGridSearchCV(clf, {"alpha": [0, 0.1]}, cv=2, refit=False).fit(X, Y)
+    first = [
+        seen["fitted"]
+        for seen in recorder.of("begin", "epoch")
+        if seen["context"].task_id == 0
+    ]
+    assert [one._result.settings.alpha for one in first] == [0, 0.1] * 2
+    assert [one.alpha for one in first] == [0, 0.1] * 2
+
+
 def test_the_estimators_that_hooks_get_can_be_trained_on():
     recorder = Recorder()
     clf = classifier().set_callbacks(recorder).fit(X, Y)
@@ -214,7 +264,7 @@ def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
     original = fitting.fitted_attributes
 
     def count(problem, result):
-        made.append(result.n_epochs)
+        made.append(result.n_epochs if result else 0)
         return original(problem, result)
 
     monkeypatch.setattr(fitting, "fitted_attributes", count)
@@ -223,7 +273,7 @@ def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
     assert made == [4]  # what fit itself stores
     made.clear()
     classifier().set_callbacks(Recorder(), Recorder()).fit(X, Y)
-    assert made == [1, 2, 3, 4, 4, 4]
+    assert made == [0, 1, 1, 2, 2, 3, 3, 4, 4, 4]
 
 
 def test_partial_fit_is_no_task():

@@ -106,11 +106,12 @@ def _fit(
     y: Any,
     params: Mapping[str, Any],
 ) -> Errors:
-    attributes = partial(fitted_attributes, problem)
+    weights = params.get("sample_weight")
     with with_callbacks_of(group):
         loggers = []
-        for clf in group:
-            weights = params.get("sample_weight")
+        for i, clf in enumerate(group):
+            its_problem = problem.for_models(slice(i, i + 1))
+            attributes = partial(fitted_attributes, its_problem)
             task = FitTask(clf, clf.epochs, X, y, weights, attributes)
             loggers.append(EpochLogger(clf, int(clf.epochs), task))
         outcomes = error_of(partial(_solve_in_parts, problem, loggers))

@@ -198,12 +198,12 @@ class _Run:
 
     def _finish_iteration(self, at: Evaluation) -> bool:
         """Record an iteration, and return whether the callback asks to stop."""
+        self._callback.on_epoch_begin()
         metrics = self._measure(at)
         now = time.perf_counter()
         metrics["seconds"], self._began = now - self._began, now
         self._V = self._to_result(at)
         self.epochs.append(metrics)
-        self._callback.on_epoch_begin()
         epoch = len(self.epochs) + (self._previous.n_epochs if self._previous else 0)
         return self._callback.on_epoch_end(epoch, metrics, self.result)
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from sklearn.base import clone
 
-from tfsoftmax.callbacks import SUPPORTED, CallbackSupportMixin, candidate_task
+from tfsoftmax.callbacks import SUPPORTED, CallbackSupportMixin
 from tfsoftmax.classifier import TFSoftmaxClassifier
 from tfsoftmax.model_selection.candidates import (
     candidate_model,
@@ -24,7 +23,8 @@ from tfsoftmax.model_selection.candidates import (
 from tfsoftmax.model_selection.fusion import Errors, fit_group
 from tfsoftmax.model_selection.jobs import EvaluationJob
 from tfsoftmax.model_selection.printing import print_ends, print_starts
-from tfsoftmax.model_selection.scoring import Scoring, error_scores
+from tfsoftmax.model_selection.scoring import Scoring
+from tfsoftmax.model_selection.tasks import JobTasks
 from tfsoftmax.utils.sklearn_compat import (
     _check_method_params,
     _fit_and_score,
@@ -70,39 +70,32 @@ def _evaluate_fused(job: EvaluationJob) -> list[Evaluation]:
     """Fit the preprocessing once, and train and score the candidates in groups."""
     print_starts(job)
     models = [candidate_model(job.estimator, params) for params in job.candidates]
+    classifiers = [classifier_of(model) for model in models]
     X_train, y_train = _safe_split(models[0], job.X, job.y, job.train)
     fit_params = _check_method_params(job.X, job.fit_params, indices=job.train)
+    weights = fit_params.get("sample_weight")
     scoring = Scoring(job, models[0], X_train, y_train)
     evaluations: dict[int, Evaluation] = {}
-    with ExitStack() as unfinished:
-        tasks = []
-        for model, context in zip(models, job.contexts, strict=True):
-            weight = fit_params.get("sample_weight")
-            task = candidate_task(context, job.caller, model, X_train, y_train, weight)
-            tasks.append(unfinished.enter_context(ExitStack()))
-            tasks[-1].enter_context(task)
+    with JobTasks(job, classifiers, X_train, y_train, weights) as tasks:
         began = time.time()
+        arguments: Any
         try:
-            X, y, params = _preprocess(models, X_train, y_train, fit_params)
+            arguments = _preprocess(models, X_train, y_train, fit_params)
         except Exception as error:
-            failed: Errors = [error] * len(models)
-            seconds = (time.time() - began) / len(models)
-            done = _evaluations(job, failed, seconds, error_scores(job, failed), 0.0)
-            print_ends(job, enumerate(done))
-            return done
+            arguments = error
         preprocessing = (time.time() - began) / len(models)
-        classifiers = [classifier_of(model) for model in models]
-        for group in job.groups:
-            began = time.time()
-            errors = fit_group([classifiers[i] for i in group], X, y, params)
-            trained = time.time()
-            scores = scoring([models[i] for i in group], errors)
+        for number, group in enumerate(job.groups):
+            with tasks.group(number):
+                began = time.time()
+                errors: Errors = [arguments] * len(group)
+                if not isinstance(arguments, Exception):
+                    errors = fit_group([classifiers[i] for i in group], *arguments)
+                trained = time.time()
+                scores = scoring([models[i] for i in group], errors)
             fit_time = preprocessing + (trained - began) / len(group)
             score_time = (time.time() - trained) / len(group)
             done = _evaluations(job, errors, fit_time, scores, score_time)
             evaluations |= zip(group, done, strict=True)
-            for i in group:
-                tasks[i].close()
             print_ends(job, zip(group, done, strict=True))
     return [evaluations[i] for i in range(len(models))]
 

@@ -28,8 +28,8 @@ class EvaluationJob:
     groups : sequence of sequence of int
         Which of `candidates` are trained together, by their indices. Empty for a
         candidate that scikit-learn fits.
-    contexts : sequence
-        The callbacks' context of each evaluation.
+    contexts, group_contexts : sequence
+        The callbacks' context of each evaluation, and of each group.
     """
 
     estimator: Any
@@ -51,6 +51,7 @@ class EvaluationJob:
     candidates: Sequence[Mapping[str, Any]] = ()
     groups: Sequence[Sequence[int]] = ()
     contexts: Sequence[Any] = ()
+    group_contexts: Sequence[Any] = ()
 
     @property
     def positions(self) -> list[int]:

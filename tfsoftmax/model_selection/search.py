@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from tfsoftmax.callbacks import SearchTask, with_callbacks
+from tfsoftmax.callbacks import with_callbacks
 from tfsoftmax.model_selection.candidates import candidate_model
 from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
 from tfsoftmax.model_selection.jobs import EvaluationJob, make_jobs
+from tfsoftmax.model_selection.tasks import SearchTask
 from tfsoftmax.utils.rollback import restores_state_on_error
 from tfsoftmax.utils.sklearn_compat import (
     DocumentationLinkMixin,
@@ -171,6 +177,9 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     {'alpha': 0.0, 'learning_rate': 1.0}
     """
 
+    def _run_search(self, evaluate: Any, *, callback_ctx: Any = None) -> None:
+        evaluate(ParameterGrid(self.param_grid), callback_ctx=callback_ctx)
+
 
 class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # type: ignore[misc]
     """Search parameters drawn at random, the candidates trained together.
@@ -280,6 +289,12 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
     0.91
     """
 
+    def _run_search(self, evaluate: Any, *, callback_ctx: Any = None) -> None:
+        sampler = ParameterSampler(
+            self.param_distributions, self.n_iter, random_state=self.random_state
+        )
+        evaluate(sampler, callback_ctx=callback_ctx)
+
 
 # Attributes that only some searches set: a new fit must not keep those of another.
 _CHOICE = (
@@ -382,8 +397,9 @@ class _Evaluator:
                 f"Fitting {n_splits} folds for each of {len(candidates)} candidates, "
                 f"totalling {n_fits} fits"
             )
-        contexts = self._task.contexts(callback_ctx, n_fits)
-        evaluations = self._evaluate(candidates, contexts)
+        jobs = make_jobs(self._template, candidates, self._splits)
+        with self._task.evaluations(callback_ctx, jobs) as jobs:
+            evaluations = self._evaluate(jobs)
         if not evaluations:
             raise ValueError(
                 "No fits were performed. Was the CV iterator empty? Were there no "
@@ -399,14 +415,8 @@ class _Evaluator:
         )
         return self.results
 
-    def _evaluate(
-        self, candidates: Sequence[Mapping[str, Any]], contexts: Sequence[Any]
-    ) -> list[Evaluation]:
+    def _evaluate(self, jobs: Sequence[EvaluationJob]) -> list[Evaluation]:
         search = self._search
-        jobs = [
-            replace(job, contexts=[contexts[position] for position in job.positions])
-            for job in make_jobs(self._template, candidates, self._splits)
-        ]
         parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
         done = parallel(delayed(evaluate)(job) for job in jobs)
         by_position = {

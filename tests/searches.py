@@ -154,5 +154,8 @@ def assert_same_choice(ours, theirs, atol=1e-12):
 
 
 def coef_of(search):
+    """Return the best estimator's weights; None if it has none."""
     best = search.best_estimator_
-    return (best[-1] if isinstance(best, Pipeline) else best).coef_
+    while isinstance(best, Pipeline):
+        best = best[-1]
+    return getattr(best, "coef_", None)

@@ -8,7 +8,6 @@ works.
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -20,8 +19,6 @@ __all__ = [
     "CallbackSupportMixin",
     "EpochLogger",
     "FitTask",
-    "SearchTask",
-    "candidate_task",
     "with_callbacks",
     "with_callbacks_of",
 ]
@@ -54,29 +51,6 @@ def with_callbacks_of(estimators: Iterable[Any]) -> Iterator[None]:
         yield
 
 
-def _arguments_of(search: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
-    """Return the arguments of the hooks of a search."""
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    return {"estimator": search, "X": X, "y": y, "metadata": metadata}
-
-
-@contextlib.contextmanager
-def candidate_task(
-    context: Any, search: Any, model: Any, X: Any, y: Any, sample_weight: Any
-) -> Iterator[None]:
-    """Notify a search's callbacks of a candidate, and pass them on to its model."""
-    if context is None:
-        yield
-        return
-    arguments = _arguments_of(search, X, y, sample_weight)
-    try:
-        with context.propagate_callback_context(model):
-            context.call_on_fit_task_begin(**arguments)
-            yield
-    finally:
-        context.call_on_fit_task_end(**arguments)
-
-
 class FitTask:
     """The task of one fit of an estimator.
 
@@ -89,7 +63,8 @@ class FitTask:
     X, y, sample_weight
         The arguments of fit, which the callbacks get.
     attributes : callable
-        From a result to the estimator's fitted attributes.
+        From a result to the estimator's fitted attributes; from None to those that
+        training starts from.
     """
 
     def __init__(
@@ -99,9 +74,10 @@ class FitTask:
         X: Any,
         y: Any,
         sample_weight: Any,
-        attributes: Callable[[Result], dict[str, Any]],
+        attributes: Callable[[Result | None], dict[str, Any]],
     ) -> None:
         self._attributes = attributes
+        self._latest: Callable[[], Result | None] = lambda: None
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._context: Any = None
@@ -113,10 +89,14 @@ class FitTask:
         """Notify the callbacks that an epoch begins."""
         if self._context is not None:
             self._epoch = self._context.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self._arguments)
+            self._epoch.call_on_fit_task_begin(
+                **self._arguments,
+                reconstruction_attributes=lambda: self._attributes(self._latest()),
+            )
 
     def end_epoch(self, result: Callable[[], Result]) -> bool:
         """Notify the callbacks that the epoch has ended; return whether to stop."""
+        self._latest = result
         return self._end(self._epoch if self._context else None, result)
 
     def end(self, result: Result) -> None:
@@ -177,60 +157,3 @@ class EpochLogger:
         values = "  ".join(f"{n} {metrics[n]:.4f}" for n in names if n in metrics)
         of = f"/{self._n_epochs}" if epoch <= self._n_epochs else ""
         print(f"Epoch {epoch:{len(str(self._n_epochs))}}{of}  {values}")
-
-
-class SearchTask:
-    """The task of one search: subtasks for the candidates in the folds, and the refit.
-
-    Parameters
-    ----------
-    search : BaseSearchCV
-        The search being fitted.
-    X, y, sample_weight
-        The arguments of fit, which the callbacks get.
-    """
-
-    def __init__(self, search: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        self._arguments = _arguments_of(search, X, y, sample_weight)
-        self._search = search
-        self._context: Any = None
-        if SUPPORTED:
-            n_subtasks = 1 + (search.refit is not False)
-            self._context = search._init_callback_context(max_subtasks=n_subtasks)
-            self._context.call_on_fit_task_begin(**self._arguments)
-
-    def run(self, evaluate: Callable[..., Any]) -> None:
-        """Run the search, which passes its candidates to `evaluate`."""
-        run = self._search._run_search
-        if (
-            self._context is None
-            or "callback_ctx" not in inspect.signature(run).parameters
-        ):  # an older scikit-learn, or a user's search class
-            run(evaluate)
-        else:
-            run(evaluate, callback_ctx=self._context)
-
-    @staticmethod
-    def contexts(context: Any, n: int) -> list[Any]:
-        """Return the contexts of n evaluations; they can be sent to other processes."""
-        if context is None:
-            return [None] * n
-        name = "candidate-split-evaluation"
-        return [context.subcontext(task_name=name, task_id=i) for i in range(n)]
-
-    @contextlib.contextmanager
-    def refit(self, estimator: Any) -> Iterator[None]:
-        """Notify the callbacks of the refit, and pass them on to the estimator."""
-        if self._context is None:
-            yield
-            return
-        context = self._context.subcontext(task_name="refit-with-best-params")
-        with context.propagate_callback_context(estimator):
-            context.call_on_fit_task_begin(**self._arguments)
-            yield
-        context.call_on_fit_task_end(**self._arguments)
-
-    def end(self) -> None:
-        """Notify the callbacks that the search has ended."""
-        if self._context is not None:
-            self._context.call_on_fit_task_end(**self._arguments)

@@ -21,13 +21,15 @@ from sklearn.utils import check_random_state
 
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.data.columns import occurring_columns, spread
-from tfsoftmax.data.dataset import Dataset, dtypes_for
+from tfsoftmax.data.dataset import Dataset, dtypes_for, full_batch_dtypes_for
 from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
 from tfsoftmax.data.hold_out import hold_out
 from tfsoftmax.engine.features import Rescale, Scaling
+from tfsoftmax.engine.optimizers import initial_slots
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.duality import duality_gap
 from tfsoftmax.solvers.result import Outcome, Problem, Result
+from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
 from tfsoftmax.utils.warn import warn
 from tfsoftmax.validation.arrays import check_rows
@@ -148,8 +150,12 @@ def store(
         _warn_of_poor_ends(problem, outcome)
 
 
-def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
-    """Return the fitted attributes; `coef_` is in the units of the X passed."""
+def fitted_attributes(problem: Problem, result: Result | None) -> dict[str, Any]:
+    """Return the fitted attributes; None stands for what training starts from.
+
+    `coef_` is in the units of the X passed.
+    """
+    result = result or _start_of(problem)
     scaling, columns, previous = result.scaling, result.columns, problem.previous
     coef, intercept = scaling.take(columns).coef_and_intercept(
         result.V[0], fit_intercept=result.settings.fit_intercept
@@ -168,6 +174,34 @@ def fitted_attributes(problem: Problem, result: Result) -> dict[str, Any]:
         "n_iter_": result.n_epochs - (previous.n_epochs if previous else 0),
         "loss_curve_": list(result.history["loss"]),
     }
+
+
+def _start_of(problem: Problem) -> Result:
+    """Return what training resumes, or weights of zero."""
+    if problem.previous is not None:
+        return problem.previous
+    settings, dataset = problem.settings[0], problem.dataset
+    by_epochs = SOLVERS[settings.optimizer].by_epochs
+    dtypes = (dtypes_for if by_epochs else full_batch_dtypes_for)(dataset.X)
+    n_rows = 1 if problem.n_classes == 2 else problem.n_classes
+    V = np.zeros((1, n_rows, dataset.n_features + settings.fit_intercept), dtypes[1])
+    slots: tuple[NDArray[Any], ...] = ()
+    if by_epochs:
+        slots = initial_slots(settings.optimizer, V, l1=settings.l1 > 0)
+    history: dict[str, list[float]] = {"loss": [], "accuracy": []}
+    return Result(
+        V,
+        slots,
+        history,
+        0,
+        None,
+        Progress(),
+        settings,
+        problem.scaling,
+        problem.rng,
+        "epochs",
+        problem.columns,
+    )
 
 
 def _dual_gap(

@@ -18,7 +18,7 @@ from tests.problems import mostly_slow
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.datasets import load_mnist
 from tfsoftmax.engine.spec import ProgramSpec
-from tfsoftmax.model_selection.candidates import EvaluationJob
+from tfsoftmax.model_selection.jobs import EvaluationJob
 from tfsoftmax.solvers.result import Problem, Result
 from tfsoftmax.solvers.settings import Settings
 

@@ -8,20 +8,17 @@ import re
 import sys
 import threading
 import warnings
-from collections import Counter
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, ParameterGrid, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tfsoftmax
 from tests.problems import estimator, mostly_slow
-from tests.searches import OURS_AND_THEIRS, RATES, S, X, Y, pipeline
+from tests.searches import S, X, Y
 from tfsoftmax import (
     TFSoftmaxClassifier,
     TFSoftmaxGridSearchCV,
@@ -176,6 +173,56 @@ def test_after_each_epoch_hooks_get_an_estimator_of_so_many_epochs(optimizer, dt
     assert last is not clf
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_before_each_epoch_hooks_get_the_estimator_so_far(optimizer, n_classes):
+    recorder, y = Recorder(), Y % n_classes
+    clf = classifier(optimizer=optimizer, epochs=3, rescale="standard", tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf.set_callbacks(recorder).fit(X.astype(np.float32), y)
+    first, *others = (seen["fitted"] for seen in recorder.of("begin", "epoch"))
+    ended = [seen["fitted"] for seen in recorder.of("end", "epoch")]
+    assert len(others) == 2
+    for before, after in zip(others, ended, strict=False):
+        np.testing.assert_array_equal(before.coef_, after.coef_)
+        assert before.n_iter_ == after.n_iter_
+    assert (first.n_iter_, len(first.history_)) == (0, 0)
+    assert first.coef_.shape == clf.coef_.shape
+    assert first.coef_.dtype == clf.coef_.dtype
+    np.testing.assert_allclose(first.predict_proba(X), 1 / n_classes)
+
+
+def test_an_untrained_estimator_can_be_trained_on():
+    recorder, clf = Recorder(), classifier(optimizer="adam", epochs=2)
+    clf.set_callbacks(recorder).fit(X, Y)
+    first = recorder.of("begin", "epoch")[0]["fitted"].set_callbacks()
+    first.partial_fit(X, Y).partial_fit(X, Y)
+    np.testing.assert_array_equal(first.coef_, clf.coef_)
+
+
+def test_before_a_warm_start_hooks_get_what_it_starts_from():
+    clf = classifier(warm_start=True).fit(X, Y)
+    coef, recorder = clf.coef_.copy(), Recorder()
+    clf.set_callbacks(recorder).fit(X, Y)
+    first = recorder.of("begin", "epoch")[0]["fitted"]
+    np.testing.assert_array_equal(first.coef_, coef)
+    assert first.n_iter_ == 4
+
+
+def test_before_its_first_epoch_a_fused_candidate_has_its_parameters():
+    recorder = Recorder()
+    clf = classifier().set_callbacks(recorder)
+    TFSoftmaxGridSearchCV(clf, {"alpha": [0, 0.1]}, cv=2, refit=False).fit(X, Y)
+    first = [
+        seen["fitted"]
+        for seen in recorder.of("begin", "epoch")
+        if seen["context"].task_id == 0
+    ]
+    assert [one._result.settings.alpha for one in first] == [0, 0.1] * 2
+    assert [one.alpha for one in first] == [0, 0.1] * 2
+
+
 def test_the_estimators_that_hooks_get_can_be_trained_on():
     recorder = Recorder()
     clf = classifier().set_callbacks(recorder).fit(X, Y)
@@ -214,7 +261,7 @@ def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
     original = fitting.fitted_attributes
 
     def count(problem, result):
-        made.append(result.n_epochs)
+        made.append(result.n_epochs if result else 0)
         return original(problem, result)
 
     monkeypatch.setattr(fitting, "fitted_attributes", count)
@@ -223,7 +270,7 @@ def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
     assert made == [4]  # what fit itself stores
     made.clear()
     classifier().set_callbacks(Recorder(), Recorder()).fit(X, Y)
-    assert made == [1, 2, 3, 4, 4, 4]
+    assert made == [0, 1, 1, 2, 2, 3, 3, 4, 4, 4]
 
 
 def test_partial_fit_is_no_task():
@@ -431,198 +478,6 @@ def test_callbacks_are_torn_down_when_training_fails():
     assert not loaders()
 
 
-# The tasks of a search
-
-
-class TaskRecorder:
-    """Keeps the tasks that begin and end, with their parents."""
-
-    def __init__(self):
-        self.events = []
-        self.seen = []
-
-    def setup(self, estimator, context):
-        self.events.append(("setup", path_of(context)))
-
-    def on_fit_task_begin(self, estimator, context, *, X, y, metadata):
-        self.events.append(("begin", path_of(context)))
-        self.seen.append((context.task_name, estimator, X, y, metadata))
-
-    def on_fit_task_end(self, estimator, context, *, X, y, metadata):
-        self.events.append(("end", path_of(context)))
-
-    def teardown(self, estimator, context):
-        self.events.append(("teardown", path_of(context)))
-
-
-class PropagatedTaskRecorder(TaskRecorder):
-    max_propagation_depth = None
-
-
-def path_of(context):
-    """Return a task and those it is part of, whatever the search is called."""
-    path = []
-    while context is not None:
-        name = context.estimator_name.replace("TFSoftmaxGrid", "Grid")
-        path.append((name, context.task_name, context.task_id, context.max_subtasks))
-        context = context.parent
-    return tuple(path)
-
-
-SEARCHES = {
-    "plain": (estimator(), {"alpha": [0, 0.1, 0.2]}, {}),
-    "no refit": (estimator(), {"alpha": [0, 0.1]}, {"refit": False}),
-    "several groups": (estimator(), {"batch_size": [20, 50], "alpha": [0, 0.1]}, {}),
-    "a pipeline": (
-        pipeline(StandardScaler()),
-        {"step0__with_mean": [True, False], "clf__alpha": [0, 0.1]},
-        {},
-    ),
-    "failing candidates": (estimator(), {"alpha": [0, -1]}, {}),
-    "failing steps": (
-        pipeline(PCA()),
-        {"step0__n_components": [2, 99], "clf__alpha": [0, 0.1]},
-        {},
-    ),
-    "lbfgs": (
-        estimator(optimizer="lbfgs", epochs=5, tol=10.0, alpha=0.1),
-        {"alpha": [0.1, 0.2]},
-        {},
-    ),
-}
-
-
-def record_both(recorder, estimator, grid, options, **fit_params):
-    """Search with ours and theirs; return a recorder of each."""
-    recorders = [recorder(), recorder()]
-    for kind, recorder in zip(OURS_AND_THEIRS[0], recorders, strict=True):
-        recorder.search = kind(clone(estimator), grid, cv=2, **options)
-        recorder.search.set_callbacks(recorder)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            recorder.search.fit(X, Y, **fit_params)
-    return recorders
-
-
-@pytest.mark.parametrize("case", SEARCHES)
-def test_callbacks_see_the_tasks_of_grid_search(case):
-    ours, theirs = record_both(TaskRecorder, *SEARCHES[case])
-    assert Counter(ours.events) == Counter(theirs.events)
-    assert ours.events[0] == theirs.events[0]
-    assert ours.events[-1] == theirs.events[-1]
-
-
-PIPELINES = ["a pipeline", "failing steps"]
-
-
-@pytest.mark.parametrize("case", sorted(SEARCHES.keys() - PIPELINES))
-def test_callbacks_that_propagate_see_the_epochs_of_grid_search(case):
-    ours, theirs = record_both(PropagatedTaskRecorder, *SEARCHES[case])
-    assert Counter(ours.events) == Counter(theirs.events)
-
-
-@pytest.mark.parametrize("case", PIPELINES)
-def test_callbacks_that_propagate_miss_only_the_fits_of_candidates_pipelines(case):
-    """Candidates share one fit of the steps, so there is no task of their pipelines."""
-    ours, theirs = (
-        Counter(recorder.events)
-        for recorder in record_both(PropagatedTaskRecorder, *SEARCHES[case])
-    )
-    assert not ours - theirs
-    missed = theirs - ours
-    assert missed
-    for _, path in missed:
-        names = [(name, task) for name, task, *_ in path]
-        assert ("Pipeline", "fit") in names
-        assert ("GridSearchCV", "refit-with-best-params") not in names
-
-
-def test_callbacks_of_a_pipelines_classifier_see_the_fits_of_grid_search():
-    """All but what these fits are part of, and their number in it."""
-    grid = {"step0__with_mean": [True, False], "clf__alpha": [0, 0.1, 0.2]}
-    counts = []
-    for kind in OURS_AND_THEIRS[0]:
-        recorder, pipe = TaskRecorder(), pipeline(StandardScaler())
-        pipe[-1].set_callbacks(recorder)
-        kind(pipe, grid, cv=2).fit(X, Y)
-        events = [(hook, *path[0]) for hook, path in recorder.events]
-        counts.append(
-            Counter(
-                (hook, name, task, n_subtasks, number if task == "epoch" else None)
-                for hook, name, task, number, n_subtasks in events
-            )
-        )
-    assert counts[0]["end", "TFSoftmaxClassifier", "fit", 3, None] == 2 * 3 * 2 + 1
-    assert counts[0] == counts[1]
-
-
-@pytest.mark.parametrize(
-    ("estimator", "grid", "fit_params"),
-    [
-        (estimator(), {"alpha": [0, 0.1]}, {}),
-        (estimator(), {"alpha": [0, 0.1]}, {"sample_weight": S}),
-        (pipeline(StandardScaler()), {"clf__alpha": [0, 0.1]}, {}),
-        (
-            pipeline(StandardScaler()),
-            {"clf__alpha": [0, 0.1]},
-            {"clf__sample_weight": S},
-        ),
-    ],
-    ids=["plain", "weighted", "pipeline", "weighted pipeline"],
-)
-def test_hooks_get_the_arguments_that_grid_search_passes(estimator, grid, fit_params):
-    recorders = record_both(TaskRecorder, estimator, grid, {}, **fit_params)
-    for recorder in recorders:
-        assert all(seen[1] is recorder.search for seen in recorder.seen)
-    # Candidates by candidates or folds by folds: any order will do.
-    ours, theirs = (sorted(map(digest, recorder.seen)) for recorder in recorders)
-    assert ours == theirs
-
-
-def digest(seen):
-    name, _, X, y, metadata = seen
-    sums = (None if rows is None else np.sum(rows) for rows in (X, y))
-    weights = metadata and {k: np.sum(v) for k, v in metadata.items()}
-    return name, *map(str, sums), str(weights)
-
-
-def test_tasks_that_began_end_when_an_error_is_raised():
-    recorders = TaskRecorder(), TaskRecorder()
-    for kind, recorder in zip(OURS_AND_THEIRS[0], recorders, strict=True):
-        search = kind(estimator(), {"alpha": [-1]}, error_score="raise", cv=2)
-        with pytest.raises(ValueError, match="alpha"):
-            search.set_callbacks(recorder).fit(X, Y)
-    ours, theirs = (Counter(recorder.events) for recorder in recorders)
-    assert ours == theirs
-
-
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_the_progress_bar_shows_the_fused_search(n_jobs, capsys, monkeypatch):
-    pytest.importorskip("rich")
-    monkeypatch.setenv("COLUMNS", "150")
-    grid = {"learning_rate": RATES}
-    search = TFSoftmaxGridSearchCV(estimator(), grid, cv=2, n_jobs=n_jobs)
-    search.set_callbacks(callback.ProgressBar())
-    with joblib.parallel_config("threading"):
-        search.fit(X, Y)
-    lines = capsys.readouterr().out.splitlines()[-9:]
-    assert lines[0].startswith("TFSoftmaxGridSearchCV - fit")
-    assert sum("candidate-split-evaluation" in line for line in lines) == 6
-    assert all("100%" in line for line in lines), lines
-
-
-def test_callbacks_of_the_estimator_follow_each_of_its_fits():
-    logs = []
-    for kind in OURS_AND_THEIRS[0]:
-        monitor = callback.ScoringMonitor(scoring="accuracy")
-        clf = estimator().set_callbacks(monitor)
-        kind(clf, {"learning_rate": RATES}, cv=2).fit(X, Y)
-        log = monitor.get_logs().data_as_pandas
-        logs.append(sorted(log[log.task_name == "epoch"].accuracy))
-    assert len(logs[0]) == (3 * 2 + 1) * 3
-    assert logs[0] == logs[1]
-
-
 # A scikit-learn without callbacks, or with others
 
 
@@ -631,7 +486,10 @@ MODULES = [
     "tfsoftmax.classifier",
     *(
         f"tfsoftmax.model_selection.{name}"
-        for name in ("candidates", "fusion", "scoring", "evaluation", "search")
+        for name in (
+            *("candidates", "fusion", "jobs", "scoring", "tasks", "printing"),
+            *("evaluation", "search"),
+        )
     ),
 ]
 

@@ -1,91 +1,67 @@
-"""The jobs of a search: on each fold, the candidates with the same preprocessing."""
+"""What a candidate ends in, whether it can be fused, and what it can share.
+
+A pipeline's last step may be a pipeline, too: a candidate ends in the last of its last
+steps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import joblib
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from tfsoftmax.classifier import TFSoftmaxClassifier
 
 
-@dataclass(frozen=True)
-class EvaluationJob:
-    """The rows of a fold, and the candidates to evaluate on it.
+def candidate_model(estimator: Any, params: Mapping[str, Any]) -> Any:
+    """Return an unfitted model with a candidate's parameters."""
+    # The parameters are cloned, too: they may be estimators.
+    return clone(estimator).set_params(**clone(params, safe=False))
 
-    All fields up to `caller` are the same in all jobs of a search.
+
+def pipelines_of(model: Any) -> list[Pipeline]:
+    """Return the pipelines that end in the classifier, from the outermost in."""
+    pipelines = []
+    while isinstance(model, Pipeline):
+        pipelines.append(model)
+        model = _last_step(model)[1]
+    return pipelines
+
+
+def classifier_of(model: Any) -> Any:
+    """Return the estimator that a pipeline ends in, or the model itself."""
+    pipelines = pipelines_of(model)
+    return _last_step(pipelines[-1])[1] if pipelines else model
+
+
+def can_be_fused(model: Any) -> bool:
+    """Whether a fit of the model is one of TFSoftmaxClassifier, after other steps.
+
+    A subclass with a `fit` of its own may do anything.
     """
-
-    estimator: Any
-    X: Any
-    y: Any
-    fit_params: Mapping[str, Any]
-    score_params: Mapping[str, Any]
-    scorer: Any
-    error_score: Any
-    return_train_score: bool
-    verbose: int
-    caller: Any
-    name: str = ""
-    train: Any = None
-    test: Any = None
-    candidates: Sequence[Mapping[str, Any]] = ()
-    contexts: Sequence[Any] = ()
+    final = classifier_of(model)
+    return (
+        isinstance(final, TFSoftmaxClassifier)
+        and type(final).fit is TFSoftmaxClassifier.fit
+        and all(type(each).fit is Pipeline.fit for each in pipelines_of(model))
+    )
 
 
-def make_jobs(
-    template: EvaluationJob,
-    candidates: Sequence[Mapping[str, Any]],
-    splits: Sequence[tuple[Any, Any]],
-    contexts: Sequence[Any],
-) -> Iterator[tuple[EvaluationJob, list[int]]]:
-    """Yield a job for each fold and preprocessing, and the positions of its results.
-
-    Parameters
-    ----------
-    template : EvaluationJob
-        What is the same for all jobs.
-    candidates : sequence of dict
-        The parameters of each candidate.
-    splits : sequence of (train, test)
-        The rows of each fold.
-    contexts : sequence
-        The callbacks' context of each result: by candidate, then by fold.
-    """
-    groups: dict[Hashable, list[int]] = {}
-    for candidate, params in enumerate(candidates):
-        key = _preprocessing_key(template.estimator, params)
-        groups.setdefault(key, []).append(candidate)
-    for split, (train, test) in enumerate(splits):
-        for group in groups.values():
-            positions = [candidate * len(splits) + split for candidate in group]
-            job = replace(
-                template,
-                name=f"fold {split + 1}/{len(splits)}",
-                train=train,
-                test=test,
-                candidates=[candidates[candidate] for candidate in group],
-                contexts=[contexts[position] for position in positions],
-            )
-            yield job, positions
-
-
-def classifier_of(model: Any) -> TFSoftmaxClassifier:
-    """Return the classifier that a pipeline ends in, or the model itself."""
-    final = model
-    if isinstance(model, Pipeline):
-        final = model.steps[-1][1] if model.steps else None
-    if type(final) is not TFSoftmaxClassifier:  # a subclass may do anything
-        raise TypeError(
-            "The estimator of this search must be a TFSoftmaxClassifier, or a pipeline "
-            f"that ends in one; got {model!r}. Use "
-            "sklearn.model_selection.GridSearchCV or RandomizedSearchCV for it."
-        )
-    return final
+def preprocessing_key(model: Any, params: Mapping[str, Any]) -> Hashable:
+    """Return a key of the parameters that the steps before the classifier have."""
+    path = "__".join(_last_step(each)[0] for each in pipelines_of(model))
+    if not path:
+        return ()
+    before = {
+        name: value
+        for name, value in params.items()
+        if name != path and not name.startswith(f"{path}__")
+    }
+    return path, params_key(before)
 
 
 def params_key(params: Mapping[str, Any]) -> Hashable:
@@ -93,18 +69,13 @@ def params_key(params: Mapping[str, Any]) -> Hashable:
     return tuple((name, _value_key(params[name])) for name in sorted(params))
 
 
-def _preprocessing_key(estimator: Any, params: Mapping[str, Any]) -> Hashable:
-    """Return a key of the parameters of the steps before the classifier."""
-    if not isinstance(estimator, Pipeline):
-        return ()
-    last = estimator.steps[-1][0]
-    return params_key(
-        {
-            name: value
-            for name, value in params.items()
-            if name != last and not name.startswith(f"{last}__")
-        }
-    )
+def _last_step(pipeline: Pipeline) -> tuple[str, Any]:
+    """Return the last step; one without an estimator, if the steps are not valid."""
+    match pipeline.steps:
+        case [*_, (str(name), step)]:
+            return name, step
+        case _:
+            return "", None
 
 
 def _value_key(value: Any) -> Hashable:

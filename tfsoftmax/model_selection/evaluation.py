@@ -9,19 +9,25 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 
-from tfsoftmax.callbacks import CallbackSupportMixin, candidate_task
+from tfsoftmax.callbacks import SUPPORTED, CallbackSupportMixin
 from tfsoftmax.classifier import TFSoftmaxClassifier
-from tfsoftmax.model_selection.candidates import EvaluationJob, classifier_of
-from tfsoftmax.model_selection.fusion import Errors, fit_group, fusion_groups
-from tfsoftmax.model_selection.scoring import Scoring, error_scores
+from tfsoftmax.model_selection.candidates import (
+    candidate_model,
+    classifier_of,
+    pipelines_of,
+)
+from tfsoftmax.model_selection.fusion import Errors, fit_group
+from tfsoftmax.model_selection.jobs import EvaluationJob
+from tfsoftmax.model_selection.printing import print_ends, print_starts
+from tfsoftmax.model_selection.scoring import Scoring
+from tfsoftmax.model_selection.tasks import JobTasks
 from tfsoftmax.utils.sklearn_compat import (
     _check_method_params,
+    _fit_and_score,
     _num_samples,
     _safe_split,
 )
@@ -31,50 +37,67 @@ Evaluation = dict[str, Any]
 
 
 def evaluate(job: EvaluationJob) -> list[Evaluation]:
-    """Fit the preprocessing once, and train and score the candidates."""
-    X_train, y_train = _safe_split(job.estimator, job.X, job.y, job.train)
-    fit_params = _check_method_params(job.X, job.fit_params, indices=job.train)
-    models = [
-        clone(job.estimator).set_params(**clone(params, safe=False))
-        for params in job.candidates
-    ]
+    """Train and score the candidates of a job."""
+    return _evaluate_fused(job) if job.groups else [_evaluate_alone(job)]
+
+
+def _evaluate_alone(job: EvaluationJob) -> Evaluation:
+    """Have scikit-learn fit and score a job's only candidate."""
+    callbacks = {"caller": job.caller, "callback_ctx": job.contexts[0]}
+    evaluation: Evaluation = _fit_and_score(
+        clone(job.estimator),
+        job.X,
+        job.y,
+        scorer=job.scorer,
+        train=job.train,
+        test=job.test,
+        verbose=job.verbose,
+        parameters=job.candidates[0],
+        fit_params=job.fit_params,
+        score_params=job.score_params,
+        return_train_score=job.return_train_score,
+        return_n_test_samples=True,
+        return_times=True,
+        split_progress=(job.split, job.n_splits),
+        candidate_progress=(job.numbers[0], job.n_candidates),
+        error_score=job.error_score,
+        **callbacks if SUPPORTED else {},
+    )
+    return evaluation
+
+
+def _evaluate_fused(job: EvaluationJob) -> list[Evaluation]:
+    """Fit the preprocessing once, and train and score the candidates in groups."""
+    print_starts(job)
+    models = [candidate_model(job.estimator, params) for params in job.candidates]
     classifiers = [classifier_of(model) for model in models]
-    scoring = Scoring(job, X_train, y_train)
+    X_train, y_train = _safe_split(models[0], job.X, job.y, job.train)
+    fit_params = _check_method_params(job.X, job.fit_params, indices=job.train)
+    weights = fit_params.get("sample_weight")
+    scoring = Scoring(job, models[0], X_train, y_train)
     evaluations: dict[int, Evaluation] = {}
-    with ExitStack() as unfinished:
-        tasks = []
-        for model, context in zip(models, job.contexts, strict=True):
-            weight = fit_params.get("sample_weight")
-            task = candidate_task(context, job.caller, model, X_train, y_train, weight)
-            tasks.append(unfinished.enter_context(ExitStack()))
-            tasks[-1].enter_context(task)
+    with JobTasks(job, classifiers, X_train, y_train, weights) as tasks:
         began = time.time()
+        arguments: Any
         try:
-            X, y, params = _preprocess(models, X_train, y_train, fit_params)
+            arguments = _preprocess(models, X_train, y_train, fit_params)
         except Exception as error:
-            failed: Errors = [error] * len(models)
-            seconds = (time.time() - began) / len(models)
-            return _evaluations(job, failed, seconds, error_scores(job, failed), 0.0)
+            arguments = error
         preprocessing = (time.time() - began) / len(models)
-        for group in fusion_groups(classifiers):
-            began = time.time()
-            errors = fit_group([classifiers[i] for i in group], X, y, params)
-            trained = time.time()
-            scores = scoring([models[i] for i in group], errors)
+        for number, group in enumerate(job.groups):
+            with tasks.group(number):
+                began = time.time()
+                errors: Errors = [arguments] * len(group)
+                if not isinstance(arguments, Exception):
+                    errors = fit_group([classifiers[i] for i in group], *arguments)
+                trained = time.time()
+                scores = scoring([models[i] for i in group], errors)
             fit_time = preprocessing + (trained - began) / len(group)
             score_time = (time.time() - trained) / len(group)
             done = _evaluations(job, errors, fit_time, scores, score_time)
             evaluations |= zip(group, done, strict=True)
-            for i in group:
-                tasks[i].close()
-            if job.verbose > 1:
-                _print(job, group, time.time() - began)
+            print_ends(job, zip(group, done, strict=True))
     return [evaluations[i] for i in range(len(models))]
-
-
-def _print(job: EvaluationJob, group: list[int], seconds: float) -> None:
-    params = f"{dict(job.candidates[group[0]])}{', ...' if len(group) > 1 else ''}"
-    print(f"[{job.name}] {len(group)} candidates, {seconds:.1f} s: {params}")
 
 
 class _FitArgsRecorder(CallbackSupportMixin):  # type: ignore[misc]
@@ -106,16 +129,17 @@ def _preprocess(
     X, y, params
         The arguments that the classifiers' `fit` gets.
     """
-    if not isinstance(models[0], Pipeline):
+    pipelines = pipelines_of(models[0])
+    if not pipelines:
         return X, y, params
-    last_steps = [model.steps[-1] for model in models]
-    name, clf = last_steps[0]
+    *before, (name, clf) = pipelines[-1].steps
     recorder = _FitArgsRecorder(clf)
-    models[0].steps[-1] = (name, recorder)
+    pipelines[-1].steps = [*before, (name, recorder)]
     models[0].fit(X, y, **params)
-    fitted = models[0].steps[:-1]
-    for model, last_step in zip(models, last_steps, strict=True):
-        model.steps = [*fitted, last_step]
+    pipelines[-1].steps[-1] = (name, clf)
+    for model in models[1:]:
+        for own, fitted in zip(pipelines_of(model), pipelines, strict=True):
+            own.steps = [*fitted.steps[:-1], own.steps[-1]]
     return recorder.arguments
 
 

@@ -18,7 +18,7 @@ from tfsoftmax.model_selection.candidates import params_key
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.result import Outcome, Problem, Result
 from tfsoftmax.utils.slices import split_at_most
-from tfsoftmax.validation.parameters import RULES, check_parameters
+from tfsoftmax.validation.parameters import RULES
 
 # What the weights, gradients and slots of models trained together may take: larger
 # groups are trained in parts.
@@ -33,9 +33,7 @@ def fusion_groups(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]
     """Group the indices of classifiers that can be trained on the same batches."""
     groups: dict[Hashable, list[int]] = {}
     for i, clf in enumerate(classifiers):
-        params = clf.get_params()
-        shared = {name: v for name, v in params.items() if not RULES[name].per_model}
-        key = i if _cannot_fuse(params) else params_key(shared)
+        key = i if _must_be_alone(clf) else (type(clf), params_key(_shared(clf)))
         groups.setdefault(key, []).append(i)
     return list(groups.values())
 
@@ -91,8 +89,13 @@ def _checked_problem(
     group: Sequence[TFSoftmaxClassifier], X: Any, y: Any, params: Mapping[str, Any]
 ) -> Problem:
     for clf in group:
-        check_parameters(clf.get_params())
-    _FIT.bind(group[0], X, y, **params)  # `prepare` takes arguments that `fit` refuses
+        clf._check_parameters()
+    labels = () if y is None else (y,)
+    # `prepare` takes arguments that `fit` refuses, in Python's words.
+    if isinstance(
+        error_of(partial(_FIT.bind, group[0], X, *labels, **params)), TypeError
+    ):
+        group[0].fit(X, *labels, **params)
     return prepare(group, X, y, **params)
 
 
@@ -103,11 +106,12 @@ def _fit(
     y: Any,
     params: Mapping[str, Any],
 ) -> Errors:
-    attributes = partial(fitted_attributes, problem)
+    weights = params.get("sample_weight")
     with with_callbacks_of(group):
         loggers = []
-        for clf in group:
-            weights = params.get("sample_weight")
+        for i, clf in enumerate(group):
+            its_problem = problem.for_models(slice(i, i + 1))
+            attributes = partial(fitted_attributes, its_problem)
             task = FitTask(clf, clf.epochs, X, y, weights, attributes)
             loggers.append(EpochLogger(clf, int(clf.epochs), task))
         outcomes = error_of(partial(_solve_in_parts, problem, loggers))
@@ -152,8 +156,16 @@ def _model_bytes(problem: Problem) -> int:
     return int(n_bytes)
 
 
-def _cannot_fuse(params: Mapping[str, Any]) -> bool:
-    """Whether a candidate must be fitted alone: verbose, without epochs, or invalid."""
-    if isinstance(error_of(lambda: check_parameters(params)), Exception):
+def _must_be_alone(clf: TFSoftmaxClassifier) -> bool:
+    """Whether a candidate is verbose, has no epochs, or is invalid."""
+    if isinstance(error_of(clf._check_parameters), Exception):
         return True
-    return bool(params["verbose"]) or not SOLVERS[params["optimizer"]].by_epochs
+    return bool(clf.verbose) or not SOLVERS[clf.optimizer].by_epochs
+
+
+def _shared(clf: TFSoftmaxClassifier) -> dict[str, Any]:
+    """Return the parameters that classifiers trained together have in common.
+
+    A subclass may have others, and set these by them.
+    """
+    return {name: getattr(clf, name) for name in RULES if not RULES[name].per_model}

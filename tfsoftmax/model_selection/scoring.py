@@ -14,8 +14,9 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from tfsoftmax.classifier import TFSoftmaxClassifier
-from tfsoftmax.model_selection.candidates import EvaluationJob, classifier_of
+from tfsoftmax.model_selection.candidates import classifier_of, pipelines_of
 from tfsoftmax.model_selection.fusion import Errors
+from tfsoftmax.model_selection.jobs import EvaluationJob
 from tfsoftmax.prediction import SoftmaxPredictor, linear_scores
 from tfsoftmax.utils.sklearn_compat import (
     _check_method_params,
@@ -48,9 +49,11 @@ class _CachedLogits(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
 class Scoring:
     """Scores the candidates of a job on its test rows and, if asked, training rows."""
 
-    def __init__(self, job: EvaluationJob, X_train: Any, y_train: Any) -> None:
+    def __init__(
+        self, job: EvaluationJob, model: Any, X_train: Any, y_train: Any
+    ) -> None:
         self._job = job
-        X_test, y_test = _safe_split(job.estimator, job.X, job.y, job.test, job.train)
+        X_test, y_test = _safe_split(model, job.X, job.y, job.test, job.train)
         self._rows = {"test_scores": (X_test, y_test, job.test)}
         if job.return_train_score:
             self._rows["train_scores"] = (X_train, y_train, job.train)
@@ -82,7 +85,8 @@ class Scoring:
         Where only predictions count, that is the classifier with its logits, which one
         matrix product computes for many, and the transformed rows.
         """
-        rows = self._transform(models, X) if self._by_predictions and models else None
+        by_predictions = self._by_predictions and models and _predicts_by_logits(models)
+        rows = self._transform(models[0], X) if by_predictions else None
         if rows is None:
             yield from ((model, X) for model in models)
             return
@@ -97,16 +101,27 @@ class Scoring:
             for clf, its_logits in zip(group, logits, strict=True):
                 yield _CachedLogits(clf, rows, its_logits), rows
 
-    def _transform(self, models: Sequence[Any], X: Any) -> Any:
+    def _transform(self, model: Any, X: Any) -> Any:
         """Return the rows that the classifiers get; None if the steps before fail."""
-        if not isinstance(models[0], Pipeline):
+        pipelines = pipelines_of(model)
+        if not pipelines:
             return X
         if self._job.score_params and get_config()["enable_metadata_routing"]:
             return None  # the steps before may need some of them
         try:
-            return models[0][:-1].transform(X) if len(models[0]) > 1 else X
+            for pipeline in pipelines:
+                X = pipeline[:-1].transform(X) if len(pipeline) > 1 else X
         except Exception:  # `_score` raises the proper error for each model
             return None
+        return X
+
+
+def _predicts_by_logits(models: Sequence[Any]) -> bool:
+    """Whether no subclass changes what scorers see, of a group or its pipelines."""
+    pipelines = pipelines_of(models[0])
+    return type(classifier_of(models[0])) is TFSoftmaxClassifier and all(
+        type(pipeline) is Pipeline for pipeline in pipelines
+    )
 
 
 def _stacked_logits(

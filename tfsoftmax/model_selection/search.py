@@ -11,17 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from tfsoftmax.callbacks import SearchTask, with_callbacks
-from tfsoftmax.model_selection.candidates import (
-    EvaluationJob,
-    classifier_of,
-    make_jobs,
-)
+from tfsoftmax.callbacks import with_callbacks
+from tfsoftmax.model_selection.candidates import candidate_model
 from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
+from tfsoftmax.model_selection.jobs import EvaluationJob, make_jobs
+from tfsoftmax.model_selection.tasks import SearchTask
 from tfsoftmax.utils.rollback import restores_state_on_error
 from tfsoftmax.utils.sklearn_compat import (
     DocumentationLinkMixin,
@@ -56,9 +60,6 @@ class _FusedSearchMixin(DocumentationLinkMixin):
 
         Raises
         ------
-        TypeError
-            If a candidate is not a `TFSoftmaxClassifier`, or a `Pipeline` that ends in
-            one.
         ValueError
             If a parameter or an argument is not allowed, or all fits fail. A fitted
             search then keeps its previous state.
@@ -79,8 +80,10 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
 
     Parameters
     ----------
-    estimator : TFSoftmaxClassifier, or Pipeline that ends in one
-        What is cloned for each candidate.
+    estimator : estimator object
+        What is cloned for each candidate: a `TFSoftmaxClassifier`, or a `Pipeline` that
+        ends in one, for candidates to be trained together. Other estimators, and
+        subclasses with a `fit` of their own, are fitted one by one.
 
     param_grid : dict or list of dicts
         The values to try of each parameter, those of a pipeline's steps included.
@@ -100,8 +103,8 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
         The folds; None is 5.
 
     verbose : int, default=0
-        1 prints the number of fits; 2 or more also prints a line for each group of
-        candidates that are trained together.
+        1 prints the number of fits, 2 a line for each candidate and fold, 3 their
+        scores, too, and 10 a line where each begins.
 
     pre_dispatch : int or str, default="2*n_jobs"
         Number of jobs that are dispatched at once.
@@ -115,8 +118,8 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        As scikit-learn's. `mean_fit_time` and its like are the time that a group took,
-        divided by its candidates.
+        As scikit-learn's. Of candidates that are trained together, `mean_fit_time` and
+        its like are the time that the group took, divided by its candidates.
 
     best_estimator_ : estimator
         The best candidate, fitted on all of X: to the bit what a `fit` with
@@ -155,7 +158,7 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     See Also
     --------
     TFSoftmaxRandomizedSearchCV : The same for candidates drawn at random.
-    sklearn.model_selection.GridSearchCV : For all other estimators.
+    sklearn.model_selection.GridSearchCV : The same, its candidates fitted one by one.
 
     Notes
     -----
@@ -174,6 +177,9 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     {'alpha': 0.0, 'learning_rate': 1.0}
     """
 
+    def _run_search(self, evaluate: Any, *, callback_ctx: Any = None) -> None:
+        evaluate(ParameterGrid(self.param_grid), callback_ctx=callback_ctx)
+
 
 class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # type: ignore[misc]
     """Search parameters drawn at random, the candidates trained together.
@@ -184,8 +190,10 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
 
     Parameters
     ----------
-    estimator : TFSoftmaxClassifier, or Pipeline that ends in one
-        What is cloned for each candidate.
+    estimator : estimator object
+        What is cloned for each candidate: a `TFSoftmaxClassifier`, or a `Pipeline` that
+        ends in one, for candidates to be trained together. Other estimators, and
+        subclasses with a `fit` of their own, are fitted one by one.
 
     param_distributions : dict or list of dicts
         For each parameter, a distribution with an `rvs` method, or a list of values.
@@ -207,8 +215,8 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
         The folds; None is 5.
 
     verbose : int, default=0
-        1 prints the number of fits; 2 or more also prints a line for each group of
-        candidates that are trained together.
+        1 prints the number of fits, 2 a line for each candidate and fold, 3 their
+        scores, too, and 10 a line where each begins.
 
     pre_dispatch : int or str, default="2*n_jobs"
         Number of jobs that are dispatched at once.
@@ -225,8 +233,8 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        As scikit-learn's. `mean_fit_time` and its like are the time that a group took,
-        divided by its candidates.
+        As scikit-learn's. Of candidates that are trained together, `mean_fit_time` and
+        its like are the time that the group took, divided by its candidates.
 
     best_estimator_ : estimator
         The best candidate, fitted on all of X: to the bit what a `fit` with
@@ -265,7 +273,8 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
     See Also
     --------
     TFSoftmaxGridSearchCV : The same for all candidates of a grid.
-    sklearn.model_selection.RandomizedSearchCV : For all other estimators.
+    sklearn.model_selection.RandomizedSearchCV : The same, its candidates fitted one by
+        one.
 
     Examples
     --------
@@ -280,6 +289,12 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
     0.91
     """
 
+    def _run_search(self, evaluate: Any, *, callback_ctx: Any = None) -> None:
+        sampler = ParameterSampler(
+            self.param_distributions, self.n_iter, random_state=self.random_state
+        )
+        evaluate(sampler, callback_ctx=callback_ctx)
+
 
 # Attributes that only some searches set: a new fit must not keep those of another.
 _CHOICE = (
@@ -293,7 +308,6 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     for name in _CHOICE:
         search.__dict__.pop(name, None)
     search._validate_params()
-    classifier_of(search.estimator)
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(check_structure(X), y)
     params = _check_method_params(X, params=params)
@@ -312,6 +326,7 @@ def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
         return_train_score=search.return_train_score,
         verbose=search.verbose,
         caller=search,
+        n_splits=len(splits),
     )
     evaluator = _Evaluator(search, template, splits, task)
     task.run(evaluator)
@@ -382,8 +397,9 @@ class _Evaluator:
                 f"Fitting {n_splits} folds for each of {len(candidates)} candidates, "
                 f"totalling {n_fits} fits"
             )
-        contexts = self._task.contexts(callback_ctx, n_fits)
-        evaluations = self._evaluate(candidates, contexts)
+        jobs = make_jobs(self._template, candidates, self._splits)
+        with self._task.evaluations(callback_ctx, jobs) as jobs:
+            evaluations = self._evaluate(jobs)
         if not evaluations:
             raise ValueError(
                 "No fits were performed. Was the CV iterator empty? Were there no "
@@ -399,18 +415,15 @@ class _Evaluator:
         )
         return self.results
 
-    def _evaluate(
-        self, candidates: Sequence[Mapping[str, Any]], contexts: Sequence[Any]
-    ) -> list[Evaluation]:
+    def _evaluate(self, jobs: Sequence[EvaluationJob]) -> list[Evaluation]:
         search = self._search
-        jobs = list(make_jobs(self._template, candidates, self._splits, contexts))
         parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
-        done = parallel(delayed(evaluate)(job) for job, _ in jobs)
+        done = parallel(delayed(evaluate)(job) for job in jobs)
         by_position = {
             position: evaluation
             # joblib runs nothing with pre_dispatch=0
-            for (_, positions), evaluations in zip(jobs, done, strict=bool(done))
-            for position, evaluation in zip(positions, evaluations, strict=True)
+            for job, evaluations in zip(jobs, done, strict=bool(done))
+            for position, evaluation in zip(job.positions, evaluations, strict=True)
         }
         return [by_position[position] for position in sorted(by_position)]
 
@@ -428,11 +441,11 @@ def _choose(search: Any, results: Mapping[str, Any], refit_metric: Any) -> None:
 
 def _refit(search: Any, X: Any, y: Any, params: Any, task: SearchTask) -> None:
     """Fit the best candidate on all rows."""
-    # The parameters are cloned, too: they may be estimators.
-    best = clone(search.estimator).set_params(**clone(search.best_params_, safe=False))
+    best = candidate_model(search.estimator, search.best_params_)
+    labels = () if y is None else (y,)
     with task.refit(best):
         began = time.time()
-        best.fit(X, y, **params)
+        best.fit(X, *labels, **params)
         search.refit_time_ = time.time() - began
     search.best_estimator_ = best
     if hasattr(best, "feature_names_in_"):

@@ -199,12 +199,12 @@ class _Run:
 
     def _finish_iteration(self, at: Evaluation) -> bool:
         """Record an iteration, and return whether the callback asks to stop."""
+        self._callback.on_epoch_begin()
         metrics = self._measure(at)
         now = time.perf_counter()
         metrics["seconds"], self._began = now - self._began, now
         self._V = self._to_result(at)
         self.epochs.append(metrics)
-        self._callback.on_epoch_begin()
         return self._callback.on_epoch_end(self._n_epochs, metrics, self.result)
 
     def _measure(self, at: Evaluation) -> EpochMetrics:

@@ -6,12 +6,15 @@ no other. `pyproject.toml` has the newest version that was tested.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics._scorer import _PassthroughScorer, _Scorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import (
+    _fit_and_score,
     _insert_error_scores,
     _score,
     _warn_or_raise_about_fit_failures,
@@ -34,6 +37,7 @@ __all__ = [
     "_PassthroughScorer",
     "_Scorer",
     "_check_method_params",
+    "_fit_and_score",
     "_insert_error_scores",
     "_num_samples",
     "_safe_indexing",
@@ -42,6 +46,9 @@ __all__ = [
     "_warn_or_raise_about_fit_failures",
     "callback_management_context",
     "check_pandas_support",
+    "has_callbacks",
+    "link_callback_context",
+    "with_callback",
 ]
 
 SITE = "https://tfsoftmax.readthedocs.io/en/stable"
@@ -52,3 +59,31 @@ class DocumentationLinkMixin:
 
     _doc_link_module = "tfsoftmax"
     _doc_link_template = SITE + "/api/generated/tfsoftmax.{estimator_name}.html"
+
+
+def has_callbacks(context: Any) -> bool:
+    """Whether there is a callback for a context's task."""
+    return bool(context._callbacks)
+
+
+@contextmanager
+def link_callback_context(context: Any, estimator: Any) -> Iterator[None]:
+    """Make an estimator's fit a part of a task, but pass no callbacks on to it."""
+    callbacks, context._callbacks = context._callbacks, []
+    try:
+        with context.propagate_callback_context(estimator):
+            context._callbacks = callbacks
+            yield
+    finally:
+        context._callbacks = callbacks
+
+
+@contextmanager
+def with_callback(estimator: Any, callback: Any) -> Iterator[None]:
+    """Give an estimator one more callback for a while."""
+    before = getattr(estimator, "_skl_callbacks", [])
+    estimator.set_callbacks(*before, callback)
+    try:
+        yield
+    finally:
+        estimator.set_callbacks(*before)

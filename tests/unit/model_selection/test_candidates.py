@@ -1,84 +1,24 @@
-"""The jobs of a search, and which candidates share their preprocessing."""
+"""What a candidate ends in, and whether its fit can be shared."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.dummy import DummyClassifier
+from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.problems import estimator
 from tests.searches import OURS_AND_THEIRS, X, Y, pipeline
-from tfsoftmax import (
-    TFSoftmaxClassifier,
-    TFSoftmaxGridSearchCV,
-    TFSoftmaxRandomizedSearchCV,
-)
-from tfsoftmax.model_selection.candidates import EvaluationJob, make_jobs
-
-FOLDS = [([0, 1], [2]), ([1, 2], [0]), ([0, 2], [1])]
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
+from tfsoftmax.model_selection.candidates import can_be_fused, classifier_of
 
 
-def jobs(model, candidates):
-    """Make the jobs of a search in which only its estimator matters."""
-    template = EvaluationJob(model, X, Y, {}, {}, None, np.nan, False, 0, None)
-    contexts = [f"context {i}" for i in range(len(candidates) * len(FOLDS))]
-    return list(make_jobs(template, candidates, FOLDS, contexts))
-
-
-def test_without_a_pipeline_all_candidates_of_a_fold_are_one_job():
-    candidates = [{"alpha": 0}, {"batch_size": 20}]
-    made = jobs(estimator(), candidates)
-    assert [positions for _, positions in made] == [[0, 3], [1, 4], [2, 5]]
-    for fold, (job, positions) in enumerate(made):
-        assert (job.train, job.test) == FOLDS[fold]
-        assert job.name == f"fold {fold + 1}/3"
-        assert job.candidates == candidates
-        assert job.contexts == [f"context {i}" for i in positions]
-        assert job.X is X
-
-
-def test_each_preprocessing_is_a_job_of_each_fold():
-    scaler = StandardScaler()
-    candidates = [
-        {"step0__with_mean": True, "clf__alpha": 0},
-        {"clf__alpha": 0.1, "step0__with_mean": False},
-        {"step0__with_mean": True, "clf__alpha": 0.1, "clf": estimator()},
-        {"step0": scaler},
-        {"step0": scaler, "clf__alpha": 0.1},
-    ]
-    made = jobs(pipeline(StandardScaler()), candidates)
-    first_fold = [positions for _, positions in made[:3]]
-    assert first_fold == [[0, 6], [3], [9, 12]]
-    for job, positions in made:
-        assert job.candidates == [candidates[position // 3] for position in positions]
-    positions = [position for _, positions in made for position in positions]
-    assert sorted(positions) == list(range(3 * 5))
-
-
-@pytest.mark.parametrize("kind", [TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV])
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        LogisticRegression(),
-        make_pipeline(StandardScaler(), LogisticRegression()),
-        make_pipeline(estimator(), StandardScaler()),
-        DummyClassifier(),
-        StandardScaler(),
-    ],
-)
-def test_other_estimators_are_sent_to_grid_search(kind, estimator):
-    with pytest.raises(TypeError, match=r"sklearn\.model_selection\.GridSearchCV"):
-        kind(estimator, {}).fit(X, Y)
-
-
-def test_a_candidate_that_is_another_estimator_is_sent_to_grid_search():
-    grid = {"clf": [estimator(), LogisticRegression()]}
-    with pytest.raises(TypeError, match=r"sklearn\.model_selection\.GridSearchCV"):
-        TFSoftmaxGridSearchCV(pipeline(StandardScaler()), grid).fit(X, Y)
+class Named(TFSoftmaxClassifier):
+    """Trains as its parent does."""
 
 
 class Halved(TFSoftmaxClassifier):
@@ -88,10 +28,42 @@ class Halved(TFSoftmaxClassifier):
         return super().fit(X[: len(X) // 2], y[: len(y) // 2])
 
 
-def test_a_subclass_which_may_train_otherwise_is_sent_to_grid_search():
-    search = TFSoftmaxGridSearchCV(Halved(), {"learning_rate": [0.01, 0.1]})
-    with pytest.raises(TypeError, match=r"sklearn\.model_selection\.GridSearchCV"):
-        search.fit(X, Y)
+class OtherPipeline(Pipeline):
+    """May do anything before the fit, and after it."""
+
+    def fit(self, X, y=None):
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("model", "fused"),
+    [
+        (estimator(), True),
+        (pipeline(StandardScaler()), True),
+        (make_pipeline(StandardScaler(), pipeline(PCA(2))), True),
+        (Named(), True),
+        (Halved(), False),
+        (make_pipeline(Halved()), False),
+        (OtherPipeline([("clf", estimator())]), False),
+        (make_pipeline(OtherPipeline([("clf", estimator())])), False),
+        (OneVsRestClassifier(estimator()), False),
+        (make_pipeline(estimator(), StandardScaler()), False),
+        (make_pipeline(StandardScaler(), "passthrough"), False),
+        (LogisticRegression(), False),
+        (Pipeline([]), False),
+        (Pipeline([StandardScaler(), estimator()]), False),
+        (Pipeline(None), False),
+    ],
+)
+def test_only_fits_of_the_classifier_are_fused(model, fused):
+    assert can_be_fused(model) == fused
+
+
+def test_a_candidate_ends_in_the_last_of_its_last_steps():
+    clf = estimator()
+    assert classifier_of(clf) is clf
+    assert classifier_of(make_pipeline(PCA(), make_pipeline(PCA(), clf))) is clf
+    assert classifier_of(Pipeline([])) is None
 
 
 def test_candidates_draw_from_a_generator_of_any_kind():

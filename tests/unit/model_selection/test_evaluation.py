@@ -157,13 +157,3 @@ def test_without_routing_arguments_reach_the_step_that_they_name(arguments):
     for _, y, params in arguments:
         assert params.keys() == {"sample_weight"}
         assert len(params["sample_weight"]) == len(y)
-
-
-def test_a_line_is_printed_for_each_group(capsys):
-    grid = {"alpha": [0, 0.1], "batch_size": [20, 50, 60]}
-    TFSoftmaxGridSearchCV(estimator(), grid, cv=2, verbose=2).fit(X, Y)
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert len(lines) == 3 * 2
-    assert lines[0].startswith("[fold 1/2] 2 candidates, ")
-    assert lines[0].endswith(" s: {'alpha': 0, 'batch_size': 20}, ...")
-    assert lines[-1].startswith("[fold 2/2] 2 candidates, ")

@@ -7,7 +7,6 @@ import pytest
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupKFold, KFold
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.problems import estimator
@@ -201,22 +200,6 @@ def test_data_are_refused_as_by_grid_search(data):
     both_refuse(estimator(), GRID, cv=2, **data)
 
 
-def test_labels_are_required():
-    """GridSearchCV has Python say it: fit() missing 1 required positional argument."""
-    search = TFSoftmaxGridSearchCV(estimator(), GRID, cv=2)
-    with pytest.raises(ValueError, match=r"(?s)All the 4 fits failed.*requires y"):
-        search.fit(X)
-
-
-@pytest.mark.parametrize("name", ["pace", "classes", "previous", "n_epochs"])
-def test_an_argument_that_fit_does_not_have_fails_every_fit(name):
-    """Also those that other methods have, or `fit` passes on inside."""
-    message = rf"(?s)All the 4 fits failed.*unexpected keyword argument '{name}'"
-    for kind in OURS_AND_THEIRS[0]:
-        with pytest.raises(ValueError, match=message):
-            kind(estimator(), GRID, cv=2).fit(X, Y, **{name: 1})
-
-
 # What SciPy reads without a check
 
 
@@ -262,12 +245,3 @@ def test_masked_values_are_refused_as_by_the_estimator(name):
     data = {"X": masked} if name == "X" else {"fit_params": {name: masked}}
     error = both_refuse(estimator(), GRID, **data)
     assert f"{name} must have all its values; some are masked." in str(error)
-
-
-@pytest.mark.parametrize(
-    ("estimator", "grid"),
-    [(Pipeline([]), {}), (pipeline(StandardScaler()), {"steps": [[]]})],
-)
-def test_an_empty_pipeline_ends_in_no_classifier(estimator, grid):
-    with pytest.raises(TypeError, match=r"ends in one; got Pipeline\(steps=\[\]\)"):
-        TFSoftmaxGridSearchCV(estimator, grid).fit(X, Y)

@@ -683,7 +683,7 @@ def test_the_search_prints_what_it_is_asked_to(capsys):
     search_of(verbose=2).fit(X, Y)
     printed = capsys.readouterr().out
     assert printed.startswith(line)
-    assert len(printed.splitlines()) == 1 + 2
+    assert len(printed.splitlines()) == 1 + 2 * 3
 
 
 def test_an_estimator_that_prints_does_so_in_a_search(capsys):

@@ -1,0 +1,116 @@
+"""The jobs of a search: on each fold, the candidates with the same preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tfsoftmax.model_selection.candidates import (
+    can_be_fused,
+    candidate_model,
+    classifier_of,
+    preprocessing_key,
+)
+from tfsoftmax.model_selection.fusion import fusion_groups
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """The rows of a fold, and the candidates to evaluate on it.
+
+    All fields up to `n_candidates` are the same in all jobs of a search.
+
+    Attributes
+    ----------
+    numbers : sequence of int
+        The candidates' numbers among all of the search.
+    groups : sequence of sequence of int
+        Which of `candidates` are trained together, by their indices. Empty for a
+        candidate that scikit-learn fits.
+    contexts, group_contexts : sequence
+        The callbacks' context of each evaluation, and of each group.
+    """
+
+    estimator: Any
+    X: Any
+    y: Any
+    fit_params: Mapping[str, Any]
+    score_params: Mapping[str, Any]
+    scorer: Any
+    error_score: Any
+    return_train_score: bool
+    verbose: int
+    caller: Any
+    n_splits: int
+    n_candidates: int = 0
+    split: int = 0
+    train: Any = None
+    test: Any = None
+    numbers: Sequence[int] = ()
+    candidates: Sequence[Mapping[str, Any]] = ()
+    groups: Sequence[Sequence[int]] = ()
+    contexts: Sequence[Any] = ()
+    group_contexts: Sequence[Any] = ()
+
+    @property
+    def positions(self) -> list[int]:
+        """Where the results belong: sorted by candidate, then by fold."""
+        return [number * self.n_splits + self.split for number in self.numbers]
+
+
+def make_jobs(
+    template: EvaluationJob,
+    candidates: Sequence[Mapping[str, Any]],
+    splits: Sequence[tuple[Any, Any]],
+) -> list[EvaluationJob]:
+    """Make a job for each fold and preprocessing, and for each fit by scikit-learn.
+
+    Parameters
+    ----------
+    template : EvaluationJob
+        What is the same for all jobs.
+    candidates : sequence of dict
+        The parameters of each candidate.
+    splits : sequence of (train, test)
+        The rows of each fold.
+
+    Returns
+    -------
+    jobs : list of EvaluationJob
+        In the order of their first candidates, and of the folds.
+    """
+    jobs = [
+        replace(
+            template,
+            n_candidates=len(candidates),
+            split=split,
+            train=train,
+            test=test,
+            numbers=numbers,
+            candidates=[candidates[number] for number in numbers],
+            groups=groups,
+        )
+        for numbers, groups in _shared_preprocessings(template.estimator, candidates)
+        for split, (train, test) in enumerate(splits)
+    ]
+    return sorted(jobs, key=lambda job: job.positions[0])
+
+
+def _shared_preprocessings(
+    estimator: Any, candidates: Sequence[Mapping[str, Any]]
+) -> list[tuple[list[int], list[list[int]]]]:
+    """Group the candidates' numbers by preprocessing, and each group's by training."""
+    numbers: dict[Hashable, list[int]] = {}
+    classifiers: dict[int, Any] = {}
+    for number, params in enumerate(candidates):
+        model = candidate_model(estimator, params)
+        key: Hashable = number
+        if can_be_fused(model):
+            key = preprocessing_key(model, params)
+            classifiers[number] = classifier_of(model)
+        numbers.setdefault(key, []).append(number)
+    return [
+        (same, fusion_groups([classifiers[n] for n in same if n in classifiers]))
+        for same in numbers.values()
+    ]

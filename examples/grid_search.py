@@ -87,8 +87,7 @@ def with_progress(search: Any) -> Any:
     try:
         from sklearn.callback import ProgressBar
 
-        # With a depth of 1, the default, there would be a bar for each pipeline.
-        return search.set_callbacks(ProgressBar(max_propagation_depth=0))
+        return search.set_callbacks(ProgressBar())
     except ImportError:
         return search
 

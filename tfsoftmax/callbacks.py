@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from tfsoftmax.solvers.result import EpochMetrics, Result
-from tfsoftmax.utils.sklearn_compat import callback_management_context
+from tfsoftmax.utils.sklearn_compat import callback_management_context, has_callbacks
 
 __all__ = [
     "SUPPORTED",
@@ -96,11 +96,13 @@ class FitTask:
 
     def end_epoch(self, result: Callable[[], Result]) -> bool:
         """Notify the callbacks that the epoch has ended; return whether to stop."""
-        self._latest = result
+        if self._context is not None and has_callbacks(self._context):
+            self._latest = result
         return self._end(self._epoch if self._context else None, result)
 
     def end(self, result: Result) -> None:
         """Notify the callbacks that the fit has ended."""
+        self._latest = lambda: None  # which refers to the solver, and that to this
         self._end(self._context, lambda: result)
 
     def _end(self, context: Any, result: Callable[[], Result]) -> bool:

@@ -44,7 +44,8 @@ def test_the_search_prints_the_best_candidates_and_their_accuracy():
     )
     header = next(i for i, line in enumerate(lines) if "learning rate" in line)
     bars = lines[1:header]
-    assert len(bars) == (2 if shows_progress() else 0)
+    # The fit, its search, a group of each fold, and the refit.
+    assert len(bars) == (5 if shows_progress() else 0)
     assert all("TFSoftmaxGridSearchCV - " in bar and "100%" in bar for bar in bars)
     table = [
         [float(x) for x in line.split()] for line in lines[header + 1 : header + 6]

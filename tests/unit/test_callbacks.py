@@ -488,7 +488,7 @@ MODULES = [
         f"tfsoftmax.model_selection.{name}"
         for name in (
             *("candidates", "fusion", "jobs", "scoring", "tasks", "printing"),
-            *("evaluation", "search"),
+            *("evaluation", "run", "search"),
         )
     ),
 ]

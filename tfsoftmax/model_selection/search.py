@@ -1,39 +1,19 @@
-"""TFSoftmaxGridSearchCV and TFSoftmaxRandomizedSearchCV.
-
-Naming the candidates, splitting, `cv_results_` and the choice of the best are
-scikit-learn's. The evaluation of the candidates is in :mod:`.evaluation`.
-"""
+"""TFSoftmaxGridSearchCV and TFSoftmaxRandomizedSearchCV."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sklearn.base import clone, is_classifier
 from sklearn.model_selection import (
     GridSearchCV,
     ParameterGrid,
     ParameterSampler,
     RandomizedSearchCV,
-    check_cv,
 )
-from sklearn.utils import indexable
-from sklearn.utils.parallel import Parallel, delayed
 
-from tfsoftmax.callbacks import with_callbacks
-from tfsoftmax.model_selection.candidates import candidate_model
-from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
-from tfsoftmax.model_selection.jobs import EvaluationJob, make_jobs
-from tfsoftmax.model_selection.tasks import SearchTask
+from tfsoftmax.model_selection.run import run
 from tfsoftmax.utils.rollback import restores_state_on_error
-from tfsoftmax.utils.sklearn_compat import (
-    DocumentationLinkMixin,
-    _check_method_params,
-    _insert_error_scores,
-    _warn_or_raise_about_fit_failures,
-)
-from tfsoftmax.validation.arrays import check_structure
+from tfsoftmax.utils.sklearn_compat import DocumentationLinkMixin
 
 
 class _FusedSearchMixin(DocumentationLinkMixin):
@@ -64,7 +44,7 @@ class _FusedSearchMixin(DocumentationLinkMixin):
             If a parameter or an argument is not allowed, or all fits fail. A fitted
             search then keeps its previous state.
         """
-        return _fit(self, X, y, params)
+        return run(self, X, y, params)
 
 
 class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[misc]
@@ -294,159 +274,3 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
             self.param_distributions, self.n_iter, random_state=self.random_state
         )
         evaluate(sampler, callback_ctx=callback_ctx)
-
-
-# Attributes that only some searches set: a new fit must not keep those of another.
-_CHOICE = (
-    *("best_index_", "best_score_", "best_params_"),
-    *("best_estimator_", "refit_time_", "feature_names_in_"),
-)
-
-
-@with_callbacks  # type: ignore[untyped-decorator]
-def _fit(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
-    for name in _CHOICE:
-        search.__dict__.pop(name, None)
-    search._validate_params()
-    scorers, refit_metric = search._get_scorers()
-    X, y = indexable(check_structure(X), y)
-    params = _check_method_params(X, params=params)
-    routed = search._get_routed_params_for_fit(params)
-    task = SearchTask(search, X, y, params.get("sample_weight"))
-    splits = _splits(search, X, y, routed.splitter.split)
-    search.n_splits_ = len(splits)
-    template = EvaluationJob(
-        estimator=clone(search.estimator),
-        X=X,
-        y=y,
-        fit_params=routed.estimator.fit,
-        score_params=routed.scorer.score,
-        scorer=scorers,
-        error_score=search.error_score,
-        return_train_score=search.return_train_score,
-        verbose=search.verbose,
-        caller=search,
-        n_splits=len(splits),
-    )
-    evaluator = _Evaluator(search, template, splits, task)
-    task.run(evaluator)
-    first_score = evaluator.evaluations[0]["test_scores"]
-    search.multimetric_ = isinstance(first_score, dict)
-    if callable(search.scoring) and search.multimetric_:
-        search._check_refit_for_multimetric(first_score)
-        refit_metric = search.refit
-    _choose(search, evaluator.results, refit_metric)
-    if search.refit:
-        _refit(search, X, y, routed.estimator.fit, task)
-    search.scorer_ = getattr(scorers, "_scorers", scorers)
-    search.cv_results_ = evaluator.results
-    task.end()
-    return search
-
-
-def _splits(
-    search: Any, X: Any, y: Any, params: Mapping[str, Any]
-) -> list[tuple[Any, Any]]:
-    """Return the rows to train on and to test on, of each fold."""
-    cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    n_splits = cv.get_n_splits(X, y, **params)
-    splits = list(cv.split(X, y, **params))
-    if len(splits) != n_splits:
-        raise ValueError(
-            "cv.split and cv.get_n_splits return inconsistent results. Expected "
-            f"{n_splits} splits, got {len(splits)}"
-        )
-    return splits
-
-
-class _Evaluator:
-    """Evaluates candidates on all folds, as often as a search asks for it.
-
-    Attributes
-    ----------
-    candidates : list of dict
-        The parameters of all candidates so far.
-    evaluations : list of dict
-        Their evaluations, by candidate, then by fold.
-    results : dict
-        The `cv_results_` of them.
-    """
-
-    def __init__(
-        self,
-        search: Any,
-        template: EvaluationJob,
-        splits: Sequence[tuple[Any, Any]],
-        task: SearchTask,
-    ) -> None:
-        self._search, self._template = search, template
-        self._splits, self._task = splits, task
-        self.candidates: list[Mapping[str, Any]] = []
-        self.evaluations: list[Evaluation] = []
-        self.results: dict[str, Any] = {}
-
-    def __call__(
-        self, params: Iterable[Mapping[str, Any]], callback_ctx: Any = None
-    ) -> dict[str, Any]:
-        """Evaluate more candidates; return the results of all."""
-        search, candidates = self._search, list(params)
-        n_splits = len(self._splits)
-        n_fits = len(candidates) * n_splits
-        if search.verbose > 0:
-            print(
-                f"Fitting {n_splits} folds for each of {len(candidates)} candidates, "
-                f"totalling {n_fits} fits"
-            )
-        jobs = make_jobs(self._template, candidates, self._splits)
-        with self._task.evaluations(callback_ctx, jobs) as jobs:
-            evaluations = self._evaluate(jobs)
-        if not evaluations:
-            raise ValueError(
-                "No fits were performed. Was the CV iterator empty? Were there no "
-                "candidates?"
-            )
-        _warn_or_raise_about_fit_failures(evaluations, search.error_score)
-        if callable(search.scoring):
-            _insert_error_scores(evaluations, search.error_score)
-        self.candidates += candidates
-        self.evaluations += evaluations
-        self.results = search._format_results(
-            self.candidates, n_splits, self.evaluations
-        )
-        return self.results
-
-    def _evaluate(self, jobs: Sequence[EvaluationJob]) -> list[Evaluation]:
-        search = self._search
-        parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
-        done = parallel(delayed(evaluate)(job) for job in jobs)
-        by_position = {
-            position: evaluation
-            # joblib runs nothing with pre_dispatch=0
-            for job, evaluations in zip(jobs, done, strict=bool(done))
-            for position, evaluation in zip(job.positions, evaluations, strict=True)
-        }
-        return [by_position[position] for position in sorted(by_position)]
-
-
-def _choose(search: Any, results: Mapping[str, Any], refit_metric: Any) -> None:
-    """Set what the search found to be best."""
-    if not search.refit and search.multimetric_:
-        return
-    best = search._select_best_index(search.refit, refit_metric, results)
-    search.best_index_ = best
-    if not callable(search.refit):
-        search.best_score_ = results[f"mean_test_{refit_metric}"][best]
-    search.best_params_ = results["params"][best]
-
-
-def _refit(search: Any, X: Any, y: Any, params: Any, task: SearchTask) -> None:
-    """Fit the best candidate on all rows."""
-    best = candidate_model(search.estimator, search.best_params_)
-    labels = () if y is None else (y,)
-    with task.refit(best):
-        began = time.time()
-        best.fit(X, *labels, **params)
-        search.refit_time_ = time.time() - began
-    search.best_estimator_ = best
-    if hasattr(best, "feature_names_in_"):
-        search.feature_names_in_ = best.feature_names_in_

@@ -76,23 +76,22 @@ class First(TFSoftmaxClassifier):
 
 SWAPPED = [
     {
-        "clf": [estimator(), estimator(optimizer="adam")],
-        "clf__learning_rate": RATES,
+        "clf": [estimator(), estimator(alpha=0.1), LogisticRegression()],
         "step0": [StandardScaler(), "passthrough"],
     },
-    {"clf": [LogisticRegression(), GaussianNB(), "passthrough"]},
+    {"clf": [estimator()], "clf__learning_rate": RATES},
     {"clf": [LogisticRegression()], "clf__C": [0.1, 1.0]},
 ]
-NESTED = make_pipeline(StandardScaler(), pipeline(PCA(3)))
+NESTED = make_pipeline(MinMaxScaler(), pipeline(StandardScaler()))
 CASES = {
-    "swapped last steps": (pipeline(StandardScaler()), SWAPPED[0:1] + SWAPPED[2:]),
+    "swapped last steps": (pipeline(StandardScaler()), SWAPPED),
     "from passthrough": (
         Pipeline([("step0", "passthrough"), ("clf", "passthrough")]),
         SWAPPED[0],
     ),
     "nested pipelines": (
         NESTED,
-        {"pipeline__clf__alpha": [0, 0.1], "pipeline__step0__n_components": [2, 3]},
+        {"pipeline__clf__alpha": [0, 0.1], "pipeline__step0__with_mean": [True, False]},
     ),
     "swapped pipelines": (
         NESTED,
@@ -102,7 +101,7 @@ CASES = {
                 make_pipeline(PCA(2), LogisticRegression()),
                 estimator(),
             ],
-            "standardscaler__with_std": [True, False],
+            "minmaxscaler__clip": [True, False],
         },
     ),
     "a subclass": (Named(epochs=2, random_state=0), {"learning_rate": RATES}),

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax import TFSoftmaxClassifier, fitting
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.spec import ProgramSpec
-from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers.result import Problem
 
 
@@ -27,15 +26,37 @@ def problem(n_samples=203, n_features=5, n_classes=3, seed=0, dtype=np.float64):
     return X.astype(dtype), y, rng.uniform(0.1, 3.0, n_samples)
 
 
+# The classic recipe: plain descent without a penalty, on the features as they are.
+CLASSIC = {
+    "batch_size": 100,
+    "learning_rate": 0.01,
+    "epochs": 10,
+    "optimizer": "sgd",
+    "learning_rate_schedule": "constant",
+    "alpha": 0.0,
+    "rescale": None,
+}
+
+
+def classic(*positional, **parameters):
+    """A classifier by the classic recipe, but for what is passed."""
+    first = dict(zip(CLASSIC, positional, strict=False))
+    return TFSoftmaxClassifier(**CLASSIC | first | parameters)
+
+
 def estimator(**parameters):
     """A classifier that is trained in no time, several batches an epoch."""
-    defaults = {
-        "batch_size": 50,
-        "learning_rate": 0.1,
-        "epochs": 3,
-        "random_state": 0,
-    }
-    return TFSoftmaxClassifier(**defaults | parameters)
+    quick = {"batch_size": 50, "learning_rate": 0.1, "epochs": 3, "random_state": 0}
+    return TFSoftmaxClassifier(**CLASSIC | quick | parameters)
+
+
+def settings_of(clf):
+    """The settings of a classifier without "auto"."""
+    rescale = clf.rescale or 1.0
+    if not isinstance(rescale, str):
+        factors = np.asarray(rescale, dtype=np.float64)
+        rescale = float(factors) if factors.ndim == 0 else tuple(factors.tolist())
+    return fitting.settings_of(clf, rescale, rows=None)
 
 
 def program_spec(**given):

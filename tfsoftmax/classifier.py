@@ -19,14 +19,10 @@ from tfsoftmax.callbacks import (
     with_callbacks,
 )
 from tfsoftmax.export import ExportMixin
-from tfsoftmax.fitting import (
-    classes_to_expect,
-    fitted_attributes,
-    prepare,
-    store,
-)
+from tfsoftmax.fitting import classes_to_expect, prepare
 from tfsoftmax.prediction import SoftmaxPredictor
 from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.storing import fitted_attributes, store
 from tfsoftmax.utils.rollback import restores_state_on_error
 from tfsoftmax.utils.sklearn_compat import (
     DocumentationLinkMixin,
@@ -283,17 +279,17 @@ class TFSoftmaxClassifier(
     def __init__(
         self,
         batch_size: int = 100,
-        learning_rate: float = 0.01,
-        epochs: int = 10,
+        learning_rate: float | str = "auto",
+        epochs: int | str = "auto",
         *,
-        optimizer: str = "sgd",
+        optimizer: str = "adam",
         momentum: float = 0.9,
-        learning_rate_schedule: str = "constant",
+        learning_rate_schedule: str = "auto",
         power_t: float = 0.5,
-        alpha: float = 0.0,
+        alpha: float | str = "auto",
         l1_ratio: float = 0.0,
         fit_intercept: bool = True,
-        rescale: float | str | ArrayLike | None = None,
+        rescale: float | str | ArrayLike | None = "auto",
         class_weight: Mapping[Any, float] | str | None = None,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
@@ -399,8 +395,9 @@ class TFSoftmaxClassifier(
             previous=previous and previous.with_new_schedule(),
         )
         attributes = partial(fitted_attributes, problem)
-        task = FitTask(self, self.epochs, X, y, sample_weight, attributes)
-        n_epochs = int(self.epochs) + (previous.n_epochs if previous else 0)
+        (settings,) = problem.settings
+        task = FitTask(self, settings.epochs, X, y, sample_weight, attributes)
+        n_epochs = settings.epochs + (previous.n_epochs if previous else 0)
         logger = EpochLogger(self, n_epochs, task)
         (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
         store(self, problem, outcome, logger)
@@ -465,7 +462,7 @@ class TFSoftmaxClassifier(
             previous=previous and previous.with_room_for(1),
             n_epochs=1,
         )
-        logger = EpochLogger(self, self.epochs)
+        logger = EpochLogger(self, problem.settings[0].epochs)
         (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
         store(self, problem, outcome, logger)
         return self

@@ -1,4 +1,4 @@
-"""The way into a fit and out of it: prepare, solve, store.
+"""The way into a fit: what is passed becomes a problem for a solver.
 
     estimators, X, y, … → prepare → Problem → SOLVERS[optimizer].solve → Result → store
 
@@ -8,7 +8,6 @@ A fit of one estimator and a search's fit of many on the same rows take the same
 from __future__ import annotations
 
 import dataclasses
-import math
 import reprlib
 from collections.abc import Sequence
 from numbers import Integral
@@ -16,22 +15,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from tfsoftmax.callbacks import EpochLogger
-from tfsoftmax.data.columns import occurring_columns, spread
-from tfsoftmax.data.dataset import Dataset, dtypes_for, full_batch_dtypes_for
+from tfsoftmax.data.columns import occurring_columns
+from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
 from tfsoftmax.data.hold_out import hold_out
 from tfsoftmax.engine.features import Rescale, Scaling
-from tfsoftmax.engine.optimizers import initial_slots
 from tfsoftmax.solvers import SOLVERS
-from tfsoftmax.solvers.duality import duality_gap
-from tfsoftmax.solvers.result import Outcome, Problem, Result
-from tfsoftmax.solvers.schedules import Progress
+from tfsoftmax.solvers.automatic import (
+    TrainingRows,
+    automatic_rescale,
+    choose,
+    is_auto,
+)
+from tfsoftmax.solvers.result import Problem, Result
 from tfsoftmax.solvers.settings import Settings
-from tfsoftmax.utils.warn import warn
 from tfsoftmax.validation.arrays import check_rows
 from tfsoftmax.validation.labels import (
     check_classes,
@@ -41,7 +40,8 @@ from tfsoftmax.validation.labels import (
     is_soft,
     same_classes,
 )
-from tfsoftmax.validation.weights import row_weights
+from tfsoftmax.validation.parameters import RULES
+from tfsoftmax.validation.weights import row_weights, total_weight
 
 
 def prepare(
@@ -80,9 +80,6 @@ def prepare(
     problem : Problem
     """
     first = estimators[0]
-    settings = [settings_of(estimator) for estimator in estimators]
-    if previous is not None:
-        settings[0].check_resumes(previous.settings)
     X = check_rows(first, X, reset=previous is None)
     y = check_labels(y, X.shape[0])
     classes = _known_classes(first, y, classes, previous)
@@ -99,22 +96,35 @@ def prepare(
     rng = previous.rng if previous else None
     if rng is None and SOLVERS[first.optimizer].by_epochs:
         rng = spawn_rng(first.random_state)
-    if settings[0].early_stopping and held_out is None:
+    if first.early_stopping and held_out is None:
         assert rng is not None
         seed = getattr(first, "_hold_out_seed", None) if previous else None
         if seed is None:
             rng, seed = _draw_seed(rng)
         attributes["_hold_out_seed"] = seed
         dataset, held_out = _hold_out(first, dataset, sample_weight, seed)
-    if previous is None:
-        scaling = _scaling_of(settings[0].rescale, dataset, sample_weight)
-    else:
-        scaling = previous.scaling
+    by_sample = _weighted_by_sample(dataset, sample_weight)
+    rescale, scaling = _scaling_of(first, by_sample, previous)
+    total_weights = _total_weights(estimators, sample_weight, codes, classes)
+    rows = TrainingRows(
+        dataset,
+        by_sample,
+        total_weights * _share(weights, dataset),
+        scaling,
+        fit_intercept=bool(first.fit_intercept),
+        is_stream=n_epochs is not None,
+    )
+    settings = tuple(
+        settings_of(estimator, rescale, rows, model)
+        for model, estimator in enumerate(estimators)
+    )
+    if previous is not None:
+        settings[0].check_resumes(previous.settings)
     problem = Problem(
         dataset,
         held_out,
         classes,
-        tuple(settings),
+        settings,
         scaling,
         rng,
         previous,
@@ -124,133 +134,34 @@ def prepare(
     return _in_occurring_columns(problem)
 
 
-def store(
-    estimator: Any, problem: Problem, outcome: Outcome, logger: EpochLogger
-) -> None:
-    """Set the fitted attributes, or raise the error that ended the training.
+def settings_of(
+    estimator: Any, rescale: Rescale, rows: TrainingRows, model: int = 0
+) -> Settings:
+    """Return an estimator's settings as plain Python numbers, which don't overflow.
 
-    It warns of a training that was interrupted, did not converge or hardly began.
+    Where they are "auto", they are chosen by the training rows.
     """
-    if isinstance(outcome, ValueError):
-        raise outcome
-    if outcome.ended == "interrupted":
-        warn_of_interruption(outcome)
-    vars(estimator).pop("dual_gap_", None)  # of a former fit by another solver
-    vars(estimator).update(fitted_attributes(problem, outcome))
-    if not SOLVERS[outcome.settings.optimizer].by_epochs:
-        estimator.dual_gap_ = _dual_gap(
-            problem, outcome.settings, estimator.coef_, estimator.intercept_
-        )
-    try:
-        logger.on_fit_end(outcome)
-    except KeyboardInterrupt:
-        estimator._result = dataclasses.replace(outcome, ended="interrupted")
-        warn_of_interruption(outcome)
-    if problem.n_epochs is None:
-        _warn_of_poor_ends(problem, outcome)
-
-
-def fitted_attributes(problem: Problem, result: Result | None) -> dict[str, Any]:
-    """Return the fitted attributes; None stands for what training starts from.
-
-    `coef_` is in the units of the X passed.
-    """
-    result = result or _start_of(problem)
-    scaling, columns, previous = result.scaling, result.columns, problem.previous
-    coef, intercept = scaling.take(columns).coef_and_intercept(
-        result.V[0], fit_intercept=result.settings.fit_intercept
-    )
-    if columns is not None:
-        coef = spread(coef, columns, problem.n_features)
-    with np.errstate(over="ignore"):
-        scale = 1 / scaling.factor
-    return {
-        **problem.attributes,
-        "_result": result,
-        "coef_": coef,
-        "intercept_": intercept,
-        "mean_": scaling.mean,
-        "scale_": scale,
-        "n_iter_": result.n_epochs - (previous.n_epochs if previous else 0),
-        "loss_curve_": list(result.history["loss"]),
-    }
-
-
-def _start_of(problem: Problem) -> Result:
-    """Return what training resumes, or weights of zero."""
-    if problem.previous is not None:
-        return problem.previous
-    settings, dataset = problem.settings[0], problem.dataset
-    by_epochs = SOLVERS[settings.optimizer].by_epochs
-    dtypes = (dtypes_for if by_epochs else full_batch_dtypes_for)(dataset.X)
-    n_rows = 1 if problem.n_classes == 2 else problem.n_classes
-    V = np.zeros((1, n_rows, dataset.n_features + settings.fit_intercept), dtypes[1])
-    slots: tuple[NDArray[Any], ...] = ()
-    if by_epochs:
-        slots = initial_slots(settings.optimizer, V, l1=settings.l1 > 0)
-    history: dict[str, list[float]] = {"loss": [], "accuracy": []}
-    return Result(
-        V,
-        slots,
-        history,
-        0,
-        None,
-        Progress(),
-        settings,
-        problem.scaling,
-        problem.rng,
-        "epochs",
-        problem.columns,
-    )
-
-
-def _dual_gap(
-    problem: Problem,
-    settings: Settings,
-    coef: NDArray[Any],
-    intercept: NDArray[Any],
-) -> float:
-    """Return an upper bound of F − min F; infinite without a penalty."""
-    return duality_gap(
-        problem.dataset.for_models(0),
-        coef if problem.columns is None else coef[:, problem.columns],
-        intercept,
-        n_classes=problem.n_classes,
-        fit_intercept=settings.fit_intercept,
-        scaling=problem.column_scaling,
-        alpha=settings.alpha,
-        l1_ratio=settings.l1_ratio,
-    )
-
-
-def settings_of(estimator: Any) -> Settings:
-    """Return an estimator's settings as plain Python numbers, which don't overflow."""
-    tol = estimator.tol
+    parameters = {name: getattr(estimator, name) for name in RULES}
+    parameters |= choose(parameters, rows, model)
+    tol = parameters["tol"]
     return Settings(
-        batch_size=int(estimator.batch_size),
-        learning_rate=float(estimator.learning_rate),
-        epochs=int(estimator.epochs),
-        optimizer=str(estimator.optimizer),
-        momentum=float(estimator.momentum),
-        learning_rate_schedule=str(estimator.learning_rate_schedule),
-        power_t=float(estimator.power_t),
-        alpha=float(estimator.alpha),
-        l1_ratio=float(estimator.l1_ratio),
-        fit_intercept=bool(estimator.fit_intercept),
-        rescale=_rescale_of(estimator.rescale),
-        shuffle=bool(estimator.shuffle),
-        early_stopping=bool(estimator.early_stopping),
-        scoring=str(estimator.scoring),
+        batch_size=int(parameters["batch_size"]),
+        learning_rate=float(parameters["learning_rate"]),
+        epochs=int(parameters["epochs"]),
+        optimizer=str(parameters["optimizer"]),
+        momentum=float(parameters["momentum"]),
+        learning_rate_schedule=str(parameters["learning_rate_schedule"]),
+        power_t=float(parameters["power_t"]),
+        alpha=float(parameters["alpha"]),
+        l1_ratio=float(parameters["l1_ratio"]),
+        fit_intercept=bool(parameters["fit_intercept"]),
+        rescale=rescale,
+        shuffle=bool(parameters["shuffle"]),
+        early_stopping=bool(parameters["early_stopping"]),
+        scoring=str(parameters["scoring"]),
         tol=None if tol is None else float(tol),
-        n_iter_no_change=int(estimator.n_iter_no_change),
+        n_iter_no_change=int(parameters["n_iter_no_change"]),
     )
-
-
-def _rescale_of(rescale: Any) -> Rescale:
-    if rescale is None or isinstance(rescale, str):
-        return rescale or 1.0
-    factors = np.asarray(rescale, dtype=np.float64)
-    return float(factors) if factors.ndim == 0 else tuple(factors.tolist())
 
 
 def spawn_rng(random_state: Any) -> np.random.RandomState:
@@ -281,35 +192,68 @@ def classes_to_expect(
     )
 
 
-def warn_of_interruption(result: Result) -> None:
-    """Warn that an interrupted fit keeps the weights of its last whole epoch."""
-    n = result.n_epochs
-    warn(
-        f"Training was interrupted in epoch {n + 1}; the weights kept are those after "
-        f"epoch {n}."
-    )
+def _weighted_by_sample(dataset: Dataset, sample_weight: ArrayLike | None) -> Dataset:
+    """Return the rows without class weights, so that they are the same for all models.
+
+    What is found out about the features goes by them.
+    """
+    weights = row_weights(sample_weight, dataset.X.shape[0])
+    if weights is not None and dataset.index is not None:
+        weights = weights[dataset.index]
+    return dataclasses.replace(dataset, weights=weights)
 
 
 def _scaling_of(
-    rescale: Rescale, dataset: Dataset, sample_weight: ArrayLike | None
-) -> Scaling:
-    """Return how x̃ comes from x, by the training rows and their sample weights.
-
-    Class weights have no part in it, so that it is the same for all models.
-    """
-    n_features = dataset.n_features
+    estimator: Any, dataset: Dataset, previous: Result | None
+) -> tuple[Rescale, Scaling]:
+    """Return what `rescale` is, and how x̃ comes from x by the training rows."""
+    rescale, n_features = estimator.rescale, dataset.n_features
+    if is_auto(rescale):
+        if previous is not None:
+            return previous.settings.rescale, previous.scaling
+        rescale = automatic_rescale(dataset, estimator.optimizer)
+    if rescale is None:
+        rescale = 1.0
+    if not isinstance(rescale, str):
+        factors = np.asarray(rescale, dtype=np.float64)
+        rescale = float(factors) if factors.ndim == 0 else tuple(factors.tolist())
     if isinstance(rescale, tuple) and len(rescale) != n_features:
         raise ValueError(
             "rescale must be a number, or one for each feature, shape "
             f"({n_features},); got shape ({len(rescale)},)."
         )
-    rows = dataclasses.replace(dataset, weights=None)
-    if sample_weight is not None:
-        weights = row_weights(sample_weight, dataset.X.shape[0])
-        if weights is not None and dataset.index is not None:
-            weights = weights[dataset.index]
-        rows = dataclasses.replace(dataset, weights=weights)
-    return Scaling.of(rescale, rows)
+    return rescale, Scaling.of(
+        rescale, dataset
+    ) if previous is None else previous.scaling
+
+
+def _total_weights(
+    estimators: Sequence[Any],
+    sample_weight: ArrayLike | None,
+    codes: NDArray[Any],
+    classes: NDArray[Any],
+) -> NDArray[np.float64]:
+    """Return Σs of each estimator, over all rows that were passed."""
+    return np.array(
+        [
+            total_weight(
+                sample_weight,
+                len(codes),
+                class_weight=estimator.class_weight,
+                y=codes,
+                classes=classes,
+            )
+            for estimator in estimators
+        ]
+    )
+
+
+def _share(weights: NDArray[np.float64] | None, dataset: Dataset) -> Any:
+    """Return which part of the weight of all rows those of a dataset have."""
+    n_all, index = dataset.X.shape[0], dataset.index
+    if index is None or weights is None:
+        return len(dataset) / n_all
+    return weights[..., index].sum(axis=-1) / n_all
 
 
 def _in_occurring_columns(problem: Problem) -> Problem:
@@ -428,72 +372,3 @@ def _hold_out(
         plain, float(estimator.validation_fraction), np.random.RandomState(seed)
     )
     return dataset.take(train), plain.take(held_out)
-
-
-def _warn_of_poor_ends(problem: Problem, result: Result) -> None:
-    """Warn of a fit that has learnt nothing, or has not converged as was asked for."""
-    settings, solver = result.settings, SOLVERS[result.settings.optimizer]
-    untrained, last = math.log(problem.n_classes), result.history["loss"][-1]
-    # An epoch of a single step has no loss after an update to go by.
-    one_step = len(problem.dataset) <= settings.batch_size and result.n_epochs == 1
-    if last >= untrained * (1 - 1e-6) and not one_step:
-        if solver.by_epochs:
-            cause = (
-                f"learning_rate={settings.learning_rate} does not suit the scale of "
-                "the features, or alpha is too large"
-            )
-            remedy = "change learning_rate"
-        else:
-            cause, remedy = "alpha or tol is too large", "lower them"
-        advice = remedy
-        if settings.rescale != "standard":
-            advice = f'scale the features, with rescale="standard", or {remedy}'
-        warn(
-            f"The last epoch's loss, {last:.4g}, is no better than an untrained "
-            f"model's, {untrained:.4g}: {cause}. {advice[0].upper()}{advice[1:]}.",
-            ConvergenceWarning,
-        )
-    elif not solver.by_epochs and (reason := _short_of_optimum(problem, result)):
-        warn(reason, ConvergenceWarning)
-    elif solver.by_epochs and result.ended == "epochs" and settings.tol is not None:
-        warn(
-            f"Training has not converged to tol={settings.tol} in {settings.epochs} "
-            "epochs. Raise epochs, or scale the features.",
-            ConvergenceWarning,
-        )
-
-
-def _short_of_optimum(problem: Problem, result: Result) -> str | None:
-    """Return why a solver has ended short of the optimum, and what to do about it."""
-    settings = result.settings
-    goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
-    accuracy = result.history["accuracy"][-1]
-    is_separated = settings.alpha == 0 and accuracy > 1 - 1e-9  # a sum of weights
-    if result.ended == "separated" and settings.alpha > 0:
-        return (
-            "Training has not converged: all rows that have a weight are of one "
-            "class, and larger intercepts always lower the loss."
-        )
-    if result.ended in ("separated", "epochs", "stalled") and is_separated:
-        return (
-            "Training has not converged: every row is classified correctly, and "
-            "without a penalty the loss has no minimum then, since larger weights "
-            "always lower it. Set alpha, to 1 / n_samples for instance."
-        )
-    if result.ended == "epochs":
-        return (
-            f"Training has not converged to {goal} in {settings.epochs} epochs, here "
-            "iterations. Raise epochs."
-        )
-    if result.ended == "rounded":
-        return (
-            "Training has not converged: the weights of these features can't be "
-            "rounded to float32 without a larger loss. Pass X as float64, or scale "
-            "and centre the features."
-        )
-    if result.ended == "stalled":
-        return (
-            f"Training has not converged to {goal}: rounding lets the objective fall "
-            "no further. Raise tol, or scale the features."
-        )
-    return None

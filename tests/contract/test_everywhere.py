@@ -81,7 +81,7 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils.fixes import parse_version
 
 from tests import problems
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic
 
 IRIS = load_iris(as_frame=True)
 CODES = IRIS.target.to_numpy()
@@ -109,9 +109,7 @@ def brief(**parameters):
 
 def optimal(n_samples, C=1.0):
     """The classifier that is at the optimum of logistic(C) on so many rows."""
-    return TFSoftmaxClassifier(
-        optimizer="lbfgs", epochs=1000, tol=1e-8, alpha=1 / (C * n_samples)
-    )
+    return classic(optimizer="lbfgs", epochs=1000, tol=1e-8, alpha=1 / (C * n_samples))
 
 
 def logistic(C=1.0):

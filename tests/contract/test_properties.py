@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from tests import reference
 from tests.assertions import assert_same_bits, assert_same_model
 from tests.generated import run
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic
 
 N_SAMPLES, N_FEATURES = 24, 3
 ALL_ROWS = {"batch_size": 10_000}  # at least as many as there ever are
@@ -79,7 +79,7 @@ class Case:
         return RTOL[self.X.dtype.name]
 
     def model(self, **changes):
-        return TFSoftmaxClassifier(**self.parameters | changes)
+        return classic(**self.parameters | changes)
 
     def fitted(self, **changes):
         return self.model(**changes).fit(self.X, self.y, self.weights)
@@ -328,9 +328,7 @@ def the_dtype_changes_only_the_rounding(case):
 @holds_always
 def lbfgs_finds_the_optimum(case):
     alpha, rescale = case.rng.choice([0.01, 0.1, 1]), case.parameters.get("rescale")
-    clf = TFSoftmaxClassifier(
-        optimizer="lbfgs", alpha=alpha, epochs=1000, rescale=rescale
-    )
+    clf = classic(optimizer="lbfgs", alpha=alpha, epochs=1000, rescale=rescale)
     X, s = case.X.astype(np.float64), case.weights
     clf.fit(X, case.y, s)
     r = rescale or 1.0
@@ -430,7 +428,7 @@ def newton(X, y, s, alpha, n_classes):
 def lbfgs_ends_at_the_minimum_or_warns(table):
     """Whatever ended it: without a warning, F is at most 1e-4 above its minimum."""
     X, y, s, alpha, tol = table
-    clf = TFSoftmaxClassifier(optimizer="lbfgs", alpha=alpha, epochs=1000, tol=tol)
+    clf = classic(optimizer="lbfgs", alpha=alpha, epochs=1000, tol=tol)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         clf.fit(X, y, s)

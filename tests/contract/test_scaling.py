@@ -17,10 +17,9 @@ from sklearn.preprocessing import StandardScaler
 
 from tests import problems
 from tests.assertions import assert_same_bits
-from tests.problems import mostly_slow
+from tests.problems import classic, mostly_slow
 from tests.searches import both
 from tfsoftmax import (
-    TFSoftmaxClassifier,
     TFSoftmaxGridSearchCV,
     TFSoftmaxRandomizedSearchCV,
     dual_gap,
@@ -423,5 +422,5 @@ def test_an_array_is_neither_changed_nor_shared():
 
 def test_the_defaults_fit_of_standardised_bytes_learns(digits):
     rows, y = (digits[0] * 16).astype(np.uint8), digits[1]
-    clf = TFSoftmaxClassifier(rescale="standard", random_state=0).fit(rows, y)
+    clf = classic(rescale="standard", random_state=0).fit(rows, y)
     assert clf.score(rows, y) > 0.9

@@ -18,8 +18,9 @@ from sklearn.base import clone
 from tests import problems, reference
 from tests.assertions import assert_same_bits, assert_same_model
 from tests.generated import run
+from tests.problems import classic
 from tests.searches import both
-from tfsoftmax import TFSoftmaxClassifier, dual_gap
+from tfsoftmax import dual_gap
 from tfsoftmax.data import batches
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.moments import moments
@@ -287,7 +288,7 @@ def tables(draw, kinds):
     y[:n_classes] = np.arange(n_classes)
     if rescale == "array":
         rescale = rng.uniform(0.2, 1, n_features)
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         batch_size=10,
         learning_rate=draw(st.sampled_from([0.01, 0.1])),
         epochs=1000 if optimizer == "lbfgs" else 3,
@@ -509,7 +510,7 @@ def test_nothing_outside_the_programs_takes_as_much_as_a_dense_batch():
     X, y = wide_rows()
     dataset = Dataset(X, y)
     precision = np.dtype(np.float32)
-    clf = TFSoftmaxClassifier(learning_rate=0.1, epochs=1, alpha=1e-3)
+    clf = classic(learning_rate=0.1, epochs=1, alpha=1e-3)
 
     def curvature():
         features = CentredFeatures.of(
@@ -547,7 +548,7 @@ from tfsoftmax import TFSoftmaxClassifier
 X, y = wide_rows()
 parameters = {"learning_rate": 0.1, "epochs": 2, "alpha": 1e-3}
 for rescale in (1.0, "standard"):
-    clf = TFSoftmaxClassifier(**parameters, rescale=rescale)
+    clf = classic(**parameters, rescale=rescale)
     clf.fit(X[:300, :50], y[:300])  # TensorFlow imported, the compiler started up
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     clf.fit(X, y, X_val=X[:200], y_val=y[:200])

@@ -14,15 +14,15 @@ from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.utils import estimator_html_repr
 
+from tests.problems import classic
 from tfsoftmax import (
-    TFSoftmaxClassifier,
     TFSoftmaxGridSearchCV,
     TFSoftmaxRandomizedSearchCV,
 )
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-CLF = TFSoftmaxClassifier(rescale=1 / 16, epochs=2)
+CLF = classic(rescale=1 / 16, epochs=2)
 ESTIMATORS = [
     CLF,
     TFSoftmaxGridSearchCV(CLF, {"alpha": [0.0, 0.1]}, cv=2),

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 from sklearn.base import clone
 
-from tests.problems import estimator
+from tests.problems import classic, estimator
 from tfsoftmax import TFSoftmaxClassifier, prediction
 
 
@@ -117,7 +117,7 @@ def test_every_real_dtype_trains(digits, dtype, coef_dtype):
 def test_integers_that_float32_would_lose_train_in_float64():
     X = 2**40 + np.arange(20)[:, None]
     y = np.arange(20) >= 10
-    clf = TFSoftmaxClassifier(epochs=1, rescale=2.0**-40).fit(X, y)
+    clf = classic(epochs=1, rescale=2.0**-40).fit(X, y)
     assert clf.coef_.dtype == np.float64
 
 
@@ -160,7 +160,7 @@ def test_fit_changes_neither_its_arguments_nor_the_parameters(digits):
 
 
 def test_clone_keeps_every_parameter_and_forgets_the_fit():
-    clf = TFSoftmaxClassifier(7, 0.5, 3, fit_intercept=False, rescale=0.1, verbose=0)
+    clf = classic(7, 0.5, 3, fit_intercept=False, rescale=0.1, verbose=0)
     copy = clone(clf)
     assert copy.get_params() == clf.get_params()
     assert not hasattr(copy, "coef_")
@@ -396,13 +396,13 @@ def test_predicting_validates_its_input(fitted, digits):
     with pytest.raises(ValueError, match="contains NaN"):
         fitted.predict_proba(X * np.nan)
     with pytest.raises(ValueError, match="not fitted yet"):
-        TFSoftmaxClassifier().predict(X)
+        classic().predict(X)
     with pytest.raises(AttributeError, match="not fitted yet"):
-        TFSoftmaxClassifier().history_  # noqa: B018
+        classic().history_  # noqa: B018
 
 
 def test_what_a_user_does_to_the_loss_curve_changes_no_history():
-    clf = TFSoftmaxClassifier(epochs=3, random_state=0).fit(X, Y)
+    clf = classic(epochs=3, random_state=0).fit(X, Y)
     before = clf.history_
     clf.loss_curve_.append(0.0)
     pd.testing.assert_frame_equal(clf.history_, before)
@@ -410,7 +410,7 @@ def test_what_a_user_does_to_the_loss_curve_changes_no_history():
 
 
 def test_without_an_intercept_it_is_a_positive_zero():
-    clf = TFSoftmaxClassifier(fit_intercept=False, random_state=0).fit(-X, Y)
+    clf = classic(fit_intercept=False, random_state=0).fit(-X, Y)
     assert (clf.coef_[:, 0] < 0).any()
     assert not np.signbit(clf.intercept_).any()
 
@@ -432,7 +432,7 @@ def test_a_subclass_may_take_fewer_parameters(digits, fitted):
 
 def test_epochs_of_a_small_integer_type_add_up():
     X, y = np.eye(4), [0, 1, 0, 1]
-    clf = TFSoftmaxClassifier(learning_rate=1, epochs=np.int8(100), warm_start=True)
+    clf = classic(learning_rate=1, epochs=np.int8(100), warm_start=True)
     assert clf.fit(X, y).fit(X, y).fit(X, y).history_.index[-1] == 300
     assert clf.n_iter_ == 100
 
@@ -447,7 +447,7 @@ def test_a_batch_size_too_long_to_write_is_all_rows(digits):
 def test_weights_beyond_the_largest_float_are_refused():
     X, y = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 3
     X[np.arange(40), y] += 2
-    clf = TFSoftmaxClassifier(rescale=1e308, learning_rate=10, epochs=50)
+    clf = classic(rescale=1e308, learning_rate=10, epochs=50)
     with pytest.raises(ValueError, match=r"rescale=1e\+308 makes coef_ too large"):
         clf.fit(X * 1e-308, y)
     assert not hasattr(clf, "coef_")

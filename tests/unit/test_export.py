@@ -20,8 +20,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from tests.data.save_model import NAMES
-from tests.problems import mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic, mostly_slow, problem
 from tfsoftmax.datasets import load_mnist
 
 DATA = Path(__file__).parents[1] / "data"
@@ -58,7 +57,7 @@ def exported(request):
         y = NAMES[y]
     if "float64" in request.param:
         X, X_test = X.astype(float), X_test.astype(float)
-    clf = TFSoftmaxClassifier(epochs=2, random_state=0, **SETTINGS[request.param])
+    clf = classic(epochs=2, random_state=0, **SETTINGS[request.param])
     return clf.fit(X, y), X, y, X_test
 
 
@@ -144,7 +143,7 @@ def test_the_state_is_plain_python_and_numpy(exported):
 
 def test_restoring_a_state_gives_an_equal_result(exported):
     clf = exported[0]
-    restored = TFSoftmaxClassifier()
+    restored = classic()
     restored.__setstate__(clf.__getstate__())
     ours, theirs = vars(restored._result), vars(clf._result)
     np.testing.assert_array_equal(ours["V"], theirs["V"])
@@ -159,7 +158,7 @@ def test_restoring_a_state_gives_an_equal_result(exported):
 
 
 def test_an_unfitted_classifier_is_pickled_too():
-    clf = TFSoftmaxClassifier(alpha=0.5)
+    clf = classic(alpha=0.5)
     assert pickle.loads(pickle.dumps(clf)).get_params() == clf.get_params()
 
 
@@ -267,7 +266,7 @@ def test_the_keras_model_has_features_of_any_units(rescale):
     X, offset = X * units, np.zeros(5)
     if rescale == "standard":
         offset[1] = 1e6 / 3
-    clf = TFSoftmaxClassifier(rescale=rescale, learning_rate=0.1, random_state=0)
+    clf = classic(rescale=rescale, learning_rate=0.1, random_state=0)
     clf.fit(X + offset, y)
     rows = (X + offset).astype(np.float32)
     proba = clf.to_keras().predict(rows, verbose=0)
@@ -308,7 +307,7 @@ def test_the_keras_model_can_be_tuned_further(exported):
 @pytest.mark.parametrize("method", ["to_sklearn", "to_keras"])
 def test_a_classifier_that_is_not_fitted_is_not_exported(method):
     with pytest.raises(NotFittedError):
-        getattr(TFSoftmaxClassifier(), method)()
+        getattr(classic(), method)()
 
 
 def test_a_missing_keras_is_an_error_that_says_what_to_install(exported, monkeypatch):
@@ -343,7 +342,7 @@ def test_the_keras_model_is_of_float32_whatever_the_policy(policy, exported):
 @pytest.mark.parametrize(("scale", "rate"), [(1e50, 1.0), (1e-50, 1.0), (None, 1e100)])
 def test_what_float32_cannot_hold_makes_no_keras_model(scale, rate):
     X, y, _ = problem()
-    clf = TFSoftmaxClassifier(rescale=scale, learning_rate=rate, epochs=2)
+    clf = classic(rescale=scale, learning_rate=rate, epochs=2)
     factor = 1e50 if scale is None else scale
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

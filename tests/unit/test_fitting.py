@@ -11,18 +11,12 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from tests.problems import StopAfter, estimator, problem
+from tests.problems import StopAfter, estimator, problem, settings_of
 from tfsoftmax.callbacks import EpochLogger
-from tfsoftmax.fitting import (
-    classes_to_expect,
-    prepare,
-    settings_of,
-    spawn_rng,
-    store,
-    warn_of_interruption,
-)
+from tfsoftmax.fitting import classes_to_expect, prepare, spawn_rng
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.settings import Settings
+from tfsoftmax.storing import store, warn_of_interruption
 
 X, Y, S = problem()
 

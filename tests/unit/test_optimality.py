@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from tests.problems import estimator, problem
-from tfsoftmax import TFSoftmaxClassifier, dual_gap
+from tests.problems import classic, estimator, problem
+from tfsoftmax import dual_gap
 
 X, Y, S = problem()
 
 
 def test_a_fit_by_lbfgs_keeps_its_gap():
-    clf = TFSoftmaxClassifier(optimizer="lbfgs", alpha=0.01, epochs=100).fit(X, Y, S)
+    clf = classic(optimizer="lbfgs", alpha=0.01, epochs=100).fit(X, Y, S)
     assert clf.dual_gap_ == pytest.approx(dual_gap(clf, X, Y, S), rel=1e-6)
     assert 0 <= clf.dual_gap_ < 1e-10
     assert dual_gap(clf, X, Y) > clf.dual_gap_  # with other weights it is another F
 
 
 def test_a_fit_by_epochs_has_a_gap_only_where_it_is_asked_for():
-    clf = TFSoftmaxClassifier(optimizer="lbfgs", alpha=0.01, epochs=100).fit(X, Y)
+    clf = classic(optimizer="lbfgs", alpha=0.01, epochs=100).fit(X, Y)
     clf.set_params(optimizer="sgd").fit(X, Y)
     assert not hasattr(clf, "dual_gap_")
     assert 0 < dual_gap(clf, X, Y) < np.inf

@@ -12,8 +12,7 @@ import pytest
 
 from tests.assertions import assert_same_bits, assert_same_model
 from tests.interruptions import interrupt_in_epoch
-from tests.problems import estimator, problem
-from tfsoftmax.fitting import settings_of
+from tests.problems import estimator, problem, settings_of
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.schedules import SCHEDULES, Progress
 

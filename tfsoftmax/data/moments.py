@@ -69,6 +69,14 @@ def moments(dataset: Dataset) -> Moments:
         return Moments(mean, squares / weight)
 
 
+def mean_square(dataset: Dataset, mean: Any, factor: Any) -> float:
+    """Compute the mean of ‖r ∘ (x − m)‖² over a dataset's rows, from their moments."""
+    found = moments(dataset)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = found.variance + (found.mean - mean) ** 2
+        return float((factor**2 * squares).sum())
+
+
 def _of_dense(
     X: NDArray[Any], s: NDArray[np.float64], weight: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -283,6 +283,31 @@ class Engine:
 
         return self._means(list(self._map_chunks(evaluate_chunk)))
 
+    def gram(
+        self, v: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute X̃ᵀ S X̃ v / n, of shape (n_models, D), and each model's max s ‖x̃‖².
+
+        The engine is one of two classes, with all rows in one batch.
+        """
+        n = len(self._loader.dataset)
+        states = self.to_device(v[:, None].astype(self.precision))
+
+        def gram_of_chunk(chunk: Chunk) -> tuple[NDArray[Any], NDArray[Any]]:
+            blocks = zip(self._programs, self._blocks, states, strict=True)
+            done = [
+                program.gram(state.V, chunk.for_models(block), self._scaling)
+                for program, block, state in blocks
+            ]
+            G, largest = zip(*done, strict=True)
+            return np.concatenate(G), np.concatenate(largest)
+
+        total, most = np.zeros(v.shape), np.zeros(len(v))
+        for G, largest in self._map_chunks(gram_of_chunk):
+            total += narrow(G[:, 0], self._n_features, self._width)
+            most = np.maximum(most, largest)
+        return total, most * n
+
     def _map_chunks(self, work: Callable[[Chunk], Any]) -> Iterator[Any]:
         """Yield the results of work on each chunk of an epoch, in order."""
         chunks = self._loader.epoch()

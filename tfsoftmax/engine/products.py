@@ -48,6 +48,10 @@ class Dense:
         x = tf.slice(X, [i * size, 0], [size, spec.n_features])
         return augment(tf.cast(x, spec.precision), self._scaling, spec.fit_intercept)
 
+    def squares(self, x: Tensor) -> Tensor:
+        """Compute ‖x̃‖² of each row, the intercept's 1 included."""
+        return tf.reduce_sum(x * x, axis=1)
+
     def matmul(self, V: Tensor, x: Tensor) -> Tensor:
         """Compute V x̃ (M, R, n)."""
         n_models, n_rows, n_columns = V.shape
@@ -105,6 +109,18 @@ class Sparse:
         """Return where the rows of micro-batch i are."""
         starts = X[-1]
         return SparseRows(X, starts[i], starts[i + 1])
+
+    def squares(self, x: SparseRows) -> Tensor:
+        """Compute ‖x̃‖² of each row, the intercept's 1 included."""
+        spec = self.spec
+        values, *places = x.X
+        ones = tf.ones((spec.n_columns, 1, 1), spec.precision)
+        squared = SparseRows((values * values, *places), x.start, x.stop)
+        factor = self._factor * self._factor
+        total = sparse_sums(ones, squared, spec.micro_batch_size, factor)
+        if self.centre is not None:
+            total += tf.reduce_sum(self.centre**2) - 2 * self.along_centre(x)
+        return total[:, 0, 0] + (1 if spec.fit_intercept else 0)
 
     def matmul(self, V: Tensor, x: SparseRows) -> Tensor:
         """Compute V x̃ (M, R, n)."""

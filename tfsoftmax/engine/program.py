@@ -191,6 +191,13 @@ class Program:
         (sums,) = self._call(_evaluate, V, scaling, self._share(chunk))
         return sums.numpy()[: chunk.n_micro_batches]  # type: ignore[no-any-return]
 
+    def gram(
+        self, V: Tensor, chunk: Chunk, scaling: Scaled
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Compute Σ w (V x̃) x̃ᵀ over one chunk, as V lies, and the largest w ‖x̃‖²."""
+        G, largest = self._call(_gram, V, scaling, self._share(chunk))
+        return G.numpy().transpose(self._layout.from_layout), largest.numpy()
+
     def _call(self, function: Callable[..., Any], *arguments: Any) -> list[Tensor]:
         """Call a function with structures of tensors; return all of its results."""
         if function not in self._functions:
@@ -291,6 +298,27 @@ def _evaluate(spec: ProgramSpec, V: Tensor, scaling: Scaled, rows: Data) -> Tens
         return (), softmax.sums(z, _micro_batch(spec, rows, i))
 
     return _over_micro_batches(spec, rows.actions, step, ())[1]
+
+
+def _gram(
+    spec: ProgramSpec, V: Tensor, scaling: Scaled, rows: Data
+) -> tuple[Tensor, Tensor]:
+    features = products_of(spec, scaling)
+    size = spec.micro_batch_size
+
+    def body(i: Tensor, G: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = features.rows(rows.X, i)
+        w = tf.slice(rows.weights, [0, i * size], [spec.n_weight_rows, size])
+        G += features.rmatmul(features.matmul(V, x) * w[:, None], x)
+        squares = tf.reduce_max(w * features.squares(x), axis=1)
+        return i + 1, G, tf.maximum(largest, squares)
+
+    n_used = tf.math.count_nonzero(rows.actions, dtype=tf.int32)
+    zeros = tf.zeros((spec.n_weight_rows,), spec.precision)
+    _, G, largest = tf.while_loop(
+        lambda i, *_: i < n_used, body, (tf.constant(0), tf.zeros_like(V), zeros)
+    )
+    return G, largest
 
 
 def _over_micro_batches(

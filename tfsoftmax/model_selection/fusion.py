@@ -13,10 +13,11 @@ from sklearn.base import clone
 from tfsoftmax.callbacks import EpochLogger, FitTask, with_callbacks_of
 from tfsoftmax.classifier import TFSoftmaxClassifier
 from tfsoftmax.engine.optimizers import OPTIMIZERS, initial_slots
-from tfsoftmax.fitting import fitted_attributes, prepare, store
+from tfsoftmax.fitting import prepare
 from tfsoftmax.model_selection.candidates import params_key
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.result import Outcome, Problem, Result
+from tfsoftmax.storing import fitted_attributes, store
 from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.validation.parameters import RULES
 
@@ -112,8 +113,9 @@ def _fit(
         for i, clf in enumerate(group):
             its_problem = problem.for_models(slice(i, i + 1))
             attributes = partial(fitted_attributes, its_problem)
-            task = FitTask(clf, clf.epochs, X, y, weights, attributes)
-            loggers.append(EpochLogger(clf, int(clf.epochs), task))
+            n_epochs = problem.settings[i].epochs
+            task = FitTask(clf, n_epochs, X, y, weights, attributes)
+            loggers.append(EpochLogger(clf, n_epochs, task))
         outcomes = error_of(partial(_solve_in_parts, problem, loggers))
         if isinstance(outcomes, Exception):
             return [outcomes] * len(group)

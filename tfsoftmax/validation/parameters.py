@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.solvers.automatic import is_auto
 from tfsoftmax.solvers.schedules import SCHEDULES
 from tfsoftmax.validation.errors import errors_name
 
@@ -42,6 +43,20 @@ def _or_none(constraint: Constraint) -> Constraint:
         (*constraint.types, type(None)),
         lambda value: value is None or constraint.allows(value),
         f"{constraint.words} or None",
+    )
+
+
+def _or_auto(constraint: Constraint) -> Constraint:
+    """Return a constraint that allows "auto", too, which the training rows decide."""
+
+    def allows(value: Any) -> bool:
+        return is_auto(value) or (
+            isinstance(value, constraint.types) and constraint.allows(value)
+        )
+
+    types = (*constraint.types, str)
+    return constraint._replace(
+        types=types, allows=allows, words=f"{constraint.words} or 'auto'"
     )
 
 
@@ -85,7 +100,7 @@ class _Array(Protocol):
 
 def _allows_rescale(value: Any) -> bool:
     if value is None or isinstance(value, str):
-        return value in (None, "standard")
+        return value in (None, "standard", "auto")
     if isinstance(value, Real):
         return _POSITIVE_NUMBER.allows(value)
     try:
@@ -101,19 +116,19 @@ def _allows_rescale(value: Any) -> bool:
 
 RULES: dict[str, Constraint] = {
     "batch_size": _POSITIVE_INTEGER,
-    "learning_rate": _per_model(_POSITIVE_NUMBER),
-    "epochs": _per_model(_POSITIVE_INTEGER),
+    "learning_rate": _per_model(_or_auto(_POSITIVE_NUMBER)),
+    "epochs": _per_model(_or_auto(_POSITIVE_INTEGER)),
     "optimizer": _one_of(*SOLVERS),
     "momentum": _per_model(_number(lambda x: 0 <= x < 1, "a number in [0, 1)")),
-    "learning_rate_schedule": _per_model(_one_of(*SCHEDULES)),
+    "learning_rate_schedule": _per_model(_one_of("auto", *SCHEDULES)),
     "power_t": _per_model(_NON_NEGATIVE_NUMBER),
-    "alpha": _per_model(_NON_NEGATIVE_NUMBER),
+    "alpha": _per_model(_or_auto(_NON_NEGATIVE_NUMBER)),
     "l1_ratio": _per_model(_number(lambda x: 0 <= x <= 1, "a number in [0, 1]")),
     "fit_intercept": _FLAG,
     "rescale": Constraint(
         (Real, str, Sequence, _Array, type(None)),
         _allows_rescale,
-        "a positive finite number, one for each feature, 'standard', or None",
+        "a positive finite number, one for each feature, 'standard', 'auto', or None",
     ),
     "class_weight": Constraint(
         (Mapping, str, type(None)),

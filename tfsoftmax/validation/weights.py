@@ -56,6 +56,25 @@ def row_weights(
     return weights * (n_samples / weights.sum())  # type: ignore[no-any-return]
 
 
+def total_weight(
+    sample_weight: ArrayLike | None,
+    n_samples: int,
+    *,
+    class_weight: Mapping[Any, float] | str | None,
+    y: NDArray[Any],
+    classes: NDArray[Any],
+) -> float:
+    """Return the sum of sample weights times class weights, which are valid."""
+    weights = np.ones(n_samples)
+    if sample_weight is not None:
+        weights = check_weights(sample_weight, n_samples, "sample_weight")
+    with np.errstate(over="ignore"):
+        if class_weight is None or isinstance(class_weight, str):
+            return float(weights.sum())  # "balanced" weights leave it as it is
+        by_class = _class_weights(class_weight, classes, y, weights)
+        return float(weights @ (by_class[y] if y.ndim == 1 else y @ by_class))
+
+
 def _class_weights(
     class_weight: Mapping[Any, float] | str,
     classes: NDArray[Any],

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tests.problems import estimator
-from tfsoftmax import TFSoftmaxClassifier, fitting
+from tests.problems import classic, estimator
+from tfsoftmax import fitting
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.hold_out import hold_out
 
@@ -325,4 +325,4 @@ def test_fits_hold_out_by_their_seed_and_resume_with_the_same_rows(splits):
 
 def test_early_stopping_says_so_where_it_can_hold_nothing_out():
     with pytest.raises(ValueError, match="early_stopping needs rows to hold out"):
-        TFSoftmaxClassifier(early_stopping=True).fit(np.eye(2), [0, 1])
+        classic(early_stopping=True).fit(np.eye(2), [0, 1])

@@ -32,7 +32,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from tests.problems import problem
+from tests.problems import classic, problem
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, displays
 from tfsoftmax.displays import (
     HistoryDisplay,
@@ -61,7 +61,7 @@ def every_figure_can_be_drawn_and_nothing_global_changes(monkeypatch):
 
 @pytest.fixture(scope="module")
 def clf(digits):
-    return TFSoftmaxClassifier(learning_rate=0.5, epochs=3, random_state=0).fit(*digits)
+    return classic(learning_rate=0.5, epochs=3, random_state=0).fit(*digits)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def scaled():
 
 @pytest.fixture(scope="module")
 def search(scaled):
-    last = TFSoftmaxClassifier(epochs=2, rescale=0.5, random_state=0)
+    last = classic(epochs=2, rescale=0.5, random_state=0)
     pipeline = Pipeline([("scale", StandardScaler()), ("clf", last)])
     grid = {"clf__learning_rate": [0.5, 0.1], "clf__alpha": [0.1, 0.0]}
     return TFSoftmaxGridSearchCV(pipeline, grid, cv=2).fit(*scaled)
@@ -244,7 +244,7 @@ def test_sparse_weights_are_shown(scaled):
 
 
 def test_curves_are_the_history(clf, watched, search, scaled):
-    lbfgs = TFSoftmaxClassifier(optimizer="lbfgs", epochs=500, alpha=0.1).fit(*scaled)
+    lbfgs = classic(optimizer="lbfgs", epochs=500, alpha=0.1).fit(*scaled)
     best = search.best_estimator_[-1]
     given = {"clf": clf, "watched": watched, "lbfgs": lbfgs, "search": search}
     display = HistoryDisplay.from_estimator(given)
@@ -637,7 +637,7 @@ def test_without_matplotlib_the_error_says_what_to_install(name, made, monkeypat
 @EACH
 def test_an_unfitted_estimator_is_refused(name, made):
     estimator, *rows = made[name]
-    pipeline = make_pipeline(StandardScaler(), TFSoftmaxClassifier())
+    pipeline = make_pipeline(StandardScaler(), classic())
     for unfitted in (clone(estimator), pipeline, GridSearchCV(pipeline, {})):
         with pytest.raises(NotFittedError):
             getattr(displays, name).from_estimator(unfitted, *rows)

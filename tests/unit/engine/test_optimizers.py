@@ -12,8 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tests.problems import problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic, problem
 from tfsoftmax.engine.optimizers import (
     OPTIMIZERS,
     fitting_slots,
@@ -248,7 +247,7 @@ def test_the_estimator_takes_these_steps(name, l1_ratio):
     penalized = np.array([0.2] * 5 + [0.0])
     prox = reference.ElasticNet(penalized * l1_ratio, penalized * (1 - l1_ratio))
     V = textbook(name, np.zeros((3, 6)), gradient, [0.1] * 12, 0.8, prox)[-1]
-    clf = TFSoftmaxClassifier(150, 0.1, 12, optimizer=name, momentum=0.8, alpha=0.2)
+    clf = classic(150, 0.1, 12, optimizer=name, momentum=0.8, alpha=0.2)
     clf.set_params(l1_ratio=l1_ratio).fit(X, y, s)
     np.testing.assert_allclose(clf.coef_, V[:, :-1], rtol=1e-9, atol=1e-13)
     np.testing.assert_allclose(clf.intercept_, V[:, -1], rtol=1e-9, atol=1e-13)
@@ -257,7 +256,7 @@ def test_the_estimator_takes_these_steps(name, l1_ratio):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_l1_penalty_that_erases_all_weights_leaves_the_intercept(name):
     X, y, s = problem(150)
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         150,
         0.2 if name == "adam" else 1.0,
         400,

@@ -13,8 +13,7 @@ from sklearn.utils.fixes import parse_version
 
 from tests import reference
 from tests.assertions import assert_same_model
-from tests.problems import estimator, problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic, estimator, problem
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.loader import ChunkLoader
@@ -254,7 +253,7 @@ def test_a_second_fit_of_the_same_width_compiles_nothing(compilations):
     def fit(n_samples, **parameters):
         X, y = rng.normal(size=(n_samples, 11)), np.arange(n_samples) % 3
         X[:, 0] += y
-        TFSoftmaxClassifier(**parameters).fit(X, y, X_val=X, y_val=y)
+        classic(**parameters).fit(X, y, X_val=X, y_val=y)
 
     fit(400)
     assert compilations() == 2  # training and evaluating
@@ -268,7 +267,7 @@ def test_a_second_fit_of_the_same_width_compiles_nothing(compilations):
 def test_similar_sizes_share_a_program_where_one_batch_holds_all_rows(compilations):
     for n_samples in (600, 801, 999):
         X = np.linspace(0, 1, 2 * n_samples).reshape(n_samples, 2)
-        TFSoftmaxClassifier(1000, learning_rate=1).fit(X, np.arange(n_samples) > 400)
+        classic(1000, learning_rate=1).fit(X, np.arange(n_samples) > 400)
     assert compilations() == 1
 
 
@@ -276,7 +275,7 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
     X, y = digits
 
     def fit(batch_size):
-        return TFSoftmaxClassifier(batch_size, 0.1, 2, random_state=0).fit(
+        return classic(batch_size, 0.1, 2, random_state=0).fit(
             X, y, X_val=X[:100], y_val=y[:100]
         )
 
@@ -294,7 +293,7 @@ def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
 
 FIT_ASYNCHRONOUSLY = """
 import tensorflow as tf
-from tests.problems import estimator, problem
+from tests.problems import classic, estimator, problem
 
 tf.config.experimental.set_synchronous_execution(False)
 X, y, s = problem()
@@ -334,9 +333,9 @@ def test_memory_is_trimmed_once_after_each_compilation(compilations, monkeypatch
 def test_threads_fit_at_once(digits, compilations):
     X, y = digits
     seeds = range(6)
-    serial = [TFSoftmaxClassifier(random_state=s).fit(X, y).coef_ for s in seeds]
+    serial = [classic(random_state=s).fit(X, y).coef_ for s in seeds]
     compilation._compile.cache_clear()
-    parallel = [TFSoftmaxClassifier(random_state=s) for s in seeds]
+    parallel = [classic(random_state=s) for s in seeds]
     threads = [threading.Thread(target=clf.fit, args=(X, y)) for clf in parallel]
     for thread in threads:
         thread.start()
@@ -350,7 +349,7 @@ def test_threads_fit_at_once(digits, compilations):
 def test_wide_batches_equal_the_reference_in_float32():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(3000, 8)).astype(np.float32), rng.integers(0, 3, 3000)
-    clf = TFSoftmaxClassifier(2500, 0.5, 2, shuffle=False)
+    clf = classic(2500, 0.5, 2, shuffle=False)
     with pytest.warns(match="no better than an untrained"):
         clf.set_params(epochs=1, learning_rate=1e-9).fit(X, y)
     clf.set_params(epochs=2, learning_rate=0.5).fit(X + y[:, None], y)

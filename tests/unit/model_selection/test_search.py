@@ -29,7 +29,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from tests.problems import estimator, mostly_slow, problem
+from tests.problems import classic, estimator, mostly_slow, problem
 from tests.searches import (
     OURS_AND_THEIRS,
     PIPELINES_ROUTE_TO_SCORE,
@@ -45,7 +45,6 @@ from tests.searches import (
     pipeline,
 )
 from tfsoftmax import (
-    TFSoftmaxClassifier,
     TFSoftmaxGridSearchCV,
     TFSoftmaxRandomizedSearchCV,
 )
@@ -165,7 +164,7 @@ def test_results_equal_grid_search_for_soft_labels():
 def test_results_equal_grid_search_on_digits(digits):
     rows, y = digits
     grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-2]}
-    clf = TFSoftmaxClassifier(epochs=1, random_state=0)
+    clf = classic(epochs=1, random_state=0)
     both(clf, grid, rows.astype(np.float32), y, atol=1e-5)
 
 
@@ -700,7 +699,7 @@ def test_rows_are_not_copied_for_each_candidate():
 
     rows = np.random.default_rng(0).normal(size=(20_000, 50))
     y = np.arange(20_000) % 3
-    clf = TFSoftmaxClassifier(batch_size=1000, epochs=1, random_state=0)
+    clf = classic(batch_size=1000, epochs=1, random_state=0)
 
     def peak(grid):
         search = TFSoftmaxGridSearchCV(clf, grid, cv=2, refit=False)

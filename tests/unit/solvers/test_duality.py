@@ -12,8 +12,8 @@ from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from tests.problems import mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier, dual_gap
+from tests.problems import classic, mostly_slow, problem
+from tfsoftmax import dual_gap
 
 
 def objective(X, T, s, W, b, alpha, l1_ratio=0.0):
@@ -58,7 +58,7 @@ def fitted(X, y, s=None, **parameters):
     parameters = {"batch_size": 50, "random_state": 0, **parameters}
     with warnings.catch_warnings():  # of a barely trained model, too
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return TFSoftmaxClassifier(**parameters).fit(X, y, s)
+        return classic(**parameters).fit(X, y, s)
 
 
 CASES = mostly_slow(

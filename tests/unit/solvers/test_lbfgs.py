@@ -14,8 +14,7 @@ from sklearn.utils.fixes import parse_version
 from threadpoolctl import threadpool_limits
 
 from tests import reference
-from tests.problems import mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic, mostly_slow, problem
 from tfsoftmax.engine.full_batch import FullBatch
 
 X, Y, S = problem(300, 6)
@@ -45,7 +44,7 @@ def assert_same_optimum(one, other, rtol):
 
 
 def lbfgs(alpha, **parameters):
-    return TFSoftmaxClassifier(
+    return classic(
         **{"optimizer": "lbfgs", "alpha": alpha, "epochs": 10_000, **parameters}
     )
 
@@ -141,7 +140,7 @@ def test_the_intercept_is_not_penalised():
 def test_every_full_batch_optimizer_ends_at_the_optimum_of_lbfgs(optimizer, n_classes):
     y = np.minimum(Y, n_classes - 1)
     shared = {"alpha": 0.05, "rescale": 0.5}
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         300,
         0.05 if optimizer == "adam" else 2.0,
         1500,
@@ -185,7 +184,7 @@ def test_l1_gives_the_optimum_and_the_zeros_of_saga(
 ):
     X, y, by_ratio = lasso
     expected, shared = by_ratio[l1_ratio]
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         len(X),
         rate,
         epochs,
@@ -528,7 +527,7 @@ def test_a_fit_interrupted_before_any_iteration_leaves_the_estimator_as_it_was(
 def test_adam_with_a_cosine_schedule_on_all_of_mnist(mnist, mnist_test):
     """In ten epochs lower than LogisticRegression() gets, which ends at 0.2424."""
     shared = {"alpha": 1 / 60_000, "rescale": 1 / 255}
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         optimizer="adam",
         learning_rate=0.01,
         learning_rate_schedule="cosine",

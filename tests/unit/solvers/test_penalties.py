@@ -15,8 +15,7 @@ from sklearn.utils.fixes import parse_version
 
 from tests import reference
 from tests.assertions import assert_same_bits
-from tests.problems import estimator, mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic, estimator, mostly_slow, problem
 from tfsoftmax.engine.optimizers import OPTIMIZERS
 from tfsoftmax.model_selection import fusion
 
@@ -63,7 +62,7 @@ def test_batches_leave_the_zeros_of_the_optimum(
     optimizer, n_classes, schedule, epochs, excess
 ):
     X, y, best = mostly_noise(n_classes)
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         100,
         RATES[optimizer],
         epochs,
@@ -95,7 +94,7 @@ def test_full_batches_end_at_the_optimum(optimizer, l1_ratio):
         max_iter=100_000,
         **ELASTIC_NET,
     ).fit(X, Y, S)
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         len(X),
         0.1 if optimizer == "adam" else 0.5,
         1200,

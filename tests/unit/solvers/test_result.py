@@ -10,9 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.problems import estimator, problem, solver_problem
+from tests.problems import estimator, problem, settings_of, solver_problem
 from tfsoftmax.engine.features import Scaling
-from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers import result
 from tfsoftmax.solvers.result import (
     Result,

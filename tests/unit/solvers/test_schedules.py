@@ -13,9 +13,7 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
-from tests.problems import mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier
-from tfsoftmax.fitting import settings_of
+from tests.problems import classic, mostly_slow, problem, settings_of
 from tfsoftmax.solvers.schedules import SCHEDULES, Progress
 
 X, Y, _ = problem(250)
@@ -25,11 +23,11 @@ X, Y = X[:200], Y[:200]
 
 def settings(**changes):
     """The settings of an estimator with these parameters."""
-    return settings_of(TFSoftmaxClassifier(**changes))
+    return settings_of(classic(**changes))
 
 
 def rates_of(**changes):
-    clf = TFSoftmaxClassifier(50, 0.1, random_state=0, **changes).fit(X, Y)
+    clf = classic(50, 0.1, random_state=0, **changes).fit(X, Y)
     return clf.history_.learning_rate.to_numpy()
 
 
@@ -79,7 +77,7 @@ def test_cosine_is_half_a_cosine_of_length_epochs():
 
 
 def test_cosine_keeps_its_last_rate_past_its_length():
-    clf = TFSoftmaxClassifier(epochs=4, learning_rate_schedule="cosine")
+    clf = classic(epochs=4, learning_rate_schedule="cosine")
     for _ in range(7):
         clf.partial_fit(X, Y, classes=[0, 1, 2])
     rates = clf.history_.learning_rate.tolist()
@@ -115,7 +113,7 @@ def test_adaptive_divides_by_five_where_progress_stalls_and_ends_at_1e_6(patienc
 
 
 def test_adaptive_keeps_the_rate_while_there_is_progress():
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         50, 0.1, 300, learning_rate_schedule="adaptive", n_iter_no_change=2
     ).fit(X, Y)
     assert clf.n_iter_ < 300
@@ -153,16 +151,16 @@ def test_training_stops_where_mlp_classifier_would(
 
 
 def test_training_stops_after_one_more_stale_epoch_than_n_iter_no_change():
-    clf = TFSoftmaxClassifier(50, tol=10.0, n_iter_no_change=4, epochs=50).fit(X, Y)
+    clf = classic(50, tol=10.0, n_iter_no_change=4, epochs=50).fit(X, Y)
     assert clf.n_iter_ == 1 + 4 + 1
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-3])
 def test_a_fit_stops_where_mlp_classifier_would(tol):
     shared = {"epochs": 300, "n_iter_no_change": 3, "random_state": 0}
-    whole = TFSoftmaxClassifier(50, 0.1, **shared).fit(X, Y)
+    whole = classic(50, 0.1, **shared).fit(X, Y)
     assert whole.n_iter_ == 300
-    clf = TFSoftmaxClassifier(50, 0.1, tol=tol, **shared).fit(X, Y)
+    clf = classic(50, 0.1, tol=tol, **shared).fit(X, Y)
     expected = mlp_run(whole.loss_curve_, settings(tol=tol, **shared))
     assert clf.loss_curve_ == whole.loss_curve_[: len(expected)]
 
@@ -171,11 +169,11 @@ def test_tol_that_is_not_met_warns():
     with pytest.warns(
         ConvergenceWarning, match=r"not converged to tol=1e-09 in 12 epochs\. Raise"
     ):
-        TFSoftmaxClassifier(epochs=12, tol=1e-9).fit(X, Y)
+        classic(epochs=12, tol=1e-9).fit(X, Y)
 
 
 def test_by_default_nothing_stops_early_and_nothing_warns():
-    clf = TFSoftmaxClassifier(200, 1.0, 300).fit(X, Y, **HELD_OUT)
+    clf = classic(200, 1.0, 300).fit(X, Y, **HELD_OUT)
     assert clf.n_iter_ == 300  # though the loss stood still long before
     assert clf.loss_curve_[100] - clf.loss_curve_[-1] < 1e-5
 
@@ -196,7 +194,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(
     held_out = {} if fraction else held_out
     shared = {"optimizer": optimizer, "random_state": 0, "early_stopping": True}
     shared |= {"validation_fraction": 0.3, "scoring": scoring}
-    clf = TFSoftmaxClassifier(20, 0.05, 300, n_iter_no_change=5, **shared)
+    clf = classic(20, 0.05, 300, n_iter_no_change=5, **shared)
     clf.fit(X, y, **held_out)
     scores = clf.history_[f"val_{scoring}"] * (-1 if scoring == "accuracy" else 1)
     best = int(scores.idxmin())  # the first of the best
@@ -213,7 +211,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(
     if not fraction:
         score = clf.score(held_out["X_val"], held_out["y_val"])
         assert score == pytest.approx(clf.history_.val_accuracy[best], rel=1e-12)
-        plain = TFSoftmaxClassifier(
+        plain = classic(
             **clf.get_params() | {"epochs": best, "early_stopping": False}
         ).fit(X, y)
         np.testing.assert_array_equal(clf.coef_, plain.coef_)
@@ -222,7 +220,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(
 @pytest.mark.parametrize("scoring", ["loss", "accuracy"])
 def test_early_stopping_goes_by_the_weighted_score(scoring):
     weights = np.random.default_rng(0).integers(0, 4, 50)
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         20, 0.05, 60, random_state=0, early_stopping=True, tol=1e-9, scoring=scoring
     ).fit(X, Y, **HELD_OUT, sample_weight_val=weights)
     measured = clf.history_[f"val_{scoring}"]
@@ -242,7 +240,7 @@ def test_rare_positives_are_learnt_though_every_epoch_has_the_same_accuracy():
     assert 0.002 < y.mean() < 0.01
     losses = {}
     for scoring in ("loss", "accuracy"):
-        clf = TFSoftmaxClassifier(
+        clf = classic(
             100, 0.05, 30, optimizer="adam", early_stopping=True, scoring=scoring
         ).set_params(random_state=0)
         losses[scoring] = log_loss(y, clf.fit(X, y).predict_proba(X))
@@ -251,9 +249,9 @@ def test_rare_positives_are_learnt_though_every_epoch_has_the_same_accuracy():
 
 
 def test_a_warm_start_that_improves_nothing_keeps_the_former_epoch():
-    clf = TFSoftmaxClassifier(
-        50, 0.1, 8, early_stopping=True, warm_start=True, random_state=0
-    ).fit(X, Y, **HELD_OUT)
+    clf = classic(50, 0.1, 8, early_stopping=True, warm_start=True, random_state=0).fit(
+        X, Y, **HELD_OUT
+    )
     coef, kept = clf.coef_, clf.history_.kept.idxmax()
     clf.set_params(epochs=2).fit(X, Y, X_val=HELD_OUT["X_val"], y_val=[0] * 50)
     np.testing.assert_array_equal(clf.coef_, coef)
@@ -261,16 +259,14 @@ def test_a_warm_start_that_improves_nothing_keeps_the_former_epoch():
 
 
 def test_a_history_says_which_epoch_was_kept_only_where_one_was_chosen():
-    clf = TFSoftmaxClassifier(epochs=2, warm_start=True).fit(X, Y, **HELD_OUT)
+    clf = classic(epochs=2, warm_start=True).fit(X, Y, **HELD_OUT)
     assert "kept" not in clf.history_
     assert "kept" in clf.set_params(early_stopping=True).fit(X, Y).history_
     assert "kept" not in clf.set_params(early_stopping=False).fit(X, Y).history_
 
 
 def test_random_state_says_which_fraction_is_held_out():
-    clf = TFSoftmaxClassifier(
-        1000, early_stopping=True, validation_fraction=0.25, random_state=0
-    )
+    clf = classic(1000, early_stopping=True, validation_fraction=0.25, random_state=0)
     loss = clf.fit(X, Y).history_
     assert loss.val_loss.notna().all()
     other = clf.set_params(random_state=1).fit(X, Y).history_
@@ -279,7 +275,7 @@ def test_random_state_says_which_fraction_is_held_out():
 
 def test_progress_starts_over_when_something_else_is_watched():
     """A loss is not comparable with the negated accuracies of a previous fit."""
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         early_stopping=True, warm_start=True, learning_rate=0.5, random_state=0
     ).fit(X, Y)
     clf.set_params(early_stopping=False, tol=1e-9, n_iter_no_change=3, epochs=8)

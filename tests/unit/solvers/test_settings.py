@@ -6,8 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from tests.problems import estimator
-from tfsoftmax.fitting import settings_of
+from tests.problems import estimator, settings_of
 from tfsoftmax.solvers.settings import Settings
 
 BEFORE = settings_of(estimator())

@@ -15,10 +15,8 @@ from sklearn.utils import check_random_state
 
 from tests import reference
 from tests.interruptions import interrupt_in_epoch
-from tests.problems import mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic, mostly_slow, problem, settings_of
 from tfsoftmax.data import batches
-from tfsoftmax.fitting import settings_of
 from tfsoftmax.solvers import sgd
 
 
@@ -48,7 +46,7 @@ def test_coefficients_equal_the_numpy_reference(
     X, y, s = problem(333, 20, n_classes, dtype=dtype)
     s = s if weighted else None
     rescale = 1 / 255 if dtype == np.uint8 else 1.0
-    clf = TFSoftmaxClassifier(
+    clf = classic(
         batch_size=50,
         learning_rate=0.3,
         epochs=4,
@@ -79,7 +77,7 @@ def test_coefficients_equal_the_numpy_reference(
 def test_batches_larger_than_a_micro_batch_are_added_up(batch_size, monkeypatch):
     monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 32)
     X, y, s = problem(317, 5, 4)
-    clf = TFSoftmaxClassifier(batch_size, 0.3, 3, random_state=1).fit(X, y, s)
+    clf = classic(batch_size, 0.3, 3, random_state=1).fit(X, y, s)
     coef, intercept, _ = reference.fit(
         X,
         y,
@@ -106,7 +104,7 @@ def test_a_batch_of_all_rows_takes_the_gradient_of_the_objective():
         V = np.zeros((3, 7))
         V[index] = step
         numeric[index] = (objective(V) - objective(-V)) / (2 * step)
-    clf = TFSoftmaxClassifier(len(X), learning_rate=1.0, epochs=1).fit(X, y, s)
+    clf = classic(len(X), learning_rate=1.0, epochs=1).fit(X, y, s)
     np.testing.assert_allclose(clf.coef_, -numeric[:, :-1], atol=1e-9)
     np.testing.assert_allclose(clf.intercept_, -numeric[:, -1], atol=1e-9)
 
@@ -126,9 +124,9 @@ def test_chunk_size_changes_no_bit(dtype, batch_size, monkeypatch):
 
     def fit(max_rows):
         monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", max_rows)
-        clf = TFSoftmaxClassifier(
-            batch_size, epochs=3, rescale=rescale, random_state=0
-        ).fit(X, y, s, X_val=X[:50], y_val=y[:50])
+        clf = classic(batch_size, epochs=3, rescale=rescale, random_state=0).fit(
+            X, y, s, X_val=X[:50], y_val=y[:50]
+        )
         return clf.coef_, clf.intercept_, clf.history_.drop(columns="seconds").values
 
     whole = fit(8192)
@@ -139,10 +137,10 @@ def test_chunk_size_changes_no_bit(dtype, batch_size, monkeypatch):
 
 def test_two_fits_give_the_same_bits(digits):
     X, y = digits
-    one, other = (TFSoftmaxClassifier(random_state=3).fit(X, y) for _ in range(2))
+    one, other = (classic(random_state=3).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(one.coef_, other.coef_)
     assert one.loss_curve_ == other.loss_curve_
-    different = TFSoftmaxClassifier(random_state=4).fit(X, y)
+    different = classic(random_state=4).fit(X, y)
     assert (one.coef_ != different.coef_).any()
 
 
@@ -175,7 +173,7 @@ def test_the_order_of_rows_is_the_generators_permutation():
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_the_generator_afterwards_has_drawn_an_order_for_each_epoch(epochs):
     X, y, _ = problem(300, 3, 3)
-    clf = TFSoftmaxClassifier(20, 0.1, epochs, random_state=5).fit(X, y)
+    clf = classic(20, 0.1, epochs, random_state=5).fit(X, y)
     expected = np.random.RandomState(5)
     for _ in range(epochs):
         expected.permutation(300)
@@ -202,7 +200,7 @@ def test_the_generator_afterwards_has_drawn_an_order_for_each_epoch(epochs):
 def test_settings_that_have_no_effect_make_no_difference_and_others_do(name, used_with):
     def differ(**others):
         one, other = (
-            sgd._effective(settings_of(TFSoftmaxClassifier(**others | {name: value})))
+            sgd._effective(settings_of(classic(**others | {name: value})))
             for value in ((2, 3) if name == "n_iter_no_change" else (0.2, 0.3))
         )
         return one != other
@@ -214,7 +212,7 @@ def test_settings_that_have_no_effect_make_no_difference_and_others_do(name, use
 
 def test_the_seconds_of_all_epochs_are_no_more_than_have_passed(digits):
     began = time.perf_counter()
-    clf = TFSoftmaxClassifier(epochs=3).fit(*digits)
+    clf = classic(epochs=3).fit(*digits)
     passed = time.perf_counter() - began
     assert (clf.history_["seconds"] > 0).all()
     assert clf.history_["seconds"].sum() < passed
@@ -222,7 +220,7 @@ def test_the_seconds_of_all_epochs_are_no_more_than_have_passed(digits):
 
 def test_unshuffled_rows_draw_nothing():
     X, y, _ = problem(300, 3, 3)
-    clf = TFSoftmaxClassifier(20, 0.1, shuffle=False, random_state=5).fit(X, y)
+    clf = classic(20, 0.1, shuffle=False, random_state=5).fit(X, y)
     assert clf._result.rng.randint(10**9) == np.random.RandomState(5).randint(10**9)
 
 
@@ -237,7 +235,7 @@ def test_weights_equal_repetition_where_a_batch_holds_all_rows(repeats, seed):
     y[:3] = y[6:9] = np.arange(3)  # so that no class is rare
     repeated = np.repeat(np.arange(12), repeats)
     assume(len(np.unique(y[repeated])) == 3)
-    clf = TFSoftmaxClassifier(100, 0.5, random_state=0)
+    clf = classic(100, 0.5, random_state=0)
     weighted = clf.fit(X, y, sample_weight=repeats).coef_
     np.testing.assert_allclose(
         clf.fit(X[repeated], y[repeated]).coef_, weighted, rtol=1e-9, atol=1e-12
@@ -246,7 +244,7 @@ def test_weights_equal_repetition_where_a_batch_holds_all_rows(repeats, seed):
 
 def test_only_the_ratios_of_weights_matter():
     X, y, s = problem(100, 5, 3)
-    clf = TFSoftmaxClassifier(30, random_state=0)
+    clf = classic(30, random_state=0)
     one = clf.fit(X, y, s).coef_
     for factor in (1e-300, 1e-3, 7.0, 1e300):
         other = clf.fit(X, y, s * factor).coef_
@@ -255,7 +253,7 @@ def test_only_the_ratios_of_weights_matter():
 
 def test_equal_weights_are_no_weights():
     X, y, _ = problem(100, 5, 3)
-    clf = TFSoftmaxClassifier(30, random_state=0)
+    clf = classic(30, random_state=0)
     plain = clf.fit(X, y).coef_
     np.testing.assert_array_equal(clf.fit(X, y, np.ones(100)).coef_, plain)
 
@@ -263,8 +261,8 @@ def test_equal_weights_are_no_weights():
 def test_order_of_classes_does_not_matter():
     X, y, _ = problem(200, 5, 4)
     renamed = np.array(["d", "b", "a", "c"])[y]
-    one = TFSoftmaxClassifier(30, random_state=0).fit(X, y)
-    other = TFSoftmaxClassifier(30, random_state=0).fit(X, renamed)
+    one = classic(30, random_state=0).fit(X, y)
+    other = classic(30, random_state=0).fit(X, renamed)
     np.testing.assert_allclose(
         other.coef_, one.coef_[[2, 1, 3, 0]], rtol=1e-10, atol=1e-14
     )
@@ -272,8 +270,8 @@ def test_order_of_classes_does_not_matter():
 
 def test_rescaling_equals_scaling_the_features():
     X, y, _ = problem(200, 5, 3)
-    inside = TFSoftmaxClassifier(rescale=0.25, random_state=0).fit(X, y)
-    outside = TFSoftmaxClassifier(random_state=0).fit(X * 0.25, y)
+    inside = classic(rescale=0.25, random_state=0).fit(X, y)
+    outside = classic(random_state=0).fit(X * 0.25, y)
     np.testing.assert_allclose(inside.coef_, outside.coef_ * 0.25, rtol=1e-12)
     np.testing.assert_allclose(
         inside.decision_function(X), outside.decision_function(X * 0.25), rtol=1e-10
@@ -283,10 +281,10 @@ def test_rescaling_equals_scaling_the_features():
 def test_held_out_rows_are_measured_after_each_epoch():
     X, y, _ = problem(300, 5, 3)
     X_val, y_val, _ = problem(70, 5, 3, seed=1)
-    clf = TFSoftmaxClassifier(30, 0.3, 3, random_state=0)
+    clf = classic(30, 0.3, 3, random_state=0)
     history = clf.fit(X, y, X_val=X_val, y_val=y_val).history_
     for epoch in (1, 2, 3):
-        shorter = TFSoftmaxClassifier(30, 0.3, epoch, random_state=0).fit(X, y)
+        shorter = classic(30, 0.3, epoch, random_state=0).fit(X, y)
         losses = reference.cross_entropy(
             X_val, y_val, shorter.coef_, shorter.intercept_, 3
         )
@@ -296,7 +294,7 @@ def test_held_out_rows_are_measured_after_each_epoch():
 
 def test_measuring_held_out_rows_changes_nothing():
     X, y, _ = problem(300, 5, 3)
-    clf = TFSoftmaxClassifier(random_state=0)
+    clf = classic(random_state=0)
     plain = clf.fit(X, y).coef_
     np.testing.assert_array_equal(clf.fit(X, y, X_val=X, y_val=y).coef_, plain)
 
@@ -306,11 +304,11 @@ def test_interrupted_training_keeps_the_last_finished_epoch(
     interrupted_epoch, monkeypatch
 ):
     X, y, _ = problem(300, 3, 3)
-    expected = TFSoftmaxClassifier(
+    expected = classic(
         learning_rate=0.1, epochs=interrupted_epoch - 1, random_state=0
     ).fit(X, y)
     interrupt_in_epoch(interrupted_epoch, monkeypatch)
-    clf = TFSoftmaxClassifier(learning_rate=0.1, random_state=0)
+    clf = classic(learning_rate=0.1, random_state=0)
     with pytest.warns(UserWarning, match=f"interrupted in epoch {interrupted_epoch}"):
         clf.fit(X, y)
     np.testing.assert_array_equal(clf.coef_, expected.coef_)
@@ -322,7 +320,7 @@ def test_training_interrupted_before_any_epoch_leaves_the_estimator_as_it_was(
     monkeypatch,
 ):
     X, y, _ = problem(300, 3, 3)
-    clf = TFSoftmaxClassifier(random_state=0).fit(X, y)
+    clf = classic(random_state=0).fit(X, y)
     coef = clf.coef_.copy()
     interrupt_in_epoch(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):

@@ -15,8 +15,7 @@ from scipy import sparse
 
 from tests import reference
 from tests.assertions import assert_same_model
-from tests.problems import estimator, problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import classic, estimator, problem
 from tfsoftmax.datasets import load_mnist
 from tfsoftmax.validation.labels import (
     check_classes,
@@ -127,7 +126,7 @@ def test_lbfgs_finds_the_optimum_of_soft_labels():
 
 def test_distillation_recovers_the_teacher():
     teacher = estimator().fit(X, Y)
-    student = TFSoftmaxClassifier(optimizer="lbfgs", epochs=1000)
+    student = classic(optimizer="lbfgs", epochs=1000)
     student.fit(X, teacher.predict_proba(X))
     np.testing.assert_allclose(
         student.predict_proba(X), teacher.predict_proba(X), atol=1e-6
@@ -176,7 +175,7 @@ def test_soft_labels_must_have_a_column_for_each_class():
 def test_the_classic_scripts_labels_fit_as_they_are():
     data = load_mnist("test", one_hot=True)
     pixels, labels = (data.data, data.target) if hasattr(data, "data") else data
-    clf = TFSoftmaxClassifier(rescale=1 / 255, learning_rate=0.1, random_state=0)
+    clf = classic(rescale=1 / 255, learning_rate=0.1, random_state=0)
     clf.fit(pixels, labels)
     assert clf.classes_.tolist() == list(range(10))
     assert clf.score(pixels, labels) == clf.score(pixels, labels.argmax(axis=1)) > 0.9

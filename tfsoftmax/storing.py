@@ -1,0 +1,215 @@
+"""The way out of a fit: fitted attributes, and warnings of fits that ended badly."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from tfsoftmax.callbacks import EpochLogger
+from tfsoftmax.data.columns import spread
+from tfsoftmax.data.dataset import dtypes_for, full_batch_dtypes_for
+from tfsoftmax.engine.optimizers import initial_slots
+from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.solvers.duality import duality_gap
+from tfsoftmax.solvers.result import Outcome, Problem, Result
+from tfsoftmax.solvers.schedules import Progress
+from tfsoftmax.solvers.settings import Settings
+from tfsoftmax.utils.warn import warn
+
+
+def store(
+    estimator: Any, problem: Problem, outcome: Outcome, logger: EpochLogger
+) -> None:
+    """Set the fitted attributes, or raise the error that ended the training.
+
+    It warns of a training that was interrupted, did not converge or hardly began.
+    """
+    if isinstance(outcome, ValueError):
+        raise outcome
+    if outcome.ended == "interrupted":
+        warn_of_interruption(outcome)
+    for name in ("dual_gap_", "learning_rate_", "learning_rate_schedule_"):
+        vars(estimator).pop(name, None)  # of a former fit by another solver
+    vars(estimator).update(fitted_attributes(problem, outcome))
+    if not SOLVERS[outcome.settings.optimizer].by_epochs:
+        estimator.dual_gap_ = _dual_gap(
+            problem, outcome.settings, estimator.coef_, estimator.intercept_
+        )
+    try:
+        logger.on_fit_end(outcome)
+    except KeyboardInterrupt:
+        estimator._result = dataclasses.replace(outcome, ended="interrupted")
+        warn_of_interruption(outcome)
+    if problem.n_epochs is None:
+        _warn_of_poor_ends(problem, outcome)
+
+
+def fitted_attributes(problem: Problem, result: Result | None) -> dict[str, Any]:
+    """Return the fitted attributes; None stands for what training starts from.
+
+    `coef_` is in the units of the X passed.
+    """
+    result = result or _start_of(problem)
+    scaling, columns, previous = result.scaling, result.columns, problem.previous
+    coef, intercept = scaling.take(columns).coef_and_intercept(
+        result.V[0], fit_intercept=result.settings.fit_intercept
+    )
+    if columns is not None:
+        coef = spread(coef, columns, problem.n_features)
+    with np.errstate(over="ignore"):
+        scale = 1 / scaling.factor
+    return {
+        **problem.attributes,
+        "_result": result,
+        "coef_": coef,
+        "intercept_": intercept,
+        "mean_": scaling.mean,
+        "scale_": scale,
+        "n_iter_": result.n_epochs - (previous.n_epochs if previous else 0),
+        "loss_curve_": list(result.history["loss"]),
+        **_chosen_attributes(result.settings),
+    }
+
+
+def _chosen_attributes(settings: Settings) -> dict[str, Any]:
+    """Return what was used of parameters that may be "auto"."""
+    rescale: Any = settings.rescale
+    if isinstance(rescale, tuple):
+        rescale = np.array(rescale)
+    elif rescale == 1:
+        rescale = None
+    used = {"epochs_": settings.epochs, "alpha_": settings.alpha, "rescale_": rescale}
+    if SOLVERS[settings.optimizer].by_epochs:
+        used["learning_rate_"] = settings.learning_rate
+        used["learning_rate_schedule_"] = settings.learning_rate_schedule
+    return used
+
+
+def _start_of(problem: Problem) -> Result:
+    """Return what training resumes, or weights of zero."""
+    if problem.previous is not None:
+        return problem.previous
+    settings, dataset = problem.settings[0], problem.dataset
+    by_epochs = SOLVERS[settings.optimizer].by_epochs
+    dtypes = (dtypes_for if by_epochs else full_batch_dtypes_for)(dataset.X)
+    n_rows = 1 if problem.n_classes == 2 else problem.n_classes
+    V = np.zeros((1, n_rows, dataset.n_features + settings.fit_intercept), dtypes[1])
+    slots: tuple[NDArray[Any], ...] = ()
+    if by_epochs:
+        slots = initial_slots(settings.optimizer, V, l1=settings.l1 > 0)
+    history: dict[str, list[float]] = {"loss": [], "accuracy": []}
+    return Result(
+        V,
+        slots,
+        history,
+        0,
+        None,
+        Progress(),
+        settings,
+        problem.scaling,
+        problem.rng,
+        "epochs",
+        problem.columns,
+    )
+
+
+def _dual_gap(
+    problem: Problem,
+    settings: Settings,
+    coef: NDArray[Any],
+    intercept: NDArray[Any],
+) -> float:
+    """Return an upper bound of F − min F; infinite without a penalty."""
+    return duality_gap(
+        problem.dataset.for_models(0),
+        coef if problem.columns is None else coef[:, problem.columns],
+        intercept,
+        n_classes=problem.n_classes,
+        fit_intercept=settings.fit_intercept,
+        scaling=problem.column_scaling,
+        alpha=settings.alpha,
+        l1_ratio=settings.l1_ratio,
+    )
+
+
+def warn_of_interruption(result: Result) -> None:
+    """Warn that an interrupted fit keeps the weights of its last whole epoch."""
+    n = result.n_epochs
+    warn(
+        f"Training was interrupted in epoch {n + 1}; the weights kept are those after "
+        f"epoch {n}."
+    )
+
+
+def _warn_of_poor_ends(problem: Problem, result: Result) -> None:
+    """Warn of a fit that has learnt nothing, or has not converged as was asked for."""
+    settings, solver = result.settings, SOLVERS[result.settings.optimizer]
+    untrained, last = math.log(problem.n_classes), result.history["loss"][-1]
+    # An epoch of a single step has no loss after an update to go by.
+    one_step = len(problem.dataset) <= settings.batch_size and result.n_epochs == 1
+    if last >= untrained * (1 - 1e-6) and not one_step:
+        if solver.by_epochs:
+            cause = (
+                f"learning_rate={settings.learning_rate} does not suit the scale of "
+                "the features, or alpha is too large"
+            )
+            remedy = "change learning_rate"
+        else:
+            cause, remedy = "alpha or tol is too large", "lower them"
+        advice = remedy
+        if settings.rescale != "standard":
+            advice = f'scale the features, with rescale="standard", or {remedy}'
+        warn(
+            f"The last epoch's loss, {last:.4g}, is no better than an untrained "
+            f"model's, {untrained:.4g}: {cause}. {advice[0].upper()}{advice[1:]}.",
+            ConvergenceWarning,
+        )
+    elif not solver.by_epochs and (reason := _short_of_optimum(problem, result)):
+        warn(reason, ConvergenceWarning)
+    elif solver.by_epochs and result.ended == "epochs" and settings.tol is not None:
+        warn(
+            f"Training has not converged to tol={settings.tol} in {settings.epochs} "
+            "epochs. Raise epochs, or scale the features.",
+            ConvergenceWarning,
+        )
+
+
+def _short_of_optimum(problem: Problem, result: Result) -> str | None:
+    """Return why a solver has ended short of the optimum, and what to do about it."""
+    settings = result.settings
+    goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
+    accuracy = result.history["accuracy"][-1]
+    is_separated = settings.alpha == 0 and accuracy > 1 - 1e-9  # a sum of weights
+    if result.ended == "separated" and settings.alpha > 0:
+        return (
+            "Training has not converged: all rows that have a weight are of one "
+            "class, and larger intercepts always lower the loss."
+        )
+    if result.ended in ("separated", "epochs", "stalled") and is_separated:
+        return (
+            "Training has not converged: every row is classified correctly, and "
+            "without a penalty the loss has no minimum then, since larger weights "
+            "always lower it. Set alpha, to 1 / n_samples for instance."
+        )
+    if result.ended == "epochs":
+        return (
+            f"Training has not converged to {goal} in {settings.epochs} epochs, here "
+            "iterations. Raise epochs."
+        )
+    if result.ended == "rounded":
+        return (
+            "Training has not converged: the weights of these features can't be "
+            "rounded to float32 without a larger loss. Pass X as float64, or scale "
+            "and centre the features."
+        )
+    if result.ended == "stalled":
+        return (
+            f"Training has not converged to {goal}: rounding lets the objective fall "
+            "no further. Raise tol, or scale the features."
+        )
+    return None

@@ -350,7 +350,8 @@ class TFSoftmaxClassifier(
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), \
                 default=None
             Held-out rows, on which loss and accuracy are measured after each
-            epoch.
+            epoch. A pipeline transforms them only with
+            ``transform_input=["X_val"]`` and metadata routing.
         y_val : array-like of shape (n_val_samples,) or (n_val_samples, n_classes), \
                 default=None
             Their classes.
@@ -380,7 +381,9 @@ class TFSoftmaxClassifier(
             was asked for and not met in `epochs` epochs; and if ``"lbfgs"`` ended by
             anything but `tol`. It gives the reason and the remedy.
         UserWarning
-            If training was interrupted (Ctrl-C): the finished epochs are kept.
+            If training was interrupted (Ctrl-C): the finished epochs are kept. And if
+            more than a quarter of the values of X_val lie beyond the range of X, or
+            the other way round: one of them was not scaled like the other.
         """
         self._check_parameters()
         previous = getattr(self, "_result", None) if self.warm_start else None

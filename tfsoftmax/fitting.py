@@ -21,6 +21,7 @@ from tfsoftmax.data.columns import occurring_columns
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
 from tfsoftmax.data.hold_out import hold_out
+from tfsoftmax.data.ranges import MAX_SHARE_BEYOND, share_beyond
 from tfsoftmax.engine.features import Rescale, Scaling
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.automatic import (
@@ -87,6 +88,8 @@ def prepare(
     weights = _weights_of(estimators, sample_weight, codes, classes)
     dataset = Dataset(_by_rows(X, first.optimizer), codes, weights)
     held_out = _validate_held_out(first, classes, X_val, y_val, sample_weight_val)
+    if held_out is not None:
+        _warn_of_another_scale(dataset, held_out)
     attributes = {
         name: getattr(first, name)
         for name in ("n_features_in_", "feature_names_in_")
@@ -349,6 +352,18 @@ def _validate_held_out(
     codes = encode(y_val, classes, "y_val")
     weights = row_weights(sample_weight_val, X_val.shape[0], name="sample_weight_val")
     return Dataset(_by_rows(X_val, estimator.optimizer), codes, weights)
+
+
+def _warn_of_another_scale(dataset: Dataset, held_out: Dataset) -> None:
+    """Warn of held-out rows that were not transformed as the training rows were."""
+    share = share_beyond(held_out, dataset)
+    if share > MAX_SHARE_BEYOND:
+        warn(
+            f"X_val looks unlike X: {share:.0%} of the values of one lie beyond the "
+            "range of the other. Scale both alike. A pipeline transforms X_val with "
+            "transform_input=['X_val'] and metadata routing, not if it is passed as "
+            "step__X_val."
+        )
 
 
 def _draw_seed(rng: np.random.RandomState) -> tuple[np.random.RandomState, int]:

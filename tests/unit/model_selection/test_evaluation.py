@@ -82,7 +82,7 @@ def test_failures_of_a_pipeline_equal_grid_search():
 # What the classifier's fit is passed
 
 
-HELD_OUT = {"X_val": X[:40] * 3 - 1, "y_val": Y[:40], "sample_weight_val": S[:40]}
+HELD_OUT = {"X_val": X[:40] * 1.1 - 0.1, "y_val": Y[:40], "sample_weight_val": S[:40]}
 
 
 @pytest.fixture

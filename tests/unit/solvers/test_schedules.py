@@ -182,7 +182,7 @@ def test_by_default_nothing_stops_early_and_nothing_warns():
     ("optimizer", "fraction", "scoring"),
     mostly_slow(
         [("adam", False, "loss"), ("adam", True, "accuracy")],
-        ("sgd", True, "loss"),
+        ("momentum", True, "loss"),
         ("nesterov", False, "accuracy"),
     ),
 )

@@ -1,0 +1,73 @@
+"""Whether two sets of rows look alike: whether their values have the same ranges.
+
+A scaler that was applied to one of them alone shows. Of m + 1 values that were drawn
+alike, the last is the largest or the smallest with a probability of 2 / (m + 1),
+whatever the distribution: the share of values beyond the range of m others is small.
+Zeros are left out, so that rare features of sparse rows count like the others.
+
+Measured on iris, wine, breast cancer, digits, MNIST, counts of words, one-hot, uniform
+and log-normal features, each with up to seven scalers: 0 to 6 % where both sides are
+scaled alike, 50 to 100 % where one isn't, unless the scaler changes next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from tfsoftmax.data.dataset import MAX_BLOCK_BYTES, Dataset
+
+# Larger shares are no chance, but another scale.
+MAX_SHARE_BEYOND = 0.25
+
+_MAX_ROWS = 1000
+# The range of fewer values says little, and so does the share of fewer.
+_MIN_VALUES = 20
+
+
+def share_beyond(one: Dataset, other: Dataset) -> float:
+    """Return how many of the values of one side lie beyond the range of the other.
+
+    It is the larger share of the two, in [0, 1], from up to 1,000 rows of each side.
+    """
+    rows, others = _sample(one), _sample(other)
+    return max(_share_beyond(rows, others), _share_beyond(others, rows))
+
+
+def _sample(dataset: Dataset) -> sparse.csc_array:
+    """Return evenly spaced rows by columns, without zeros."""
+    n_rows = min(_MAX_ROWS, len(dataset))
+    if not sparse.issparse(dataset.X):
+        n_rows = min(n_rows, max(1, MAX_BLOCK_BYTES // (8 * dataset.n_features)))
+    index = np.linspace(0, len(dataset) - 1, n_rows).astype(np.int64)
+    if dataset.index is not None:
+        index = dataset.index[index]
+    sample = sparse.csc_array(dataset.X[index].astype(np.float64))
+    sample.sum_duplicates()
+    sample.eliminate_zeros()
+    return sample
+
+
+def _share_beyond(X: sparse.csc_array, others: sparse.csc_array) -> float:
+    lowest, highest = _ranges(others)
+    n_values = np.diff(X.indptr)
+    is_known = np.repeat(lowest <= highest, n_values)
+    if np.count_nonzero(is_known) < _MIN_VALUES:
+        return 0.0
+    is_beyond = X.data < np.repeat(lowest, n_values)
+    is_beyond |= X.data > np.repeat(highest, n_values)
+    return float(is_beyond[is_known].mean())
+
+
+def _ranges(X: sparse.csc_array) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the lowest and the highest value of each column; ∞ and −∞ of few."""
+    lowest, highest = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
+    known = np.flatnonzero(np.diff(X.indptr) >= _MIN_VALUES)
+    if len(known):
+        columns = X[:, known]
+        lowest[known] = np.minimum.reduceat(columns.data, columns.indptr[:-1])
+        highest[known] = np.maximum.reduceat(columns.data, columns.indptr[:-1])
+    return lowest, highest

@@ -32,6 +32,7 @@ from tfsoftmax.solvers.automatic import (
 )
 from tfsoftmax.solvers.result import Problem, Result
 from tfsoftmax.solvers.settings import Settings
+from tfsoftmax.utils.warn import warn
 from tfsoftmax.validation.arrays import check_rows
 from tfsoftmax.validation.labels import (
     check_classes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from tfsoftmax.callbacks import EpochLogger
+from tfsoftmax.convergence import reason_to_warn
 from tfsoftmax.data.columns import spread
 from tfsoftmax.data.dataset import dtypes_for, full_batch_dtypes_for
 from tfsoftmax.engine.optimizers import initial_slots
@@ -45,8 +45,8 @@ def store(
     except KeyboardInterrupt:
         estimator._result = dataclasses.replace(outcome, ended="interrupted")
         warn_of_interruption(outcome)
-    if problem.n_epochs is None:
-        _warn_of_poor_ends(problem, outcome)
+    if reason := reason_to_warn(problem, outcome):
+        warn(reason, ConvergenceWarning)
 
 
 def fitted_attributes(problem: Problem, result: Result | None) -> dict[str, Any]:
@@ -144,72 +144,3 @@ def warn_of_interruption(result: Result) -> None:
         f"Training was interrupted in epoch {n + 1}; the weights kept are those after "
         f"epoch {n}."
     )
-
-
-def _warn_of_poor_ends(problem: Problem, result: Result) -> None:
-    """Warn of a fit that has learnt nothing, or has not converged as was asked for."""
-    settings, solver = result.settings, SOLVERS[result.settings.optimizer]
-    untrained, last = math.log(problem.n_classes), result.history["loss"][-1]
-    # An epoch of a single step has no loss after an update to go by.
-    one_step = len(problem.dataset) <= settings.batch_size and result.n_epochs == 1
-    if last >= untrained * (1 - 1e-6) and not one_step:
-        if solver.by_epochs:
-            cause = (
-                f"learning_rate={settings.learning_rate} does not suit the scale of "
-                "the features, or alpha is too large"
-            )
-            remedy = "change learning_rate"
-        else:
-            cause, remedy = "alpha or tol is too large", "lower them"
-        advice = remedy
-        if settings.rescale != "standard":
-            advice = f'scale the features, with rescale="standard", or {remedy}'
-        warn(
-            f"The last epoch's loss, {last:.4g}, is no better than an untrained "
-            f"model's, {untrained:.4g}: {cause}. {advice[0].upper()}{advice[1:]}.",
-            ConvergenceWarning,
-        )
-    elif not solver.by_epochs and (reason := _short_of_optimum(problem, result)):
-        warn(reason, ConvergenceWarning)
-    elif solver.by_epochs and result.ended == "epochs" and settings.tol is not None:
-        warn(
-            f"Training has not converged to tol={settings.tol} in {settings.epochs} "
-            "epochs. Raise epochs, or scale the features.",
-            ConvergenceWarning,
-        )
-
-
-def _short_of_optimum(problem: Problem, result: Result) -> str | None:
-    """Return why a solver has ended short of the optimum, and what to do about it."""
-    settings = result.settings
-    goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
-    accuracy = result.history["accuracy"][-1]
-    is_separated = settings.alpha == 0 and accuracy > 1 - 1e-9  # a sum of weights
-    if result.ended == "separated" and settings.alpha > 0:
-        return (
-            "Training has not converged: all rows that have a weight are of one "
-            "class, and larger intercepts always lower the loss."
-        )
-    if result.ended in ("separated", "epochs", "stalled") and is_separated:
-        return (
-            "Training has not converged: every row is classified correctly, and "
-            "without a penalty the loss has no minimum then, since larger weights "
-            "always lower it. Set alpha, to 1 / n_samples for instance."
-        )
-    if result.ended == "epochs":
-        return (
-            f"Training has not converged to {goal} in {settings.epochs} epochs, here "
-            "iterations. Raise epochs."
-        )
-    if result.ended == "rounded":
-        return (
-            "Training has not converged: the weights of these features can't be "
-            "rounded to float32 without a larger loss. Pass X as float64, or scale "
-            "and centre the features."
-        )
-    if result.ended == "stalled":
-        return (
-            f"Training has not converged to {goal}: rounding lets the objective fall "
-            "no further. Raise tol, or scale the features."
-        )
-    return None

@@ -85,7 +85,7 @@ def duality_gap(
     if fit_intercept:
         b = intercept + coef.astype(np.float64) @ features.centre
     z = np.concatenate([x @ W.T for _, x in features.blocks(dataset)])
-    targets = _Targets(dataset, n_classes, len(W))
+    targets = Targets(dataset, n_classes, len(W))
     given = targets.evaluate(z + b)
     best, b = _best_intercept(z, targets, given, b) if fit_intercept else (given, b)
     sums = _sum_up(dataset, targets, best.P, features)
@@ -110,14 +110,14 @@ def duality_gap(
     return max(gap, 0.0) + 8 * float(np.finfo(np.float64).eps) * F
 
 
-class _Predicted(NamedTuple):
+class Predicted(NamedTuple):
     """The probabilities of the rows' classes, and the mean cross-entropy."""
 
     P: NDArray[np.float64]
     loss: float
 
 
-class _Targets:
+class Targets:
     """The classes of the rows: their probabilities T and their weights s."""
 
     def __init__(self, dataset: Dataset, n_classes: int, n_rows: int) -> None:
@@ -130,7 +130,7 @@ class _Targets:
         """Compute the mean entropy of T."""
         return float(self.s @ entr(self.T).sum(axis=1)) / len(self.T)
 
-    def evaluate(self, z: NDArray[np.float64]) -> _Predicted:
+    def evaluate(self, z: NDArray[np.float64]) -> Predicted:
         """Compute the probabilities and the loss from logits (n, n_rows)."""
         if self.n_rows < self.T.shape[1]:
             z = np.column_stack([np.zeros_like(z), z])
@@ -139,15 +139,15 @@ class _Targets:
         total = P.sum(axis=1, keepdims=True)
         P /= total
         of_label = np.einsum("ij,ij->i", self.T, z - np.log(total))
-        return _Predicted(P, -float(self.s @ of_label) / len(z))
+        return Predicted(P, -float(self.s @ of_label) / len(z))
 
 
 def _best_intercept(
     z: NDArray[np.float64],
-    targets: _Targets,
-    predicted: _Predicted,
+    targets: Targets,
+    predicted: Predicted,
     b: NDArray[np.float64],
-) -> tuple[_Predicted, NDArray[np.float64]]:
+) -> tuple[Predicted, NDArray[np.float64]]:
     """Minimise the loss over b alone, from logits z + b, by Newton's method."""
     n, n_rows = z.shape
     for _ in range(MAX_NEWTON):
@@ -188,7 +188,7 @@ class _Sums(NamedTuple):
 
 def _sum_up(
     dataset: Dataset,
-    targets: _Targets,
+    targets: Targets,
     P: NDArray[np.float64],
     features: CentredFeatures,
 ) -> _Sums:

@@ -1,0 +1,174 @@
+"""Which fits have ended badly, and what to do about it.
+
+A fit by epochs has hardly begun, or has gone wrong, where one of these holds:
+
+- its loss is no better than the entropy of the classes, which is what predicting every
+  row alike would have;
+- a step along a single weight would still lower F by 0.01 (see
+  :mod:`~tfsoftmax.solvers.remaining`);
+- more than a fifth of what the loss has fallen from an untrained model's, and more than
+  0.05, it has fallen in the second half of the epochs.
+
+They hold for all of 21 bad fits and for none of 25 good ones, which are a test.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import entr
+
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.solvers import SOLVERS
+from tfsoftmax.solvers.remaining import Remaining, remaining
+from tfsoftmax.solvers.result import Problem, Result
+
+MAX_GAIN = 0.01
+MAX_LATE_SHARE, MAX_LATE_FALL = 0.2, 0.05
+# A feature whose deviation is so much smaller than the largest is held up by it.
+SMALL_SCALE = 0.2
+# In a stream, whose first losses are those of zero weights, only a loss as much larger.
+STREAM_EXCESS = 1.1
+
+
+def reason_to_warn(problem: Problem, result: Result) -> str | None:
+    """Return why a fit needs a ConvergenceWarning, and what to do about it, if any."""
+    by_epochs = SOLVERS[result.settings.optimizer].by_epochs
+    reasons = [_no_better_than_constant]
+    if problem.n_epochs is None and not by_epochs:
+        reasons.append(_short_of_optimum)
+    elif problem.n_epochs is None and result.ended in ("epochs", "converged"):
+        reasons += [_one_weight_would_gain, _still_falling, _short_of_tol]
+    return next((text for reason in reasons if (text := reason(problem, result))), None)
+
+
+def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
+    settings, last = result.settings, result.history["loss"][-1]
+    constant = _entropy_of_classes(problem.dataset)
+    if problem.n_epochs is not None:
+        constant = STREAM_EXCESS * math.log(problem.n_classes)
+    # An epoch of a single step has no loss after an update to go by.
+    one_step = len(problem.dataset) <= settings.batch_size and result.n_epochs == 1
+    if one_step or last < constant * (1 - 1e-6):
+        return None
+    if not SOLVERS[settings.optimizer].by_epochs:
+        cause, remedy = "alpha or tol is too large", "Lower them"
+    elif last > constant * 1.05:
+        cause = f"learning_rate={settings.learning_rate:.6g} is too large for features"
+        cause, remedy = f"{cause} on this scale", "Lower it"
+    else:
+        cause = f"learning_rate={settings.learning_rate:.6g} is too small for features"
+        cause = f"{cause} on this scale, or alpha={settings.alpha:.6g} is too large"
+        remedy = "Raise learning_rate or epochs"
+    if settings.rescale != "standard" and last > constant * 1.05:
+        remedy += ', or scale the features, with rescale="standard"'
+    return (
+        f"The last epoch's loss, {last:.4g}, is no better than {constant:.4g}, which "
+        f"predicting every row alike would give: {cause}. {remedy}."
+    )
+
+
+def _entropy_of_classes(dataset: Dataset) -> float:
+    """Return the loss of the best constant prediction."""
+    y = dataset.y
+    weights = dataset.row_weights()
+    if weights.ndim == 2:
+        weights = weights[0]
+    totals = np.bincount(y, weights) if y.ndim == 1 else weights @ y
+    return float(entr(totals / totals.sum()).sum())
+
+
+def _one_weight_would_gain(problem: Problem, result: Result) -> str | None:
+    settings = result.settings
+    found = remaining(
+        problem.dataset.for_models(0),
+        result.V[0],
+        n_classes=problem.n_classes,
+        scaling=problem.column_scaling,
+        fit_intercept=settings.fit_intercept,
+        l2=settings.l2,
+        l1=settings.l1,
+    )
+    if not found.gain > MAX_GAIN:
+        return None
+    return (
+        f"Training was far from its optimum when its {settings.epochs} epochs ended: a "
+        f"single weight would still lower the loss, {result.history['loss'][-1]:.4g}, "
+        f"by {found.gain:.2g}. {_remedy(problem, result, found)}"
+    )
+
+
+def _remedy(problem: Problem, result: Result, found: Remaining) -> str:
+    if found.relative_scale < SMALL_SCALE and result.settings.rescale != "standard":
+        columns = problem.columns
+        feature = found.feature if columns is None else int(columns[found.feature])
+        names = problem.attributes.get("feature_names_in_")
+        named = f"number {feature}" if names is None else repr(str(names[feature]))
+        return (
+            f"Its feature, {named}, is on a scale {1 / found.relative_scale:.0f} times "
+            'smaller than the largest; pass rescale="standard".'
+        )
+    rate = f"learning_rate, now {result.settings.learning_rate:.6g}"
+    return f"Raise {rate}, or epochs."
+
+
+def _still_falling(problem: Problem, result: Result) -> str | None:
+    before = problem.previous.n_epochs if problem.previous else 0
+    n_epochs = result.n_epochs - before
+    losses = result.history["loss"][-n_epochs:]
+    middle, last = losses[(n_epochs - 1) // 2], losses[-1]
+    gained = math.log(problem.n_classes) - last
+    if middle - last <= max(MAX_LATE_FALL, MAX_LATE_SHARE * gained):
+        return None
+    return (
+        f"Training was far from its end: the second half of its {n_epochs} epochs has "
+        f"lowered the loss from {middle:.4g} to {last:.4g}. Raise epochs or "
+        f"learning_rate, now {result.settings.learning_rate:.6g}."
+    )
+
+
+def _short_of_tol(problem: Problem, result: Result) -> str | None:
+    settings = result.settings
+    if settings.tol is None or result.ended != "epochs":
+        return None
+    return (
+        f"Training has not converged to tol={settings.tol} in {settings.epochs} "
+        "epochs. Raise epochs, or scale the features."
+    )
+
+
+def _short_of_optimum(problem: Problem, result: Result) -> str | None:
+    """Return why a solver has ended short of the optimum, and what to do about it."""
+    settings = result.settings
+    goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
+    accuracy = result.history["accuracy"][-1]
+    is_separated = settings.alpha == 0 and accuracy > 1 - 1e-9  # a sum of weights
+    if result.ended == "separated" and settings.alpha > 0:
+        return (
+            "Training has not converged: all rows that have a weight are of one "
+            "class, and larger intercepts always lower the loss."
+        )
+    if result.ended in ("separated", "epochs", "stalled") and is_separated:
+        return (
+            "Training has not converged: every row is classified correctly, and "
+            "without a penalty the loss has no minimum then, since larger weights "
+            "always lower it. Set alpha, to 1 / n_samples for instance."
+        )
+    if result.ended == "epochs":
+        return (
+            f"Training has not converged to {goal} in {settings.epochs} epochs, here "
+            "iterations. Raise epochs."
+        )
+    if result.ended == "rounded":
+        return (
+            "Training has not converged: the weights of these features can't be "
+            "rounded to float32 without a larger loss. Pass X as float64, or scale "
+            "and centre the features."
+        )
+    if result.ended == "stalled":
+        return (
+            f"Training has not converged to {goal}: rounding lets the objective fall "
+            "no further. Raise tol, or scale the features."
+        )
+    return None

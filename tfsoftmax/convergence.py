@@ -59,7 +59,9 @@ def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
         cause, remedy = f"{cause} on this scale", "Lower it"
     else:
         cause = f"learning_rate={settings.learning_rate:.6g} is too small for features"
-        cause = f"{cause} on this scale, or alpha={settings.alpha:.6g} is too large"
+        cause += " on this scale"
+        if settings.alpha:
+            cause += f", or alpha={settings.alpha:.6g} is too large"
         remedy = "Raise learning_rate or epochs"
     if settings.rescale != "standard" and last > constant * 1.05:
         remedy += ', or scale the features, with rescale="standard"'

@@ -37,7 +37,7 @@ def main() -> None:
         rescale=1 / 255,  # pixels from 0…255 to 0…1, inside the compiled program
         random_state=0,
     )
-    print(f"Training on {len(X):,} pictures of {X.shape[1]} pixels: {clf}")
+    print(f"Training on {len(X):,} pictures of {X.shape[1]} pixels:\n{clf}")
 
     start = time.perf_counter()
     clf.fit(X, y, X_val=X_test, y_val=y_test)
@@ -54,7 +54,7 @@ def main() -> None:
     print(f"Most frequent mistake: {true} read as {predicted}, {count} times.")
     default = TFSoftmaxClassifier(random_state=0)
     accuracy = default.fit(X, y).score(X_test, y_test)
-    print(f"With the defaults instead, {default}, test accuracy is {accuracy:.3f}.")
+    print(f"Test accuracy of {default}, all else by default: {accuracy:.3f}")
     print(f"Test accuracy: {clf.score(X_test, y_test):.3f}")
 
 

@@ -80,7 +80,12 @@ def test_the_example_ends_with_the_accuracy():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     mostly_slow(
-        [(["--epochs", "0"], "mnist.py: epochs must be a positive integer; got 0.")],
+        [
+            (
+                ["--epochs", "0"],
+                "mnist.py: epochs must be a positive integer or 'auto'; got 0.",
+            )
+        ],
         (["--data-dir", "nowhere"], "mnist.py: There is neither train-images-idx3"),
     ),
 )

@@ -26,6 +26,9 @@ def this(epochs: int, *, raw: bool = True, **parameters: Any) -> TFSoftmaxClassi
         "batch_size": BATCH_SIZE,
         "learning_rate": LEARNING_RATE,
         "epochs": epochs,
+        "optimizer": "sgd",
+        "learning_rate_schedule": "constant",
+        "alpha": 0,
         "rescale": RESCALE if raw else None,
         "random_state": 0,
     }

@@ -10,6 +10,7 @@ from dataclasses import replace
 from benchmarks.records import Options, Section
 
 NAMES = (
+    "defaults",
     "recipe",
     "optimum",
     "tables",

@@ -116,7 +116,7 @@ def warm_fits(options: Options) -> list[Row]:
     for load in loaders[: 1 if options.quick else 4]:
         X, y = load(return_X_y=True)
         to_the_optimum = TFSoftmaxClassifier(
-            optimizer="lbfgs", alpha=1 / len(X), epochs=1000, tol=1e-4
+            optimizer="lbfgs", alpha=1 / len(X), epochs=1000, rescale=None, tol=1e-4
         )
         contenders = {OURS: to_the_optimum, THEIRS: LogisticRegression()}
         timings = short(

@@ -84,7 +84,7 @@ def mixed_table(n: int) -> Table:
 def ours(C: float, n: int, iterations: int = MOST) -> TFSoftmaxClassifier:
     """Make the classifier with the penalty of LogisticRegression(C)."""
     return TFSoftmaxClassifier(
-        optimizer="lbfgs", alpha=1 / (C * n), epochs=max(1, iterations)
+        optimizer="lbfgs", alpha=1 / (C * n), epochs=max(1, iterations), rescale=None
     )
 
 
@@ -198,7 +198,7 @@ def elimination(options: Options) -> list[Row]:
 
     X, y = datasets.load_digits(return_X_y=True)
     clf = TFSoftmaxClassifier(
-        optimizer="lbfgs", alpha=1 / len(X), epochs=1000, tol=1e-4
+        optimizer="lbfgs", alpha=1 / len(X), epochs=1000, rescale=None, tol=1e-4
     )
     clf.fit(X[:300], y[:300])
     compiled, resident = compilation._compile.cache_info().misses, resident_memory()

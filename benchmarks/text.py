@@ -77,7 +77,14 @@ def ours(optimizer: str, n: int, **parameters: Any) -> TFSoftmaxClassifier:
     """Make our classifier, with the penalty of `LogisticRegression()`."""
     rates = {"sgd": 1.0, "adam": 0.05}
     rate = {"learning_rate": rates[optimizer]} if optimizer in rates else {}
-    own = {"optimizer": optimizer, "alpha": 1 / n, "random_state": 0, **rate}
+    own = {
+        "optimizer": optimizer,
+        "learning_rate_schedule": "constant",
+        "alpha": 1 / n,
+        "rescale": None,
+        "random_state": 0,
+        **rate,
+    }
     return TFSoftmaxClassifier(**own | parameters)
 
 

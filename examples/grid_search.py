@@ -42,7 +42,9 @@ def main() -> None:
     if options.epochs < 1:
         raise ValueError(f"epochs must be a positive integer; got {options.epochs}.")
     X, y = X[: options.rows], y[: options.rows]
-    clf = TFSoftmaxClassifier(epochs=options.epochs, rescale=1 / 255, random_state=0)
+    clf = TFSoftmaxClassifier(
+        epochs=options.epochs, optimizer="sgd", rescale=1 / 255, random_state=0
+    )
     # VarianceThreshold leaves bytes as bytes: the classifier trains fastest on them.
     pipe = Pipeline([("not_blank", VarianceThreshold()), ("softmax", clf)])
     arguments = {"cv": options.folds, "n_jobs": options.n_jobs}

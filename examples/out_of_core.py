@@ -42,7 +42,13 @@ def main() -> None:
     test_set = load_mnist("test", data_dir=options.data_dir, return_X_y=True)
     check_room(options.folder, options.rows * digits.data.shape[1])
     clf = TFSoftmaxClassifier(
-        epochs=options.epochs, shuffle=options.shuffle, rescale=1 / 255, random_state=0
+        learning_rate=0.01,  # "auto", here and for rescale, would read the file for it
+        epochs=options.epochs,
+        optimizer="sgd",
+        alpha=0,
+        rescale=1 / 255,
+        shuffle=options.shuffle,
+        random_state=0,
     )
     # Imports TensorFlow and starts all threads: what these take depends on the machine.
     clf.fit(digits.data[:BLOCK], digits.target[:BLOCK]).score(*test_set)

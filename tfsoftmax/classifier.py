@@ -78,14 +78,19 @@ class TFSoftmaxClassifier(
         Rows in one step of gradient descent. The last batch of an epoch may be
         smaller. A batch of at least ``n_samples`` gives full-batch descent.
 
-    learning_rate : float, default=0.01
-        Step size.
+    learning_rate : float or "auto", default="auto"
+        Step size. ``"auto"`` is 0.15 / r, at most 0.05, for ``"adam"``, where r² is the
+        mean of ‖x̃‖², and 0.01 in `partial_fit`. For ``"sgd"``, ``"momentum"`` and
+        ``"nesterov"`` it is (1 − μ) / 𝓛, where μ is the momentum and 𝓛 the smoothness
+        of a batch's loss (see Notes).
 
-    epochs : int, default=10
-        Number of passes over the data. For ``optimizer="lbfgs"``, the maximum number
-        of iterations.
+    epochs : int or "auto", default="auto"
+        Number of passes over the data. ``"auto"`` is 10, or as many as take 1,000
+        steps. For ``optimizer="lbfgs"`` it is the maximum number of iterations, and
+        ``"auto"`` is 10,000, which `tol` ends long before. In `partial_fit` it is only
+        the length of a cosine.
 
-    optimizer : {"sgd", "momentum", "nesterov", "adam", "lbfgs"}, default="sgd"
+    optimizer : {"sgd", "momentum", "nesterov", "adam", "lbfgs"}, default="adam"
         The update rule. ``"sgd"`` is plain gradient descent; ``"momentum"`` and
         ``"nesterov"`` add a part of the previous step; ``"adam"`` divides the step by
         a running average of the gradient's size, with β₁ = 0.9 and β₂ = 0.999.
@@ -97,21 +102,24 @@ class TFSoftmaxClassifier(
     momentum : float, default=0.9
         Momentum coefficient of ``"momentum"`` and ``"nesterov"``, in [0, 1).
 
-    learning_rate_schedule : str, default="constant"
+    learning_rate_schedule : str, default="auto"
         The learning rate of each epoch. ``"constant"`` is `learning_rate` throughout.
         ``"cosine"`` falls along half a cosine from `learning_rate` to almost 0 in
         `epochs` epochs. ``"invscaling"`` divides by ``(t + 1) ** power_t``, where t
         counts the rows trained on. ``"adaptive"`` divides by 5 whenever progress has
-        stalled; once it would fall to 1e-6, training stops.
+        stalled; once it would fall to 1e-6, training stops. ``"auto"`` is ``"cosine"``
+        where the optimizer is ``"adam"`` and `learning_rate` is ``"auto"``, but not in
+        `partial_fit`; otherwise it is ``"constant"``.
 
     power_t : float, default=0.5
         The exponent of ``"invscaling"``.
 
-    alpha : float, default=0.0
+    alpha : float or "auto", default="auto"
         Strength α of the penalty. ``alpha=1 / (C * s.sum())``, or ``1 / (C *
         n_samples)`` without weights, has the same optimum as scikit-learn's
-        ``LogisticRegression(C=C)``. The intercept is not penalised, and W are the
-        weights of the rescaled features.
+        ``LogisticRegression(C=C)``. ``"auto"`` has that of ``C=1``, and is 0 in
+        `partial_fit`. The intercept is not penalised, and W are the weights of the
+        rescaled features.
 
     l1_ratio : float, default=0.0
         Share ρ of the L1 penalty, in [0, 1]. With it, weights become exact zeros, with
@@ -120,16 +128,18 @@ class TFSoftmaxClassifier(
     fit_intercept : bool, default=True
         Whether to fit b; otherwise it is zero.
 
-    rescale : float, array-like of shape (n_features,) or "standard", default=None
+    rescale : float, array-like, "standard", "auto" or None, default="auto"
         How the features are scaled, inside the compiled program, so that X is neither
         copied nor cast nor made dense. A number is a factor on every feature:
-        ``rescale=1/255`` brings raw pixels to [0, 1]; an array has a factor for each.
-        ``"standard"`` subtracts each feature's mean and divides by its standard
-        deviation, as scikit-learn's ``StandardScaler`` does, also of sparse X. Both are
-        those of the training rows, weighted by `sample_weight`, in the first call of
-        `fit` or `partial_fit`; later calls that resume it keep them. `coef_` and
-        `intercept_` refer to the X passed, whatever `rescale` is. None is a factor of
-        1.
+        ``rescale=1/255`` brings raw pixels to [0, 1]; an array of shape (n_features,)
+        has a factor for each. ``"standard"`` subtracts each feature's mean and divides
+        by its standard deviation, as scikit-learn's ``StandardScaler`` does, also of
+        sparse X. Both are those of the training rows, weighted by `sample_weight`, in
+        the first call of `fit` or `partial_fit`; later calls that resume it keep them.
+        None is a factor of 1. ``"auto"`` is, for uint8 X, 1 over its largest value; for
+        other dense X that goes beyond [−1, 1], ``"standard"``; and None for all other X
+        and for ``"lbfgs"``. `coef_` and `intercept_` refer to the X passed, whatever
+        `rescale` is.
 
     class_weight : dict or "balanced", default=None
         Weights of the classes, which multiply the sample weights; the weight of a class
@@ -208,6 +218,22 @@ class TFSoftmaxClassifier(
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         The names of the features, if X has names that are all strings.
 
+    learning_rate_ : float
+        The `learning_rate` of the last call: what was passed, or was chosen for
+        ``"auto"``. There is none after a fit with ``"lbfgs"``.
+
+    learning_rate_schedule_ : str
+        Its `learning_rate_schedule`, likewise.
+
+    epochs_ : int
+        Its `epochs`, of which early stopping may have left some out.
+
+    alpha_ : float
+        Its `alpha`.
+
+    rescale_ : float, ndarray of shape (n_features,), "standard" or None
+        Its `rescale`.
+
     n_iter_ : int
         The number of epochs of the last `fit`, with ``"lbfgs"`` of iterations; after
         `partial_fit` it is 1.
@@ -248,6 +274,24 @@ class TFSoftmaxClassifier(
     L1 part is cumulative: what a weight at zero has not paid of ηαρ it owes, up to 300
     steps' worth.
 
+    What is ``"auto"`` is chosen by the training rows, without those held out, in each
+    call; a call that resumes keeps only `rescale_`. A call of `partial_fit` doesn't
+    know how many rows and epochs will follow, hence its constant rate and no penalty.
+
+    For plain descent the rate goes by the expected smoothness 𝓛 of a batch of b of the
+    n rows (Gower et al.),
+
+    .. math::
+
+        \mathcal{L} = \frac{n (b - 1)}{b (n - 1)} \cdot
+                      \frac{\lambda_{\max}(\tilde X^T S \tilde X)}{2 n}
+                      + \frac{n - b}{b (n - 1)} \cdot
+                      \frac{\max_i s_i \|\tilde x_i\|^2}{2}
+
+    where the weights s have a mean of 1 and x̃ includes the intercept's 1. The halves
+    are Böhning's bound of the curvature. With all rows in one batch, no step of
+    ``"sgd"`` raises F.
+
     Rows are cast and scaled a batch at a time, in float32 or, for float64 X (and for
     integers that float32 can't hold; with ``"lbfgs"``, for all integers of 32 and 64
     bits), in float64. uint8 X is never cast as a whole, neither in `fit` nor in
@@ -257,6 +301,11 @@ class TFSoftmaxClassifier(
 
     References
     ----------
+    D. Böhning, "Multinomial logistic regression algorithm", Annals of the Institute of
+    Statistical Mathematics 44(1), 1992.
+
+    R. M. Gower et al., "SGD: general analysis and improved rates", ICML 2019.
+
     C. M. Bishop, "Pattern Recognition and Machine Learning", Springer, 2006,
     section 4.3.4.
 
@@ -271,9 +320,9 @@ class TFSoftmaxClassifier(
     >>> from sklearn.datasets import load_digits
     >>> from tfsoftmax import TFSoftmaxClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = TFSoftmaxClassifier(rescale=1 / 16, learning_rate=0.5, random_state=0)
-    >>> round(clf.fit(X, y).score(X, y), 2)
-    0.95
+    >>> clf = TFSoftmaxClassifier(random_state=0).fit(X[:1500], y[:1500])
+    >>> round(clf.score(X[1500:], y[1500:]), 2)
+    0.9
     """
 
     def __init__(
@@ -345,8 +394,8 @@ class TFSoftmaxClassifier(
             Their classes: ints, strings, bools or categories. Or soft labels: the
             probability of each class, one-hot rows among them.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows; only their ratios matter. By default
-            all are equal.
+            Non-negative weights of the rows, by default 1. Where `alpha` is a number,
+            only their ratios matter.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), \
                 default=None
             Held-out rows, on which loss and accuracy are measured after each
@@ -418,8 +467,9 @@ class TFSoftmaxClassifier(
         """Train for one epoch on X and y, starting from the present weights.
 
         The optimizer's state, the schedule and the order of rows are resumed, too: ten
-        calls on the same data give the same model as one `fit` of ten epochs. The
-        history keeps the last 1,000 epochs.
+        calls on the same data give the same model as one `fit` of ten epochs, where
+        `learning_rate` and `alpha` are numbers. The history keeps the last 1,000
+        epochs.
 
         Parameters
         ----------

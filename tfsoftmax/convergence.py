@@ -39,7 +39,7 @@ def reason_to_warn(problem: Problem, result: Result) -> str | None:
     if problem.n_epochs is None and not by_epochs:
         reasons.append(_short_of_optimum)
     elif problem.n_epochs is None and result.ended in ("epochs", "converged"):
-        reasons += [_one_weight_would_gain, _still_falling, _short_of_tol]
+        reasons += [_short_of_tol, _one_weight_would_gain, _still_falling]
     return next((text for reason in reasons if (text := reason(problem, result))), None)
 
 

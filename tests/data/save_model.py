@@ -20,19 +20,33 @@ NAMES = np.array(
 )
 
 
+CLASSIC = {
+    "learning_rate": 0.01,
+    "epochs": 10,
+    "optimizer": "sgd",
+    "learning_rate_schedule": "constant",
+    "alpha": 0.0,
+    "rescale": 1 / 16,
+    "random_state": 0,
+}
+
+
+def classic(**parameters):
+    """A classifier by the classic recipe, but for what is passed."""
+    return TFSoftmaxClassifier(**CLASSIC | parameters)
+
+
 def fitted():
     """Yield a name, a fitted model and the labels to resume with, for each kind."""
-    clf = TFSoftmaxClassifier(
-        rescale=1 / 16, optimizer="adam", epochs=5, random_state=0
-    )
+    clf = classic(optimizer="adam", epochs=5)
     clf.fit(X[:1000], NAMES[y[:1000]], X_val=X[1000:], y_val=NAMES[y[1000:]])
     yield "", clf, NAMES[y]
-    clf = TFSoftmaxClassifier(optimizer="nesterov", fit_intercept=False, random_state=0)
-    yield "-two-classes", clf.set_params(rescale=1 / 16).fit(X, y < 5), y < 5
-    clf = TFSoftmaxClassifier(rescale="standard", epochs=5, random_state=0)
+    clf = classic(optimizer="nesterov", fit_intercept=False)
+    yield "-two-classes", clf.fit(X, y < 5), y < 5
+    clf = classic(rescale="standard", epochs=5)
     yield "-standard", clf.fit(X, y), y
     grid = {"learning_rate": [0.01, 0.1], "alpha": [0.0, 0.01]}
-    clf = TFSoftmaxClassifier(rescale=1 / 16, epochs=3, random_state=0)
+    clf = classic(epochs=3)
     yield "-search", TFSoftmaxGridSearchCV(clf, grid, cv=2).fit(X, y), y
 
 

@@ -154,7 +154,8 @@ def assert_sound(clf: TFSoftmaxClassifier, classes: Any, n_features: int) -> Non
     assert clf.coef_.dtype in (np.float32, np.float64)
     # A warm start may be the first fit that measures held-out rows.
     history = clf.history_
-    for values in (clf.coef_, clf.intercept_, clf.loss_curve_, history.iloc[-1]):
+    last = history.iloc[-1].astype(float)
+    for values in (clf.coef_, clf.intercept_, clf.loss_curve_, last):
         assert np.isfinite(np.asarray(values)).all(), f"not finite: {values}"
     assert np.isfinite(history.filter(regex="^(?!val_)").to_numpy()).all()
 

@@ -23,7 +23,7 @@ from tfsoftmax import (
     TFSoftmaxClassifier,
     TFSoftmaxGridSearchCV,
     callbacks,
-    fitting,
+    storing,
 )
 from tfsoftmax import classifier as classifier_module
 from tfsoftmax.data import batches
@@ -207,7 +207,8 @@ def test_before_a_warm_start_hooks_get_what_it_starts_from():
     clf.set_callbacks(recorder).fit(X, Y)
     first = recorder.of("begin", "epoch")[0]["fitted"]
     np.testing.assert_array_equal(first.coef_, coef)
-    assert first.n_iter_ == 4
+    assert first.n_iter_ == 0
+    assert len(first.history_) == 4
 
 
 def test_before_its_first_epoch_a_fused_candidate_has_its_parameters():
@@ -258,13 +259,13 @@ def test_callbacks_do_not_change_the_fit(optimizer):
 
 def test_nothing_is_made_for_a_callback_that_does_not_ask(monkeypatch):
     made = []
-    original = fitting.fitted_attributes
+    original = storing.fitted_attributes
 
     def count(problem, result):
         made.append(result.n_epochs if result else 0)
         return original(problem, result)
 
-    monkeypatch.setattr(fitting, "fitted_attributes", count)
+    monkeypatch.setattr(storing, "fitted_attributes", count)
     monkeypatch.setattr(classifier_module, "fitted_attributes", count)
     classifier().set_callbacks(Silent()).fit(X, Y)
     assert made == [4]  # what fit itself stores

@@ -15,9 +15,9 @@ ROWS = sparse.csr_array(X)
 
 
 def test_columns_with_a_stored_value_occur():
-    stored_zero = sparse.csr_array(([0.0], [2], [0, 0, 1, 1, 1]), (4, 9))
+    stored_zero = sparse.csr_array(([0.0, 1.0], [2, 5], [0, 0, 2, 2, 2]), (4, 9))
     assert occurring_columns(ROWS).tolist() == [1, 4, 7]
-    assert occurring_columns(stored_zero).tolist() == [2]
+    assert occurring_columns(stored_zero).tolist() == [2, 5]
 
 
 def test_known_columns_are_kept_beside_those_that_occur():
@@ -26,8 +26,13 @@ def test_known_columns_are_kept_beside_those_that_occur():
 
 @pytest.mark.parametrize(
     "rows",
-    [X, sparse.csr_array((4, 9)), sparse.csr_array(X[:, [1, 4, 7, 0, 2]])],
-    ids=["dense", "none occurs", "most occur"],
+    [
+        X,
+        sparse.csr_array((4, 9)),
+        sparse.csr_array(np.eye(4, 9, 3)[:1]),
+        sparse.csr_array(X[:, [1, 4, 7, 0, 2]]),
+    ],
+    ids=["dense", "none occurs", "one occurs", "most occur"],
 )
 def test_all_columns_are_trained_where_there_is_little_to_leave_out(rows):
     assert occurring_columns(rows) is None

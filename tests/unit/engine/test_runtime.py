@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.problems import classic
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.engine import device, runtime
 
@@ -22,7 +23,7 @@ FIT = """
     import numpy as np
     from tfsoftmax import TFSoftmaxClassifier
     X, y = np.eye(4), [0, 1, 0, 1]
-    TFSoftmaxClassifier(learning_rate=1).fit(X, y)
+    TFSoftmaxClassifier(learning_rate=1, epochs=20).fit(X, y)
 """
 
 
@@ -72,7 +73,7 @@ def run(*code, args=(), **environment):
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory, digits):
     X, y = digits
-    clf = TFSoftmaxClassifier(learning_rate=0.5, random_state=0).fit(X, y)
+    clf = classic(learning_rate=0.5, random_state=0).fit(X, y)
     path = tmp_path_factory.mktemp("fitted") / "clf.pickle"
     path.write_bytes(pickle.dumps((clf, X, y, clf.predict_proba(X))))
     return str(path)

@@ -92,7 +92,7 @@ def test_when_all_fits_fail_the_search_does():
     ("grid", "error"),
     [
         ({"alpha": [0, -1]}, ValueError),
-        ({"alpha": [0, "much"]}, TypeError),
+        ({"alpha": [0, "much"]}, ValueError),
         ({"learning_rate": [1e-21, 1e300]}, ValueError),
         ({"batch_size": [50, 0]}, ValueError),
     ],
@@ -111,15 +111,15 @@ def test_errors_are_raised_where_that_is_asked_for(grid, error):
 
 def test_a_warning_made_an_error_fails_its_candidate_alone():
     """Each candidate of GridSearchCV meets the warnings of no fit but its."""
-    grid = {"learning_rate": [0.1, 1e4, 0.01]}
+    grid = {"learning_rate": [0.1, 1e4, 0.2]}
     scores = []
     for kind in OURS_AND_THEIRS[0]:
-        search = kind(estimator(epochs=1), grid, cv=2, error_score=-1.0)
+        search = kind(estimator(epochs=40), grid, cv=2, error_score=-1.0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", FitFailedWarning)
             scores.append(search.fit(X, Y).cv_results_["mean_test_score"].tolist())
-    assert scores[1][1] == -1
+    assert [score == -1 for score in scores[1]] == [False, True, False]
     assert scores[0] == scores[1]
 
 
@@ -458,7 +458,7 @@ def test_the_warnings_are_those_of_separate_fits():
             warnings.simplefilter("always")
             fit([estimator(**p) for p in parameters])
         messages.append([str(warning.message) for warning in caught])
-    assert len(messages[0]) == 2
+    assert len(messages[0]) == 4
     assert messages[0] == messages[1]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.model_selection import GridSearchCV
 
-from tests.problems import problem
-from tfsoftmax import TFSoftmaxClassifier
+from tests.problems import mostly_slow, problem
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.fitting import prepare
 from tfsoftmax.solvers.automatic import automatic_rescale
@@ -165,3 +166,31 @@ def test_a_warm_start_chooses_anew_but_for_the_scaling():
     clf.fit(X[:100], Y[:100])
     assert clf.alpha_ == 1 / 100
     assert clf.rescale_ == "standard"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "grid"),
+    mostly_slow(
+        [({}, {"alpha": ["auto", 0.1], "learning_rate": ["auto", 0.01]})],
+        ({"optimizer": "sgd"}, {"learning_rate": ["auto", 0.3], "alpha": ["auto"]}),
+        (
+            {"optimizer": "nesterov"},
+            {"momentum": [0.5, 0.9], "class_weight": [None, "balanced", {0: 3.0}]},
+        ),
+        ({}, {"rescale": ["auto", None], "epochs": ["auto", 5]}),
+        ({"early_stopping": True}, {"learning_rate_schedule": ["auto", "constant"]}),
+    ),
+)
+def test_a_fused_search_chooses_what_separate_fits_choose(parameters, grid):
+    clf = TFSoftmaxClassifier(20, random_state=0, **parameters)
+    rows = X * [1, 10, 0.1, 2, 1]
+    fused, alone = (
+        search(clf, grid, cv=2).fit(rows, Y, sample_weight=S)
+        for search in (TFSoftmaxGridSearchCV, GridSearchCV)
+    )
+    for name in ("split0_test_score", "split1_test_score"):
+        np.testing.assert_allclose(fused.cv_results_[name], alone.cv_results_[name])
+    best, other = fused.best_estimator_, alone.best_estimator_
+    assert best.alpha_ == other.alpha_
+    assert best.learning_rate_ == pytest.approx(other.learning_rate_, rel=1e-6)
+    np.testing.assert_allclose(best.coef_, other.coef_, rtol=1e-6, atol=1e-9)

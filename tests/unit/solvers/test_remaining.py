@@ -11,8 +11,6 @@ from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.solvers.remaining import remaining
 
-pytestmark = pytest.mark.filterwarnings("ignore:The last epoch's loss")
-
 X, Y, S = problem()
 X = X * np.array([1, 100, 0.1, 3, 1]) + np.array([5, 0, 0, -9, 1])
 WEIGHTS = S / S.mean()

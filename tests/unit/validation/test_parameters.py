@@ -66,10 +66,23 @@ FLAG = Kind(
     mistyped=[*NO_NUMBERS, None, 0, 1, 1.0, np.int64(1), "True", math.nan],
     out_of_range=[],
 )
+
+
+def or_auto(kind):
+    """Which may also be left to the training rows; other words are out of range."""
+    words = {"1", "auto"}
+    return Kind(
+        (*kind.words, "'auto'"),
+        [*kind.allowed, "auto", np.str_("auto")],
+        [v for v in kind.mistyped if not (isinstance(v, str) and v in words)],
+        [*kind.out_of_range, "1", "Auto", ""],
+    )
+
+
 KINDS = {
     "batch_size": POSITIVE_INTEGER,
-    "learning_rate": POSITIVE_NUMBER,
-    "epochs": POSITIVE_INTEGER,
+    "learning_rate": or_auto(POSITIVE_NUMBER),
+    "epochs": or_auto(POSITIVE_INTEGER),
     "optimizer": Kind(
         words=tuple(map(repr, SOLVERS)),
         allowed=[*SOLVERS, np.str_("sgd")],
@@ -83,13 +96,13 @@ KINDS = {
         out_of_range=[1, 1.0, -0.1, math.nan, math.inf],
     ),
     "learning_rate_schedule": Kind(
-        words=tuple(map(repr, SCHEDULES)),
-        allowed=[*SCHEDULES],
+        words=tuple(map(repr, ["auto", *SCHEDULES])),
+        allowed=["auto", *SCHEDULES],
         mistyped=[None, 0, 1.0, True, b"constant", ["constant"]],
         out_of_range=["", "Constant", "optimal"],
     ),
     "power_t": NON_NEGATIVE_NUMBER,
-    "alpha": NON_NEGATIVE_NUMBER,
+    "alpha": or_auto(NON_NEGATIVE_NUMBER),
     "l1_ratio": Kind(
         words=("a number in [0, 1]",),
         allowed=[0, 1, 0.5, np.float64(1)],
@@ -125,9 +138,14 @@ KINDS = {
     "warm_start": FLAG,
     "fit_intercept": FLAG,
     "rescale": Kind(
-        words=("a positive finite number", "one for each feature", "'standard'"),
+        words=(
+            "a positive finite number",
+            "one for each feature",
+            "'standard', 'auto'",
+        ),
         allowed=[
             *[*POSITIVE_NUMBER.allowed, 1 / 255, None, "standard", np.str_("standard")],
+            "auto",
             *[[1], (0.5, 2), range(1, 4), [np.float32(1), 2], np.array([1, 2], "u1")],
             *[np.full(3, 0.5, "f2"), np.full(3, 0.5, "g"), pd.Series([1.0, 2.0])],
         ],

@@ -70,7 +70,6 @@ def objective(clf, X, y, weights):
     return weights @ losses / weights.sum() + settings.alpha * penalty
 
 
-@pytest.mark.filterwarnings("ignore:The last epoch's loss")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_format_and_dtype_trains_like_dense_rows(container, dtype):
@@ -91,7 +90,6 @@ def test_every_format_and_dtype_trains_like_dense_rows(container, dtype):
     assert clf.score(packed, np.eye(3)[y]) == dense.score(X, y)
 
 
-@pytest.mark.filterwarnings("ignore:The last epoch's loss")
 @pytest.mark.parametrize("dtype", mostly_slow([np.float32], (np.float64,)))
 def test_two_classes(dtype):
     X, y, _ = problem(dtype=dtype)
@@ -226,7 +224,6 @@ def test_empty_rows_and_columns_have_the_intercept_alone():
     np.testing.assert_array_equal(clf.decision_function(packed[::3]), empty)
 
 
-@pytest.mark.filterwarnings("ignore:The last epoch's loss")
 def test_x_without_any_value_trains_the_intercept():
     X, y, _ = problem()
     clf = estimator(learning_rate=0.5).fit(sparse.csr_array(X.shape), y)
@@ -234,7 +231,6 @@ def test_x_without_any_value_trains_the_intercept():
     assert not clf.coef_.any()
 
 
-@pytest.mark.filterwarnings("ignore:The last epoch's loss")
 @pytest.mark.parametrize(
     ("rows", "columns"),
     mostly_slow(
@@ -432,7 +428,6 @@ def test_lbfgs_finds_the_same_optimum():
     np.testing.assert_allclose(clf.coef_, dense.coef_, atol=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore:The last epoch's loss")
 @pytest.mark.parametrize(
     "optimizer", mostly_slow(["adam"], ("sgd",), ("momentum",), ("nesterov",))
 )

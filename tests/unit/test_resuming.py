@@ -46,7 +46,7 @@ def classifier(optimizer="sgd", **parameters):
 
 
 @pytest.mark.filterwarnings("ignore:Training has not converged")
-@pytest.mark.parametrize("optimizer", BY_EPOCHS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_ten_partial_fits_are_one_fit_of_ten_epochs(optimizer, schedule):
     parameters = {"learning_rate_schedule": schedule}
@@ -246,7 +246,7 @@ def test_a_warm_start_cannot_change_over_to_lbfgs():
     assert clf.n_iter_ == 2
 
 
-@pytest.mark.parametrize("optimizer", BY_EPOCHS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize("schedule", RESUMED)
 def test_an_interrupted_fit_resumes_as_if_nothing_had_happened(
     optimizer, schedule, monkeypatch

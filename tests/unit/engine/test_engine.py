@@ -142,8 +142,8 @@ SOFT = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
 
 @pytest.mark.parametrize(
     ("rows", "y"),
-    mostly_slow([(sparse.csr_array(X), Y)], (BYTES, Y), (X, SOFT)),
-    ids=["sparse", "uint8", "soft labels"],
+    mostly_slow([(BYTES, Y)], (sparse.csr_array(X), Y), (X, SOFT)),
+    ids=["uint8", "sparse", "soft labels"],
 )
 def test_weights_per_model_reach_every_block_for_all_kinds_of_rows(cut, rows, y):
     tiny = Hyperparameters(*(h / 100 for h in hyper_of()))
@@ -329,9 +329,7 @@ def test_steps_may_be_lazy_in_some_epochs_alone(cut):
     np.testing.assert_allclose(*results, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "rows", mostly_slow([SPARSE], (X,)), ids=["sparse", "dense"]
-)
+@pytest.mark.parametrize("rows", mostly_slow([SPARSE], (X,)), ids=["sparse", "dense"])
 def test_a_penalty_that_overflows_leaves_the_intercept_without_a_warning(cut, rows):
     cut(100, 100, 1)
     hyper = hyper_with([1e300, 1e300], rate=1e10)

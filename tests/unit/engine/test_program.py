@@ -78,9 +78,7 @@ def at_rates(*rates, l2=0.0, l1=0.0):
 
 @pytest.mark.parametrize(
     ("n_classes", "fit_intercept"),
-    mostly_slow(
-        [(2, True), (3, False)], (3, True), (5, True), (2, False), (5, False)
-    ),
+    mostly_slow([(2, True), (3, False)], (3, True), (5, True), (2, False), (5, False)),
 )
 def test_the_gradient_equals_finite_differences(n_classes, fit_intercept):
     rng = np.random.default_rng(0)

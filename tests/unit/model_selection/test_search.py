@@ -571,9 +571,7 @@ def test_scikit_learns_checks_pass():
 # The best estimator
 
 
-@pytest.mark.parametrize(
-    "dtype", mostly_slow([np.float32], (np.float64,), (np.uint8,))
-)
+@pytest.mark.parametrize("dtype", mostly_slow([np.float32], (np.float64,), (np.uint8,)))
 def test_the_best_estimator_is_a_separate_fit_to_the_bit(dtype):
     rows = np.clip(X * 40 + 128, 0, 255).astype(dtype)
     clf = estimator(rescale=1 / 255)

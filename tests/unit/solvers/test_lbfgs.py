@@ -157,7 +157,7 @@ def test_every_full_batch_optimizer_ends_at_the_optimum_of_lbfgs(optimizer, n_cl
 
 @pytest.fixture(scope="module")
 def lasso(digits):
-    """Digits without their mean, and a function of l1_ratio: what saga makes of them."""
+    """Digits without their mean, and what saga makes of them, as a function."""
     X, y = digits
     X, C = X - X.mean(axis=0), 0.1
     penalty = {"penalty": "elasticnet"} if OLD_API else {}
@@ -366,9 +366,7 @@ def mixed_table():
     return X, (z - 1 + rng.logistic(size=n) > 0).astype(int)
 
 
-@pytest.mark.parametrize(
-    "dtype", mostly_slow([np.int64, np.float32], (np.float64,))
-)
+@pytest.mark.parametrize("dtype", mostly_slow([np.int64, np.float32], (np.float64,)))
 def test_a_table_of_mixed_units_needs_no_scaling(mixed_table, dtype):
     X, y = mixed_table
     alpha = 1 / len(X)
@@ -464,7 +462,7 @@ def test_a_warm_start_at_the_optimum_takes_few_iterations():
     assert_same_optimum(clf, cold, 1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("dtype", mostly_slow([np.uint8], (np.float32,)))
 def test_data_that_float32_holds_train_in_float32(digits, dtype):
     X, y = digits
     X = (X * 16).astype(dtype)

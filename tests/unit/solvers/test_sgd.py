@@ -19,9 +19,6 @@ from tests.problems import classic, mostly_slow, problem, settings_of
 from tfsoftmax.data import batches
 from tfsoftmax.solvers import sgd
 
-# The fits are short, and some have hardly begun.
-pytestmark = pytest.mark.filterwarnings("ignore:The last epoch's loss")
-
 
 def assert_relatively_close(actual, expected, rtol):
     np.testing.assert_allclose(

@@ -699,8 +699,8 @@ def test_an_estimator_that_prints_does_so_in_a_search(capsys):
 def test_rows_are_not_copied_for_each_candidate():
     import tracemalloc
 
-    rows = np.random.default_rng(0).normal(size=(6_000, 100))
-    y = np.arange(6_000) % 3
+    rows = np.random.default_rng(0).normal(size=(20_000, 50))
+    y = np.arange(20_000) % 3
     clf = classic(batch_size=1000, epochs=1, random_state=0)
 
     def peak(grid):

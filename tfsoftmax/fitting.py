@@ -91,29 +91,19 @@ def prepare(
     held_out = _validate_held_out(first, classes, X_val, y_val, sample_weight_val)
     if held_out is not None:
         _warn_of_another_scale(dataset, held_out)
-    attributes = {
-        name: getattr(first, name)
-        for name in ("n_features_in_", "feature_names_in_")
-        if hasattr(first, name)
-    }
-    attributes["classes_"] = classes
-    rng = previous.rng if previous else None
-    if rng is None and SOLVERS[first.optimizer].by_epochs:
-        rng = spawn_rng(first.random_state)
+    attributes = _attributes_of(first, classes)
+    rng = _rng_of(first, previous)
     if first.early_stopping and held_out is None:
-        assert rng is not None
-        seed = getattr(first, "_hold_out_seed", None) if previous else None
-        if seed is None:
-            rng, seed = _draw_seed(rng)
+        rng, seed = _hold_out_seed(first, rng, previous)
         attributes["_hold_out_seed"] = seed
         dataset, held_out = _hold_out(first, dataset, sample_weight, seed)
     by_sample = _weighted_by_sample(dataset, sample_weight)
     rescale, scaling = _scaling_of(first, by_sample, previous)
-    total_weights = _total_weights(estimators, sample_weight, codes, classes)
+    totals = _total_weights(estimators, sample_weight, codes, classes)
     rows = TrainingRows(
         dataset,
         by_sample,
-        total_weights * _share(weights, dataset),
+        totals * _share(weights, dataset),
         scaling,
         fit_intercept=bool(first.fit_intercept),
         is_stream=n_epochs is not None,
@@ -367,8 +357,34 @@ def _warn_of_another_scale(dataset: Dataset, held_out: Dataset) -> None:
         )
 
 
-def _draw_seed(rng: np.random.RandomState) -> tuple[np.random.RandomState, int]:
-    """Draw a seed from a copy of the generator; return the copy and the seed."""
+def _attributes_of(estimator: Any, classes: NDArray[Any]) -> dict[str, Any]:
+    """Return the fitted attributes that validation has found out."""
+    names = ("n_features_in_", "feature_names_in_")
+    found = {
+        name: getattr(estimator, name) for name in names if hasattr(estimator, name)
+    }
+    return found | {"classes_": classes}
+
+
+def _rng_of(estimator: Any, previous: Result | None) -> np.random.RandomState | None:
+    """Return the generator of the rows' orders, that of a previous fit if there is."""
+    if previous is not None and previous.rng is not None:
+        return previous.rng
+    by_epochs = SOLVERS[estimator.optimizer].by_epochs
+    return spawn_rng(estimator.random_state) if by_epochs else None
+
+
+def _hold_out_seed(
+    estimator: Any, rng: np.random.RandomState | None, previous: Result | None
+) -> tuple[np.random.RandomState, int]:
+    """Return the generator, and the seed of the rows to hold out.
+
+    A previous fit's is kept; otherwise it is drawn from a copy of the generator, which
+    is returned.
+    """
+    assert rng is not None
+    if previous is not None and hasattr(estimator, "_hold_out_seed"):
+        return rng, estimator._hold_out_seed
     after = np.random.RandomState(0)
     after.set_state(rng.get_state(legacy=False))
     return after, int(after.randint(2**31))

@@ -66,7 +66,6 @@ CASES = mostly_slow(
         ("lbfgs", 2, 0.0, False, 3),
         ("sgd", 3, 1.0, True, 1),
     ],
-    ("lbfgs", 2, 0.0, True, 3),
     *(
         (optimizer, n_classes, l1_ratio, fit_intercept, epochs)
         for optimizer in ("lbfgs", "sgd", "adam")

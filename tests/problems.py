@@ -9,6 +9,7 @@ from tfsoftmax import TFSoftmaxClassifier, fitting
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.spec import ProgramSpec
+from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.result import Problem
 
 
@@ -110,3 +111,15 @@ class StopAfter:
 def mostly_slow(first, *others):
     """List cases, of which the plain suite runs the first few; each a tuple."""
     return [*first, *(pytest.param(*case, marks=pytest.mark.slow) for case in others)]
+
+
+# What holds for plain descent and for Adam is seldom wrong for the two in between.
+_QUICK = ("sgd", "adam")
+EACH_OPTIMIZER = mostly_slow(
+    _QUICK,
+    *(
+        (name,)
+        for name, solver in SOLVERS.items()
+        if solver.by_epochs and name not in _QUICK
+    ),
+)

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tests.problems import estimator, problem
+from tests.problems import estimator, mostly_slow, problem
 from tfsoftmax import TFSoftmaxGridSearchCV, dual_gap
 from tfsoftmax.data import columns as columns_module
 
 N_FEATURES = 40
 OCCURRING = np.array([3, 4, 11, 17, 30])
-OPTIMIZERS = ["sgd", "momentum", "adam", "lbfgs"]
 
 
 def wide_problem(seed=0):
@@ -46,8 +45,18 @@ def converging(**parameters):
     )
 
 
-@pytest.mark.parametrize("rescale", [None, "standard", np.linspace(0.5, 2, N_FEATURES)])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+FACTORS = np.linspace(0.5, 2, N_FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rescale"),
+    mostly_slow(
+        [("sgd", "standard"), ("lbfgs", FACTORS)],
+        *(("sgd", None), ("sgd", FACTORS), ("lbfgs", None), ("lbfgs", "standard")),
+        *(("adam", rescale) for rescale in (None, "standard", FACTORS)),
+        *(("momentum", rescale) for rescale in (None, "standard", FACTORS)),
+    ),
+)
 def test_the_model_is_the_same(optimizer, rescale, monkeypatch):
     X, y = wide_problem()
     parameters = {"optimizer": optimizer, "rescale": rescale, "alpha": 0.01}
@@ -71,7 +80,9 @@ def test_early_stopping_holds_out_the_same_rows(monkeypatch):
     assert_same(clf, estimator(early_stopping=True, epochs=5).fit(X, y))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "optimizer", mostly_slow(["adam", "lbfgs"], ("sgd",), ("momentum",))
+)
 def test_a_warm_start_takes_columns_that_occur_later(optimizer, monkeypatch):
     X, y = wide_problem()
     later = sparse.csr_array(np.roll(X.toarray(), 2, axis=1))
@@ -86,8 +97,10 @@ def test_a_warm_start_takes_columns_that_occur_later(optimizer, monkeypatch):
     assert_same(clf, fit_twice())
 
 
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "l1_ratio"),
+    mostly_slow([("sgd", 0.5)], ("sgd", 0.0), ("adam", 0.0), ("adam", 0.5)),
+)
 def test_a_stream_takes_columns_that_occur_later(optimizer, l1_ratio, monkeypatch):
     X, y = wide_problem()
     parts = [X, sparse.csr_array(np.roll(X.toarray(), 2, axis=1)), X.toarray()]

@@ -107,6 +107,7 @@ def test_a_pipeline_is_its_steps(few_digits):
     assert pipe.score(X[2000:], y[2000:]) > 0.8
 
 
+@pytest.mark.slow
 def test_grid_search_in_two_processes_finds_the_better_rate(few_digits):
     X, y = few_digits
     grid = {"learning_rate": [1e-4, 0.1], "batch_size": [50, 100]}

@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from tests import problems
 from tests.assertions import assert_same_bits
-from tests.problems import problem
+from tests.problems import mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, dual_gap
 from tfsoftmax.displays import WeightsDisplay
 from tfsoftmax.model_selection import fusion
@@ -74,8 +74,10 @@ def test_a_classifier_that_is_not_fitted_has_nothing_to_convert(method):
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_matrix])
 @pytest.mark.parametrize("rows_dtype", ["f8", "f4", "u1", "i8", "?"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    ("n_classes", "dtype"),
+    mostly_slow([(2, np.float64), (3, np.float32)], (2, np.float32), (3, np.float64)),
+)
 def test_predictions_are_the_same(n_classes, dtype, rows_dtype, container):
     clf, packed = fitted(n_classes, dtype)
     rows = container(abs(20 * X).astype(rows_dtype))

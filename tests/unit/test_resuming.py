@@ -12,7 +12,13 @@ import pytest
 
 from tests.assertions import assert_same_bits, assert_same_model
 from tests.interruptions import interrupt_in_epoch
-from tests.problems import estimator, problem, settings_of
+from tests.problems import (
+    EACH_OPTIMIZER,
+    estimator,
+    mostly_slow,
+    problem,
+    settings_of,
+)
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.schedules import SCHEDULES, Progress
 
@@ -40,7 +46,7 @@ def classifier(optimizer="sgd", **parameters):
 
 
 @pytest.mark.filterwarnings("ignore:Training has not converged")
-@pytest.mark.parametrize("optimizer", BY_EPOCHS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_ten_partial_fits_are_one_fit_of_ten_epochs(optimizer, schedule):
     parameters = {"learning_rate_schedule": schedule}
@@ -59,8 +65,10 @@ def test_ten_partial_fits_are_one_fit_of_ten_epochs(optimizer, schedule):
         assert n_rates == (1 if schedule == "constant" else 10)
 
 
-@pytest.mark.parametrize("n_features", [1, 7])
-@pytest.mark.parametrize("dtype", [np.float64, np.uint8])
+@pytest.mark.parametrize(
+    ("n_features", "dtype"),
+    mostly_slow([(1, np.uint8)], (1, np.float64), (7, np.uint8), (7, np.float64)),
+)
 def test_partial_fits_are_one_fit_for_all_kinds_of_rows(n_features, dtype):
     X, y, s = problem(333, n_features, dtype=dtype)
     once = classifier(rescale=0.01).fit(X, y, s)
@@ -81,7 +89,7 @@ VARIATIONS = {
 }
 
 
-@pytest.mark.parametrize("optimizer", BY_EPOCHS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize("variation", VARIATIONS)
 def test_penalties_and_weights_resume_too(optimizer, variation):
     def vary():
@@ -100,7 +108,7 @@ def test_penalties_and_weights_resume_too(optimizer, variation):
     assert_same_bits(resumed.set_params(epochs=6).fit(X, Y, s), once)
 
 
-@pytest.mark.parametrize("optimizer", BY_EPOCHS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 def test_soft_labels_and_sparse_rows_resume_too(optimizer):
     from scipy import sparse
 
@@ -238,7 +246,7 @@ def test_a_warm_start_cannot_change_over_to_lbfgs():
     assert clf.n_iter_ == 2
 
 
-@pytest.mark.parametrize("optimizer", BY_EPOCHS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize("schedule", RESUMED)
 def test_an_interrupted_fit_resumes_as_if_nothing_had_happened(
     optimizer, schedule, monkeypatch

@@ -107,7 +107,7 @@ CUTS = [(1, 1, 2), (4, 16, 2)]  # blocks of one model, and of three
 
 
 @pytest.mark.parametrize(
-    ("weights", "optimizer"), [("shared", "adam"), ("per model", "sgd")]
+    ("weights", "optimizer"), mostly_slow([("per model", "sgd")], ("shared", "adam"))
 )
 def test_results_do_not_depend_on_the_blocks(cut, weights, optimizer):
     rows = dataset_of(weights=WEIGHTS[weights])
@@ -123,7 +123,7 @@ def test_results_do_not_depend_on_the_blocks(cut, weights, optimizer):
             np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("weights", ["shared", "per model"])
+@pytest.mark.parametrize("weights", mostly_slow(["per model"], ("shared",)))
 def test_each_model_is_the_model_alone(cut, weights):
     cut(1, 3, 2)
     V, _, measured, each = run(dataset_of(weights=WEIGHTS[weights]))
@@ -142,8 +142,8 @@ SOFT = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
 
 @pytest.mark.parametrize(
     ("rows", "y"),
-    [(sparse.csr_array(X), Y), (BYTES, Y), (X, SOFT)],
-    ids=["sparse", "uint8", "soft labels"],
+    mostly_slow([(BYTES, Y)], (sparse.csr_array(X), Y), (X, SOFT)),
+    ids=["uint8", "sparse", "soft labels"],
 )
 def test_weights_per_model_reach_every_block_for_all_kinds_of_rows(cut, rows, y):
     tiny = Hyperparameters(*(h / 100 for h in hyper_of()))
@@ -165,16 +165,18 @@ def test_weights_per_model_that_are_all_the_same_are_shared_weights():
     np.testing.assert_allclose(measured, expected, rtol=1e-12)
 
 
-def test_results_depend_neither_on_chunks_nor_on_micro_batches(cut, monkeypatch):
+@pytest.mark.parametrize("micro_batch", mostly_slow([16], (1024,)))
+def test_results_depend_neither_on_chunks_nor_on_micro_batches(
+    cut, micro_batch, monkeypatch
+):
     rows = dataset_of(weights=PER_MODEL)
     cut(1, 3, 2)
     V, _, measured, _ = run(rows)
     monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
-    for micro_batch in (1024, 16):
-        monkeypatch.setattr(batches, "MAX_MICRO_BATCH", micro_batch)
-        small_V, _, small_measured, _ = run(rows)
-        np.testing.assert_allclose(small_V, V, rtol=1e-10, atol=1e-13)
-        np.testing.assert_allclose(small_measured, measured, rtol=1e-10)
+    monkeypatch.setattr(batches, "MAX_MICRO_BATCH", micro_batch)
+    small_V, _, small_measured, _ = run(rows)
+    np.testing.assert_allclose(small_V, V, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(small_measured, measured, rtol=1e-10)
 
 
 def test_training_resumes_from_weights_and_slots(cut):
@@ -265,7 +267,9 @@ def hyper_with(l2, rate=0.1):
     return Hyperparameters(l2 * 0 + rate, l2 * 0, l2, l2 * 0)
 
 
-@pytest.mark.parametrize("scaling", [Scaling(0.5), STANDARD], ids=["r", "standard"])
+@pytest.mark.parametrize(
+    "scaling", mostly_slow([STANDARD], (Scaling(0.5),)), ids=["standard", "r"]
+)
 def test_lazy_steps_on_sparse_rows_are_those_on_dense_rows(
     cut, small_chunks, monkeypatch, scaling
 ):
@@ -308,15 +312,16 @@ def test_steps_may_be_lazy_in_some_epochs_alone(cut):
     """As where a rate falls; what is left of the factor is multiplied in before."""
     cut(100, 100, 1)
     dataset = dataset_of(SPARSE, WEIGHTS["shared"])
+    options = OPTIONS | {"n_models": 2, "scaling": STANDARD}
     results = []
     for rows in (dataset, dataset_of(SPARSE.toarray(), WEIGHTS["shared"])):
-        training = engine.Engine(rows, 3, batch_size=50, optimizer="sgd", **OPTIONS)
+        training = engine.Engine(rows, 3, batch_size=50, optimizer="sgd", **options)
         drawn = iter(orders(3))
         with training:
             states, factors = training.to_device(), []
             epochs = training.epochs(lambda it=drawn: next(it), 3)
             for chunks, l2 in zip(epochs, (0.1, 1e3, 0.1), strict=True):
-                hyper = hyper_with([l2])
+                hyper = hyper_with([l2, l2 / 2])
                 states, _ = training.train_epoch(states, chunks, hyper)
                 factors.append(states[0].factor is not None)
             results.append(training.to_numpy(states)[0])
@@ -324,10 +329,10 @@ def test_steps_may_be_lazy_in_some_epochs_alone(cut):
     np.testing.assert_allclose(*results, rtol=1e-12)
 
 
-@pytest.mark.parametrize("rows", [X, SPARSE], ids=["dense", "sparse"])
+@pytest.mark.parametrize("rows", mostly_slow([SPARSE], (X,)), ids=["sparse", "dense"])
 def test_a_penalty_that_overflows_leaves_the_intercept_without_a_warning(cut, rows):
     cut(100, 100, 1)
-    hyper = hyper_with([1e300], rate=1e10)
+    hyper = hyper_with([1e300, 1e300], rate=1e10)
     V, _, _ = descended(rows, hyper, n_epochs=1)
     assert not V[..., :-1].any()
     assert np.isfinite(V).all()

@@ -86,7 +86,7 @@ def test_it_is_the_cumulative_penalty_in_the_units_of_a_carried_scalar(l2):
 def test_a_weight_is_lifted_off_zero_by_the_mean_of_its_gradients_alone():
     rng, step, l1 = np.random.default_rng(0), 0.1, 0.5
     means = np.array([0.0, 0.3, -0.3, 0.7, -0.7])
-    moves = step * (means + rng.normal(size=(2000, 5)))
+    moves = step * (means + rng.normal(size=(800, 5)))
     trace = np.array([w for w, *_ in steps(moves, step, nothing_owed(means), l1=l1)])
     at_zero = (trace[200:] == 0).mean(axis=0)
     assert (at_zero[:3] > 0.99).all()
@@ -98,16 +98,16 @@ def test_a_weight_is_lifted_off_zero_by_the_mean_of_its_gradients_alone():
 def test_a_weight_owes_no_more_than_so_many_steps(dtype):
     step, l1 = 0.1, 0.5
     up, still, down = np.array([[0.1], [0.0], [-0.1]], dtype)
-    moves = [up] * 1000 + [still] * 1000 + [down] * 1000
+    moves = [up] * 400 + [still] * 400 + [down] * 700
     trace = steps(moves, step, nothing_owed(up), l1=l1, dtype=dtype)
     w, positive, negative = (np.squeeze(a) for a in zip(*trace, strict=True))
     most = MAX_STEPS_OWED * step * l1
     # A side is paid to after it is owed.
     assert max(positive.max(), negative.max()) <= most + 0.11
-    np.testing.assert_allclose(w[:1000], 0.05 * np.arange(1, 1001), rtol=1e-4)
-    assert w[1999] < 1
+    np.testing.assert_allclose(w[:400], 0.05 * np.arange(1, 401), rtol=1e-4)
+    assert w[799] < 1
     # On the way down it stops at 0 until the other side's debt is paid.
-    stopped = 2000 + np.flatnonzero(w[2000:] == 0)
+    stopped = 800 + np.flatnonzero(w[800:] == 0)
     assert len(stopped) <= 2 * MAX_STEPS_OWED
     assert w[-1] < -1
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tests.problems import mostly_slow
 from tfsoftmax.data import tiles
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import ALIGNMENT
@@ -77,14 +78,22 @@ def compare(X=X, *, rtol=1e-13, **options):
     return actual
 
 
-@pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
-@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize(
+    ("scaling", "fit_intercept"),
+    mostly_slow(
+        [("plain", True), ("standard", False)],
+        *(("plain", False), ("standard", True)),
+        *(("one for each feature", fit_intercept) for fit_intercept in (True, False)),
+    ),
+)
 def test_sums_are_those_of_dense_rows(scaling, fit_intercept):
-    compare(scaling=scaling, fit_intercept=fit_intercept)
+    compare(scaling=SCALINGS[scaling], fit_intercept=fit_intercept)
 
 
-@pytest.mark.parametrize("soft", [False, True], ids=["labels", "soft labels"])
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    ("soft", "n_classes"),
+    mostly_slow([(False, 2), (True, 3)], (False, 3), (True, 2)),
+)
 @pytest.mark.parametrize("weights", [None, S], ids=["none", "weights"])
 def test_any_labels_and_weights_have_their_sums(soft, n_classes, weights):
     y = np.minimum(Y, n_classes - 1)
@@ -97,7 +106,9 @@ def test_rows_of_an_index_have_their_sums():
     compare(index=np.random.default_rng(0).permutation(N)[:120])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.uint8, bool, np.int64])
+@pytest.mark.parametrize(
+    "dtype", mostly_slow([np.float32, np.uint8], (bool,), (np.int64,))
+)
 def test_every_dtype_has_the_sums_of_dense_rows(dtype):
     compare(np.round(9 * abs(X)).astype(dtype), rtol=3e-6)
 

@@ -233,14 +233,13 @@ BOTH = {"scoring": TWO_SCORES, "refit": False}
 
 @pytest.mark.parametrize(
     ("verbose", "options"),
-    [
-        (2, {}),
+    mostly_slow(
+        [(2, {}), (3, BOTH | {"return_train_score": True})],
         (3, {}),
         (3, {"return_train_score": True}),
         (3, BOTH),
-        (3, BOTH | {"return_train_score": True}),
         (10, {"scoring": accuracy_and_size, "refit": False}),
-    ],
+    ),
 )
 def test_the_lines_of_grid_search_are_printed(verbose, options, capsys):
     grid = [

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV
 
 from tests.assertions import assert_same_model
-from tests.problems import estimator, solver_problem
+from tests.problems import estimator, mostly_slow, solver_problem
 from tests.searches import (
     OURS_AND_THEIRS,
     RATES,
@@ -137,7 +137,7 @@ def program_calls(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 def test_candidates_share_the_calls_of_the_program(kind, program_calls, monkeypatch):
     monkeypatch.setattr(device, "n_threads", lambda: 2)
     grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-3, 1e-2, 0.1]}
@@ -307,7 +307,7 @@ def assert_as_alone(clf, *arguments, rtol=1e-10, **fit_params):
 WEIGHTS = [None, "balanced", {0: 2, 1: 0.5, 2: 0}]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", mostly_slow(["sgd"], ("adam",)))
 @pytest.mark.parametrize("weighted", [True, False])
 def test_class_weights_hold_for_their_model_alone(optimizer, weighted):
     group = [estimator(class_weight=w, optimizer=optimizer) for w in WEIGHTS]
@@ -317,7 +317,9 @@ def test_class_weights_hold_for_their_model_alone(optimizer, weighted):
         assert_as_alone(clf, X, Y, **weights)
 
 
-@pytest.mark.parametrize("rows", [X.astype(np.float32), sparse.csr_array(X)])
+@pytest.mark.parametrize(
+    "rows", mostly_slow([sparse.csr_array(X)], (X.astype(np.float32),))
+)
 def test_class_weights_of_single_or_sparse_rows_hold_for_their_model_alone(rows):
     group = [estimator(class_weight=w, early_stopping=True) for w in WEIGHTS]
     assert fit_fused(group, rows, Y) == [None] * 3

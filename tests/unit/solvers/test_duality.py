@@ -63,10 +63,8 @@ def fitted(X, y, s=None, **parameters):
 
 CASES = mostly_slow(
     [
-        ("lbfgs", 3, 0.0, True, 30),
         ("lbfgs", 2, 0.0, False, 3),
         ("sgd", 3, 1.0, True, 1),
-        ("adam", 2, 0.5, True, 30),
     ],
     *(
         (optimizer, n_classes, l1_ratio, fit_intercept, epochs)

@@ -15,8 +15,13 @@ from sklearn.utils.fixes import parse_version
 
 from tests import reference
 from tests.assertions import assert_same_bits
-from tests.problems import classic, estimator, mostly_slow, problem
-from tfsoftmax.engine.optimizers import OPTIMIZERS
+from tests.problems import (
+    EACH_OPTIMIZER,
+    classic,
+    estimator,
+    mostly_slow,
+    problem,
+)
 from tfsoftmax.model_selection import fusion
 
 X, Y, S = problem()
@@ -47,7 +52,7 @@ def objective(clf, X, y, alpha, l1_ratio, s=None):
     return np.average(losses, weights=s) + alpha * penalty
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize(
     ("n_classes", "schedule", "epochs", "excess"),
     [
@@ -80,7 +85,7 @@ def test_batches_leave_the_zeros_of_the_optimum(
     assert (clf.intercept_ != 0).all()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize(
     "l1_ratio",
     [0.5, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.0, 1.0))],
@@ -111,7 +116,7 @@ def test_full_batches_end_at_the_optimum(optimizer, l1_ratio):
     np.testing.assert_allclose(clf_b, saga_b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize(
     ("l1_ratio", "dtype"),
     mostly_slow(
@@ -145,7 +150,7 @@ def classifier(optimizer, **parameters):
     return estimator(learning_rate=0.05, **defaults | parameters)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 def test_what_is_owed_is_resumed(optimizer):
     once = classifier(optimizer, epochs=6).fit(X, Y)
     begun = classifier(optimizer, epochs=3, warm_start=True).fit(X, Y)
@@ -159,7 +164,7 @@ def test_what_is_owed_is_resumed(optimizer):
     assert abs(begun.coef_ - once.coef_).max() > 1e-6
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 def test_an_l1_penalty_can_come_and_go_when_training_resumes(optimizer):
     clf = classifier(optimizer, alpha=0.0, warm_start=True)
     n_slots = len(clf.fit(X, Y)._result.slots)

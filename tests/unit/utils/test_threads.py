@@ -6,6 +6,7 @@ import gc
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -124,10 +125,11 @@ def test_a_task_that_is_done_holds_on_to_no_argument(pool):
         pass
 
     argument = Argument()
+    is_held = weakref.ref(argument)
     task = pool.submit(id, argument)
     task.result()
     pool.submit(abs, 0).result()
     pool.submit(abs, 0).result()
     del argument
     gc.collect()
-    assert not [o for o in gc.get_objects() if type(o) is Argument]
+    assert is_held() is None

@@ -75,9 +75,10 @@ def test_the_model_is_the_same(optimizer, rescale, monkeypatch):
 
 def test_early_stopping_holds_out_the_same_rows(monkeypatch):
     X, y = wide_problem()
-    clf = estimator(early_stopping=True, epochs=5).fit(X, y)
+    parameters = {"early_stopping": True, "epochs": 5, "rescale": "standard"}
+    clf = estimator(**parameters).fit(X, y)
     with_all_columns(monkeypatch)
-    assert_same(clf, estimator(early_stopping=True, epochs=5).fit(X, y))
+    assert_same(clf, estimator(**parameters).fit(X, y))
 
 
 @pytest.mark.parametrize(

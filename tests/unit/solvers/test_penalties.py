@@ -120,8 +120,8 @@ def test_full_batches_end_at_the_optimum(optimizer, l1_ratio):
 @pytest.mark.parametrize(
     ("l1_ratio", "dtype"),
     mostly_slow(
-        [(0.0, np.float32), (0.5, np.float32)],
-        (0.5, np.float64),
+        [(0.0, np.float32), (0.5, np.float64)],
+        (0.5, np.float32),
         *((1.0, dtype) for dtype in (np.float32, np.float64)),
     ),
 )

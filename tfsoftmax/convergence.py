@@ -34,10 +34,9 @@ STREAM_EXCESS = 1.1
 
 def reason_to_warn(problem: Problem, result: Result) -> str | None:
     """Return why a fit needs a ConvergenceWarning, and what to do about it, if any."""
-    by_epochs = SOLVERS[result.settings.optimizer].by_epochs
     reasons = [_no_better_than_constant]
-    if problem.n_epochs is None and not by_epochs:
-        reasons.append(_short_of_optimum)
+    if not SOLVERS[result.settings.optimizer].by_epochs:
+        reasons = [_short_of_optimum, _no_better_than_constant]
     elif problem.n_epochs is None and result.ended in ("epochs", "converged"):
         reasons += [_short_of_tol, _one_weight_would_gain, _still_falling]
     return next((text for reason in reasons if (text := reason(problem, result))), None)

@@ -56,8 +56,8 @@ class HistoryDisplay:
     >>> from tfsoftmax import TFSoftmaxClassifier
     >>> from tfsoftmax.displays import HistoryDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> sgd = TFSoftmaxClassifier(rescale=1 / 16).fit(X, y)
-    >>> adam = TFSoftmaxClassifier(rescale=1 / 16, optimizer="adam").fit(X, y)
+    >>> sgd = TFSoftmaxClassifier(optimizer="sgd").fit(X, y)
+    >>> adam = TFSoftmaxClassifier().fit(X, y)
     >>> display = HistoryDisplay.from_estimator({"SGD": sgd, "Adam": adam})
     """
 

@@ -110,18 +110,18 @@ def _fit(
     weights = params.get("sample_weight")
     with with_callbacks_of(group):
         loggers = []
-        for i, clf in enumerate(group):
-            its_problem = problem.for_models(slice(i, i + 1))
+        problems = [problem.for_models(slice(i, i + 1)) for i in range(len(group))]
+        for clf, its_problem in zip(group, problems, strict=True):
             attributes = partial(fitted_attributes, its_problem)
-            n_epochs = problem.settings[i].epochs
+            n_epochs = its_problem.settings[0].epochs
             task = FitTask(clf, n_epochs, X, y, weights, attributes)
             loggers.append(EpochLogger(clf, n_epochs, task))
         outcomes = error_of(partial(_solve_in_parts, problem, loggers))
         if isinstance(outcomes, Exception):
             return [outcomes] * len(group)
         errors = [
-            error_of(partial(store, clf, problem, outcome, logger))
-            for clf, outcome, logger in zip(group, outcomes, loggers, strict=True)
+            error_of(partial(store, *fitted))
+            for fitted in zip(group, problems, outcomes, loggers, strict=True)
         ]
         for clf, error in zip(group, errors, strict=True):
             if error is None:

@@ -151,10 +151,10 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     >>> from sklearn.datasets import load_digits
     >>> from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = TFSoftmaxClassifier(rescale=1 / 16, random_state=0)
-    >>> grid = {"learning_rate": [0.01, 0.1, 1.0], "alpha": [0.0, 0.001]}
+    >>> clf = TFSoftmaxClassifier(random_state=0)
+    >>> grid = {"learning_rate": ["auto", 0.1], "alpha": ["auto", 0.01]}
     >>> TFSoftmaxGridSearchCV(clf, grid).fit(X, y).best_params_
-    {'alpha': 0.0, 'learning_rate': 1.0}
+    {'alpha': 0.01, 'learning_rate': 'auto'}
     """
 
     def _run_search(self, evaluate: Any, *, callback_ctx: Any = None) -> None:
@@ -262,11 +262,11 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
     >>> from sklearn.datasets import load_digits
     >>> from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxRandomizedSearchCV
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = TFSoftmaxClassifier(rescale=1 / 16, random_state=0)
-    >>> rates = {"learning_rate": loguniform(1e-3, 10)}
-    >>> search = TFSoftmaxRandomizedSearchCV(clf, rates, random_state=0).fit(X, y)
+    >>> clf = TFSoftmaxClassifier(random_state=0)
+    >>> alphas = {"alpha": loguniform(1e-5, 1e-1)}
+    >>> search = TFSoftmaxRandomizedSearchCV(clf, alphas, random_state=0).fit(X, y)
     >>> round(float(search.best_score_), 2)
-    0.91
+    0.92
     """
 
     def _run_search(self, evaluate: Any, *, callback_ctx: Any = None) -> None:

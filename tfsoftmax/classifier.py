@@ -137,9 +137,10 @@ class TFSoftmaxClassifier(
         sparse X. Both are those of the training rows, weighted by `sample_weight`, in
         the first call of `fit` or `partial_fit`; later calls that resume it keep them.
         None is a factor of 1. ``"auto"`` is, for uint8 X, 1 over its largest value; for
-        other dense X that goes beyond [−1, 1], ``"standard"``; and None for all other X
-        and for ``"lbfgs"``. `coef_` and `intercept_` refer to the X passed, whatever
-        `rescale` is.
+        other dense X that goes beyond [−1, 1], ``"standard"`` or, without an intercept,
+        1 over each feature's root mean square; and None for all other X and for
+        ``"lbfgs"``. `coef_` and `intercept_` refer to the X passed, whatever `rescale`
+        is.
 
     class_weight : dict or "balanced", default=None
         Weights of the classes, which multiply the sample weights; the weight of a class

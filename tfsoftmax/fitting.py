@@ -205,7 +205,11 @@ def _scaling_of(
     if is_auto(rescale):
         if previous is not None:
             return previous.settings.rescale, previous.scaling
-        rescale = automatic_rescale(dataset, estimator.optimizer)
+        rescale = automatic_rescale(
+            dataset,
+            estimator.optimizer,
+            fit_intercept=bool(estimator.fit_intercept),
+        )
     if rescale is None:
         rescale = 1.0
     if not isinstance(rescale, str):

@@ -42,13 +42,16 @@ def failures_of_a_feature(estimator):
 
     Three call partial_fit, which is refused, as by SGDClassifier, with early stopping
     or with balanced classes. One wants class weights to rule what is predicted, where
-    early stopping listens to held-out rows, which they don't weigh.
+    early stopping listens to held-out rows, which they don't weigh, and where a model
+    without an intercept can't predict one class for rows on all sides of 0.
     """
     is_refused = estimator.early_stopping or estimator.class_weight
     reason = "partial_fit is refused, as that of SGDClassifier"
     failures = dict.fromkeys(PARTIAL_FIT_CHECKS if is_refused else [], reason)
     if estimator.early_stopping:
         failures["check_class_weight_classifiers"] = "stops by rows without the weights"
+    if not estimator.fit_intercept:
+        failures["check_class_weight_classifiers"] = "at 0, all classes are as probable"
     return failures
 
 

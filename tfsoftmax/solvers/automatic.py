@@ -1,7 +1,9 @@
 """What "auto" stands for: values of parameters that the training rows decide.
 
     rescale         bytes: 1 over their largest value; dense rows beyond [−1, 1]:
-                    "standard"; all others, and "lbfgs", which needs none: None
+                    "standard" or, without an intercept, which would have to make up
+                    for the means, 1 over each feature's root mean square; all
+                    others, and "lbfgs", which needs none: None
     alpha           1/Σs, which is C = 1
     epochs          10, or as many as take 1,000 steps; "lbfgs": until `tol` is met
     learning_rate   "adam": 0.15/r, at most 0.05, where r² is the mean of ‖x̃‖²
@@ -39,7 +41,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.data.moments import mean_square
+from tfsoftmax.data.moments import mean_square, moments
 from tfsoftmax.engine.features import Rescale, Scaling
 from tfsoftmax.solvers.smoothness import Smoothness, smoothness
 
@@ -105,7 +107,9 @@ def choose(parameters: Mapping[str, Any], rows: TrainingRows, model: int) -> Any
     }
 
 
-def automatic_rescale(dataset: Dataset, optimizer: str) -> Rescale:
+def automatic_rescale(
+    dataset: Dataset, optimizer: str, *, fit_intercept: bool
+) -> Rescale:
     """Return what `rescale` is for rows with these sample weights."""
     X = dataset.X
     if optimizer == "lbfgs":
@@ -116,7 +120,17 @@ def automatic_rescale(dataset: Dataset, optimizer: str) -> Rescale:
     largest = _largest(dataset)
     if is_bytes:
         return 1 / largest if largest else 1.0
-    return "standard" if largest > 1 else 1.0
+    if largest <= 1:
+        return 1.0
+    return "standard" if fit_intercept else _by_root_mean_square(dataset)
+
+
+def _by_root_mean_square(dataset: Dataset) -> Rescale:
+    found = moments(dataset)
+    with np.errstate(over="ignore"):
+        root = np.sqrt(found.variance + found.mean**2)
+    root[(root == 0) | ~np.isfinite(root)] = 1
+    return tuple((1 / root).tolist())
 
 
 def _largest(dataset: Dataset) -> float:

@@ -108,9 +108,10 @@ def test_adams_rate_is_the_same_for_sparse_rows(rescale):
 # The scaling
 
 
-def rescale(rows, optimizer="adam", weights=None):
+def rescale(rows, optimizer="adam", weights=None, intercept=True):
     y = np.zeros(rows.shape[0], np.int32)
-    return automatic_rescale(Dataset(rows, y, weights), optimizer)
+    dataset = Dataset(rows, y, weights)
+    return automatic_rescale(dataset, optimizer, fit_intercept=intercept)
 
 
 def test_bytes_are_brought_to_one():
@@ -127,6 +128,15 @@ def test_rows_beyond_one_are_standardised_and_others_are_left_alone():
     assert rescale(rows * 1.01) == rescale(rows.astype(int) * 2) == "standard"
     assert rescale(sparse.csr_array(rows * 9)) == 1.0
     assert rescale(rows * 9, "lbfgs") == 1.0
+
+
+def test_without_an_intercept_features_are_scaled_and_not_centred():
+    rows = np.array([[3.0, 0, 0.5], [-4, 0, 0.5]])
+    factors = rescale(rows, intercept=False)
+    np.testing.assert_allclose(factors, [1 / np.sqrt(12.5), 1, 2])
+    assert rescale(rows / 4, intercept=False) == 1.0
+    clf = TFSoftmaxClassifier(fit_intercept=False, random_state=0).fit(X * 9, Y)
+    assert not clf.intercept_.any()
 
 
 def test_rows_without_weight_do_not_count():

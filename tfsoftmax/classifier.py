@@ -427,9 +427,11 @@ class TFSoftmaxClassifier(
         Warns
         -----
         ConvergenceWarning
-            If the last epoch's loss is no better than an untrained model's; if `tol`
-            was asked for and not met in `epochs` epochs; and if ``"lbfgs"`` ended by
-            anything but `tol`. It gives the reason and the remedy.
+            If training had hardly begun when it ended: its loss is no better than that
+            of predicting every row alike, a single weight would still lower it by 0.01,
+            or much of its fall was in the second half of the epochs. If `tol` was asked
+            for and not met in `epochs` epochs; and if ``"lbfgs"`` ended by anything but
+            `tol`. It gives the reason and the remedy.
         UserWarning
             If training was interrupted (Ctrl-C): the finished epochs are kept. And if
             more than a quarter of the values of X_val lie beyond the range of X, or

@@ -451,7 +451,7 @@ def test_lbfgs_ends_at_the_minimum_or_warns(n_tables):
     run(badly_scaled_tables(), lbfgs_ends_at_the_minimum_or_warns, n_tables)
 
 
-N_CASES = 200
+N_CASES = 100
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

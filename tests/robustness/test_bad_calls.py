@@ -416,19 +416,29 @@ def is_factors(value: Any) -> bool:
 is_count = numbers_in(lambda x: x >= 1)
 is_positive = numbers_in(lambda x: 0 < x < math.inf)
 is_non_negative = numbers_in(lambda x: 0 <= x < math.inf)
+
+
 # What the documentation allows.
+def or_auto(allows: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: (isinstance(value, str) and value == "auto") or allows(value)
+
+
 ALLOWED: dict[str, Callable[[Any], bool]] = {
     "batch_size": lambda value: is_integer(value) and is_count(value),
-    "learning_rate": is_positive,
-    "epochs": lambda value: is_integer(value) and is_count(value),
+    "learning_rate": or_auto(is_positive),
+    "epochs": or_auto(lambda value: is_integer(value) and is_count(value)),
     "optimizer": among("sgd", "momentum", "nesterov", "adam", "lbfgs"),
     "momentum": numbers_in(lambda x: 0 <= x < 1),
-    "learning_rate_schedule": among("constant", "cosine", "invscaling", "adaptive"),
+    "learning_rate_schedule": or_auto(
+        among("constant", "cosine", "invscaling", "adaptive")
+    ),
     "power_t": is_non_negative,
-    "alpha": is_non_negative,
+    "alpha": or_auto(is_non_negative),
     "l1_ratio": numbers_in(lambda x: 0 <= x <= 1),
     "fit_intercept": is_flag,
-    "rescale": lambda value: value is None or is_positive(value) or is_factors(value),
+    "rescale": or_auto(
+        lambda value: value is None or is_positive(value) or is_factors(value)
+    ),
     "class_weight": is_class_weight,
     "shuffle": is_flag,
     "random_state": or_none(
@@ -449,6 +459,7 @@ ODD_VALUES: list[Any] = [
     *[None, True, False, np.True_, "", "1", "balanced", "SGD", b"sgd", (), [1], {1}],
     *["sgd", "momentum", "nesterov", "adam", "lbfgs", np.str_("adam"), np.array("sgd")],
     *[
+        "auto",
         "constant",
         "cosine",
         "invscaling",

@@ -14,9 +14,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from typing import Any
 
 import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline
@@ -97,7 +99,10 @@ def with_progress(search: Any) -> Any:
 def time_of_fit(search: Any, X: Any, y: Any) -> float:
     """Fit, and give the seconds that it took."""
     start = time.perf_counter()
-    search.fit(X, y)
+    with warnings.catch_warnings():
+        # The lowest rates are too low for so few epochs, as the search finds out.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search.fit(X, y)
     return time.perf_counter() - start
 
 

@@ -75,8 +75,10 @@ def remaining(
     G, squares = G / n, squares / n
     G += l2 * W
     G = np.where(W == 0, np.maximum(abs(G) - l1, 0), G + l1 * np.sign(W))
+    # A constant column has what centring rounds, and nothing to gain.
+    varies = squares > (100 * features.rounding) ** 2
     curvature = squares / 2 + l2
-    gains = np.divide(G**2, 2 * curvature, out=np.zeros(G.shape), where=curvature > 0)
+    gains = np.divide(G**2, 2 * curvature, out=np.zeros(G.shape), where=varies)
     row, feature = np.unravel_index(gains.argmax(), gains.shape)
     largest = float(squares.max()) or 1.0
     scale = float(np.sqrt(squares[feature] / largest))

@@ -84,3 +84,10 @@ def test_of_many_rows_some_are_taken(monkeypatch):
     monkeypatch.setattr(module, "MAX_ROWS", 150)
     assert gain(clf).gain == pytest.approx(all_rows.gain, rel=0.5)
     assert gain(clf).gain != all_rows.gain
+
+
+@pytest.mark.parametrize("value", [29.0, 1e5, 1e-5])
+def test_a_constant_column_has_nothing_to_gain(value):
+    rows = np.column_stack([np.full((len(X), 2), value), np.zeros(len(X))])
+    clf = classic(50, 1e-4, 1).fit(rows, Y, S)
+    assert gain(clf, rows=rows).gain == 0

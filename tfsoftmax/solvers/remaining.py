@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import CentredFeatures, Scaling, SparseRows
@@ -22,6 +23,7 @@ from tfsoftmax.solvers.duality import Targets
 
 # The bound is taken of so many rows, evenly spaced, in some milliseconds.
 MAX_ROWS = 1000
+MAX_VALUES = 1 << 21  # of them, where rows are dense
 
 
 class Remaining(NamedTuple):
@@ -53,33 +55,54 @@ def remaining(
     l1: float,
 ) -> Remaining:
     """Return the largest gain of a step along one weight of V, shape (n_rows, D)."""
-    if len(dataset) > MAX_ROWS:
-        dataset = dataset.take(np.linspace(0, len(dataset) - 1, MAX_ROWS).astype(int))
+    dataset = _some_rows(dataset)
     features = CentredFeatures.of(
         dataset,
         scaling=scaling,
         fit_intercept=fit_intercept,
         precision=np.dtype(np.float64),
     )
-    U, n = features.centre_weights(V), len(dataset)
-    W, b = U[:, :-1], U[:, -1]
+    n, n_rows = len(dataset), len(V)
     blocks = list(features.blocks(dataset))
-    targets = Targets(dataset, n_classes, len(W))
-    P = targets.evaluate(np.concatenate([x @ W.T for _, x in blocks]) + b).P
-    E = ((P - targets.T) * targets.s[:, None])[:, -len(W) :]
-    G, squares = np.zeros(W.shape), np.zeros(dataset.n_features)
+
+    def weights(k: int) -> NDArray[np.float64]:
+        # Of one class at a time: those of all may take more memory than training.
+        U: NDArray[np.float64] = features.centre_weights(V[k : k + 1])[0]
+        return U
+
+    z = np.empty((n, n_rows))
+    for k in range(n_rows):
+        U = weights(k)
+        z[:, k] = np.concatenate([x @ U[:-1] for _, x in blocks]) + U[-1]
+    targets = Targets(dataset, n_classes, n_rows)
+    E = (targets.evaluate(z).P - targets.T) * targets.s[:, None] / n
+    squares = np.zeros(dataset.n_features)
     for rows, x in blocks:
-        s = targets.s[rows]
-        G += E[rows].T @ x
+        s = targets.s[rows] / n
         squares += x.squares(s) if isinstance(x, SparseRows) else s @ np.square(x)
-    G, squares = G / n, squares / n
-    G += l2 * W
-    G = np.where(W == 0, np.maximum(abs(G) - l1, 0), G + l1 * np.sign(W))
     # A constant column has what centring rounds, and nothing to gain.
     varies = squares > (100 * features.rounding) ** 2
     curvature = squares / 2 + l2
-    gains = np.divide(G**2, 2 * curvature, out=np.zeros(G.shape), where=varies)
-    row, feature = np.unravel_index(gains.argmax(), gains.shape)
-    largest = float(squares.max()) or 1.0
-    scale = float(np.sqrt(squares[feature] / largest))
-    return Remaining(float(gains[row, feature]), int(feature), scale)
+    scale = np.sqrt(squares / (squares.max() or 1))
+    best = Remaining(0.0, 0, 1.0)
+    for k, errors in enumerate(E[:, -n_rows:].T):
+        W, g = weights(k)[:-1], np.zeros(dataset.n_features)
+        for rows, x in blocks:
+            g += errors[rows] @ x
+        g += l2 * W
+        g = np.where(W == 0, np.maximum(abs(g) - l1, 0), g + l1 * np.sign(W))
+        gains = np.divide(g**2, 2 * curvature, out=np.zeros(len(g)), where=varies)
+        j = int(gains.argmax())
+        if gains[j] > best.gain:
+            best = Remaining(float(gains[j]), j, float(scale[j]))
+    return best
+
+
+def _some_rows(dataset: Dataset) -> Dataset:
+    """Return the rows, or some of them in even steps where they are many."""
+    n, most = len(dataset), MAX_ROWS
+    if not sparse.issparse(dataset.X):
+        most = min(most, max(1, MAX_VALUES // dataset.n_features))
+    if n <= most:
+        return dataset
+    return dataset.take(np.linspace(0, n - 1, most).astype(np.int64))

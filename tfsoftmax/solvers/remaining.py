@@ -11,18 +11,20 @@ left undone because another feature's scale is so much larger.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from tfsoftmax.data.columns import take_columns
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import CentredFeatures, Scaling, SparseRows
 from tfsoftmax.solvers.duality import Targets
 
 # The bound is taken of so many rows, evenly spaced, in some milliseconds.
-MAX_ROWS = 1000
+MAX_ROWS, MAX_SPARSE_ROWS = 1000, 500
 MAX_VALUES = 1 << 21  # of them, where rows are dense
 
 
@@ -55,54 +57,75 @@ def remaining(
     l1: float,
 ) -> Remaining:
     """Return the largest gain of a step along one weight of V, shape (n_rows, D)."""
+    n_features, columns = dataset.n_features, None
     dataset = _some_rows(dataset)
+    if sparse.issparse(dataset.X):
+        dataset, columns = _in_their_columns(dataset)
+        V = _of_columns(V, columns, n_features, scaling, fit_intercept=fit_intercept)
+        scaling = scaling.take(columns)
     features = CentredFeatures.of(
         dataset,
         scaling=scaling,
         fit_intercept=fit_intercept,
         precision=np.dtype(np.float64),
     )
-    n, n_rows = len(dataset), len(V)
+    U, n = features.centre_weights(V), len(dataset)
+    W, b = U[:, :-1], U[:, -1]
     blocks = list(features.blocks(dataset))
-
-    def weights(k: int) -> NDArray[np.float64]:
-        # Of one class at a time: those of all may take more memory than training.
-        U: NDArray[np.float64] = features.centre_weights(V[k : k + 1])[0]
-        return U
-
-    z = np.empty((n, n_rows))
-    for k in range(n_rows):
-        U = weights(k)
-        z[:, k] = np.concatenate([x @ U[:-1] for _, x in blocks]) + U[-1]
-    targets = Targets(dataset, n_classes, n_rows)
-    E = (targets.evaluate(z).P - targets.T) * targets.s[:, None] / n
-    squares = np.zeros(dataset.n_features)
+    targets = Targets(dataset, n_classes, len(W))
+    P = targets.evaluate(np.concatenate([x @ W.T for _, x in blocks]) + b).P
+    E = ((P - targets.T) * targets.s[:, None])[:, -len(W) :]
+    G, squares = np.zeros(W.shape), np.zeros(dataset.n_features)
     for rows, x in blocks:
-        s = targets.s[rows] / n
+        s = targets.s[rows]
+        G += E[rows].T @ x
         squares += x.squares(s) if isinstance(x, SparseRows) else s @ np.square(x)
+    G, squares = G / n + l2 * W, squares / n
+    G = np.where(W == 0, np.maximum(abs(G) - l1, 0), G + l1 * np.sign(W))
     # A constant column has what centring rounds, and nothing to gain.
     varies = squares > (100 * features.rounding) ** 2
     curvature = squares / 2 + l2
-    scale = np.sqrt(squares / (squares.max() or 1))
-    best = Remaining(0.0, 0, 1.0)
-    for k, errors in enumerate(E[:, -n_rows:].T):
-        W, g = weights(k)[:-1], np.zeros(dataset.n_features)
-        for rows, x in blocks:
-            g += errors[rows] @ x
-        g += l2 * W
-        g = np.where(W == 0, np.maximum(abs(g) - l1, 0), g + l1 * np.sign(W))
-        gains = np.divide(g**2, 2 * curvature, out=np.zeros(len(g)), where=varies)
-        j = int(gains.argmax())
-        if gains[j] > best.gain:
-            best = Remaining(float(gains[j]), j, float(scale[j]))
-    return best
+    gains = np.divide(G**2, 2 * curvature, out=np.zeros(G.shape), where=varies)
+    row, feature = np.unravel_index(gains.argmax(), gains.shape)
+    scale = np.sqrt(squares[feature] / (squares.max() or 1))
+    number = feature if columns is None else columns[feature]
+    return Remaining(float(gains[row, feature]), int(number), float(scale))
 
 
 def _some_rows(dataset: Dataset) -> Dataset:
     """Return the rows, or some of them in even steps where they are many."""
-    n, most = len(dataset), MAX_ROWS
+    n, most = len(dataset), MAX_SPARSE_ROWS
     if not sparse.issparse(dataset.X):
-        most = min(most, max(1, MAX_VALUES // dataset.n_features))
+        most = min(MAX_ROWS, max(1, MAX_VALUES // dataset.n_features))
     if n <= most:
         return dataset
     return dataset.take(np.linspace(0, n - 1, most).astype(np.int64))
+
+
+def _in_their_columns(dataset: Dataset) -> tuple[Dataset, NDArray[np.int64]]:
+    """Return sparse rows with the columns that occur in them, and which these are."""
+    X = dataset.X if dataset.index is None else dataset.X[dataset.index]
+    columns = np.unique(X.indices)
+    if not columns.size:
+        columns = np.zeros(1, np.int64)
+    return replace(dataset, X=take_columns(X, columns), index=None), columns
+
+
+def _of_columns(
+    V: NDArray[np.floating],
+    columns: NDArray[np.int64],
+    n_features: int,
+    scaling: Scaling,
+    *,
+    fit_intercept: bool,
+) -> NDArray[np.floating]:
+    """Return the weights of some columns; the others are 0 in x, and so −r m in x̃."""
+    some = V[:, columns]
+    if not fit_intercept:
+        return some
+    b = V[:, n_features].astype(np.float64)
+    if scaling.mean is not None:
+        m, r = scaling.rounded(V.dtype)
+        others = np.delete(np.arange(n_features), columns)
+        b = b - V[:, others] @ np.broadcast_to(m * r, n_features)[others]
+    return np.column_stack([some, b])

@@ -9,7 +9,7 @@ A fit by epochs has hardly begun, or has gone wrong, where one of these holds:
 - more than a fifth of what the loss has fallen from an untrained model's, and more than
   0.05, it has fallen in the second half of the epochs.
 
-They hold for all of 21 bad fits and for none of 25 good ones, which are a test.
+One holds for each of 20 bad fits and none for 26 good ones, which are a test.
 """
 
 from __future__ import annotations

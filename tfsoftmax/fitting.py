@@ -402,8 +402,7 @@ def _hold_out(
     Held-out rows are weighted as those of X_val, by sample weights and not by class
     weights.
     """
-    weights = row_weights(sample_weight, len(dataset))
-    plain = dataclasses.replace(dataset, weights=weights)
+    plain = _weighted_by_sample(dataset, sample_weight)
     train, held_out = hold_out(
         plain, float(estimator.validation_fraction), np.random.RandomState(seed)
     )

@@ -19,9 +19,9 @@ With all rows in one batch it is L, and a step of 1/L never raises F. A stream, 
 `partial_fit`, knows neither all rows nor how many epochs will follow. There an epoch is
 a call, Adam's rate is a constant 0.01, and nothing is penalised.
 
-The numbers for Adam were chosen by cross-validation on sixteen data sets (guide, "What
-the defaults mean"): a rate of 0.05 costs MNIST 2 points of accuracy if it is
-standardised, and 0.02 leaves small tables short of their optimum.
+The numbers for Adam were chosen by cross-validation on eighteen data sets (guide, "What
+the defaults mean"): a rate of 0.05 costs MNIST 1.5 points of accuracy if it is
+standardised, and with 0.02 the log-loss of text is 0.91 instead of 0.79.
 
 References
 ----------

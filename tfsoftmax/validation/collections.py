@@ -1,0 +1,269 @@
+"""Dask collections: which are taken, and how their rows lie in blocks.
+
+Dask is imported only by those who pass such a collection.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+import sys
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfsoftmax.utils.sklearn_compat import _safe_indexing
+from tfsoftmax.validation.labels import check_length
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+_NAMES = ("X", "y", "sample_weight")
+
+
+def is_dask(values: Any) -> bool:
+    """Whether these are a Dask array, or a Dask DataFrame or Series."""
+    return is_dask_array(values) or is_dask_frame(values)
+
+
+def is_dask_array(values: Any) -> bool:
+    """Whether these are a Dask array."""
+    dask_array = sys.modules.get("dask.array")  # without which there is none
+    return dask_array is not None and isinstance(values, dask_array.Array)
+
+
+def is_dask_frame(values: Any) -> bool:
+    """Whether these are a Dask DataFrame or Series."""
+    dask_frame = sys.modules.get("dask.dataframe")
+    return dask_frame is not None and isinstance(
+        values, (dask_frame.DataFrame, dask_frame.Series)
+    )
+
+
+def refuse_other_collections(values: Any, name: str) -> None:
+    """Refuse what Dask has yet to compute and is no array or DataFrame."""
+    kind = type(values)
+    is_other = kind.__module__.partition(".")[0] == "dask" and not is_dask(values)
+    if is_other and hasattr(kind, "__dask_graph__"):
+        raise TypeError(
+            f"{name} must be in memory, or a Dask array, DataFrame or Series; got a "
+            f"{kind.__module__}.{kind.__qualname__}. Make an array of it, for instance "
+            "by dask.array.from_delayed, or pass what its compute() returns."
+        )
+
+
+def check_blocks(X: Any, name: str = "X") -> None:
+    """Check that a Dask collection has two dimensions, and whole rows in each block."""
+    if X.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.")
+    _check_whole_rows(X, name)
+
+
+def n_rows_known(X: Any) -> int | None:
+    """Return the number of rows of a Dask collection, None where it isn't known."""
+    sizes = _block_sizes(X)
+    return None if sizes is None else sum(sizes)
+
+
+def rows_in_blocks(
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    names: tuple[str, str, str] = _NAMES,
+) -> list[tuple[Delayed, Delayed | None, Delayed | None]]:
+    """Return the rows of a Dask collection, their labels and weights, by blocks.
+
+    What a block of X and one of y are both computed from is computed once, if they
+    are in one ``dask.compute``. Where Dask knows the blocks' sizes, they are compared;
+    else whoever reads a block has to do it.
+
+    Parameters
+    ----------
+    X : Dask array or DataFrame of shape (n_samples, n_features)
+        The rows. The blocks of an array may be sparse.
+    y : array-like or Dask collection, default=None
+        Their labels, in blocks as those of X, or in memory.
+    sample_weight : array-like or Dask collection of shape (n_samples,), default=None
+        Their weights, likewise, or a number, which every block has as it is.
+    names : tuple of str
+        What errors call the three.
+
+    Returns
+    -------
+    blocks : list of tuple
+        For each block of rows a Delayed for each of the three, or None.
+    """
+    refuse_other_collections(X, names[0])
+    if not is_dask(X):
+        raise TypeError(
+            f"{names[0]} must be a Dask collection where {names[1]} or {names[2]} is "
+            "one; it is in memory. Call compute() on the other."
+        )
+    check_blocks(X, names[0])
+    columns: list[list[Any]] = [[None] * n_blocks(X) for _ in names]
+    lazy = {0: X}
+    for i, values in ((1, y), (2, sample_weight)):
+        refuse_other_collections(values, names[i])
+        if is_dask(values):
+            _check_same_blocks(values, names[i], X, names[0])
+            lazy[i] = values
+        elif values is not None:
+            columns[i] = _cut(values, X, names[i], names[0])
+    for has_kind in (is_dask_array, is_dask_frame):
+        group = [i for i, values in lazy.items() if has_kind(values)]
+        for i, blocks in zip(group, _to_delayed([lazy[i] for i in group]), strict=True):
+            columns[i] = blocks
+    return list(zip(*columns, strict=True))
+
+
+def n_blocks(X: Any) -> int:
+    """Return the number of blocks of rows of a Dask collection."""
+    return len(X.chunks[0]) if is_dask_array(X) else int(X.npartitions)
+
+
+def _block_sizes(X: Any) -> tuple[int, ...] | None:
+    """Return the numbers of rows of the blocks, None where one isn't known."""
+    if not is_dask_array(X) or any(math.isnan(size) for size in X.chunks[0]):
+        return None
+    return tuple(map(int, X.chunks[0]))
+
+
+def _check_whole_rows(values: Any, name: str) -> None:
+    """Check that no block of a Dask array has a part of its rows' columns alone."""
+    if is_dask_array(values) and any(len(sizes) > 1 for sizes in values.chunks[1:]):
+        raise ValueError(
+            f"{name} must have whole rows in each chunk; its columns are in chunks of "
+            f"{', '.join(map(str, values.chunks[1]))}. Call "
+            f'{name} = {name}.rechunk({{0: "auto", 1: -1}}).'
+        )
+
+
+def _check_same_blocks(values: Any, name: str, X: Any, X_name: str) -> None:
+    """Check that labels or weights are in blocks as those of X, as far as is known."""
+    if values.ndim not in (1, 2):
+        raise ValueError(
+            f"{name} must have one or two dimensions; it has {values.ndim}."
+        )
+    _check_whole_rows(values, name)
+    theirs, of_X = n_rows_known(values), n_rows_known(X)
+    if theirs is not None and of_X is not None and theirs != of_X:
+        raise ValueError(
+            f"{name} must have an entry for each of the {of_X} rows of {X_name}; it "
+            f"has {theirs}."
+        )
+    for look, words in (
+        (n_blocks, "{} blocks"),
+        (_block_sizes, "blocks of {} rows"),
+        (_divisions, "divisions {}"),
+    ):
+        got, expected = look(values), look(X)
+        if got is not None and expected is not None and got != expected:
+            raise ValueError(
+                f"{name} must be in blocks of the same rows as {X_name}; it has "
+                f"{words.format(reprlib.repr(got))}, and {X_name} has "
+                f"{words.format(reprlib.repr(expected))}. "
+                f"{_remedy(values, name, X, X_name)}"
+            )
+
+
+def _divisions(values: Any) -> tuple[Any, ...] | None:
+    """Return where the index of a Dask DataFrame is divided, None if unknown."""
+    known = is_dask_frame(values) and values.known_divisions
+    return tuple(values.divisions) if known else None
+
+
+def _remedy(values: Any, name: str, X: Any, X_name: str) -> str:
+    """Say how to divide labels or weights as X is divided."""
+    if is_dask_frame(values) and is_dask_frame(X):
+        if _divisions(values) and _divisions(X):
+            return f"Call {name} = {name}.repartition(divisions={X_name}.divisions)."
+        return f"Take {X_name} and {name} from one DataFrame."
+    steps = [
+        *_steps_to_sizes(X, X_name),
+        *_steps_to_sizes(values, name),
+        f"{name} = {name}.rechunk({{0: {X_name}.chunks[0]}})",
+    ]
+    return f"Call {'; '.join(steps)}."
+
+
+def _steps_to_sizes(X: Any, name: str) -> list[str]:
+    """List the call after which Dask knows the sizes of blocks, if it doesn't yet."""
+    if is_dask_frame(X):
+        return [f"{name} = {name}.to_dask_array(lengths=True)"]
+    return [] if _block_sizes(X) else [f"{name}.compute_chunk_sizes()"]
+
+
+def _cut(values: Any, X: Any, name: str, X_name: str) -> list[Delayed]:
+    """Cut labels or weights in memory by the blocks of X."""
+    import dask
+
+    if np.isscalar(values):
+        return [dask.delayed(values)] * n_blocks(X)
+    sizes = _block_sizes(X)
+    if sizes is None:
+        raise ValueError(
+            f"{name} is in memory and can't be cut by the blocks of {X_name}, whose "
+            f"sizes are unknown. Pass {name} as a Dask collection in the same blocks, "
+            f"or call {_steps_to_sizes(X, X_name)[0]} before."
+        )
+    check_length(values, sum(sizes), name, X_name)
+    return [
+        dask.delayed(_safe_indexing(values, slice(end - size, end)), traverse=False)
+        for size, end in zip(sizes, accumulate(sizes), strict=True)
+    ]
+
+
+def _to_delayed(collections: list[Any]) -> list[list[Delayed]]:
+    """Return the blocks of Dask arrays, or of DataFrames and Series.
+
+    Each collection alone would be optimised to read its source by itself, and
+    `dask.optimize` does that to each. So they become a single collection, of tuples.
+    """
+    if not collections:
+        return []
+    if len(collections) == 1:
+        (values,) = collections
+        return [list(np.ravel(values.to_delayed()))]
+    together = _tuples_of_arrays if is_dask_array(collections[0]) else _tuples_of_frames
+    tuples = list(together(collections).to_delayed())
+    return [[blocks[i] for blocks in tuples] for i in range(len(collections))]
+
+
+def _tuples_of_arrays(arrays: list[Any]) -> Any:
+    """Make a Dask array whose blocks are tuples of these arrays' blocks."""
+    import dask.array as da
+
+    # An index for the rows, and one for each other axis of each array.
+    indices = [
+        (0, *range(10 * i + 1, 10 * i + array.ndim)) for i, array in enumerate(arrays)
+    ]
+    return da.blockwise(
+        _blocks_of_arrays,
+        (0,),
+        *chain.from_iterable(zip(arrays, indices, strict=True)),
+        align_arrays=False,  # they are, and Dask can't do it where sizes are unknown
+        meta=np.empty(0, dtype=object),
+    )
+
+
+def _tuples_of_frames(frames: list[Any]) -> Any:
+    """Make a Dask Series whose partitions are tuples of these frames' partitions."""
+    first, *others = frames
+    return first.map_partitions(
+        _blocks_of_frames,
+        *others,
+        meta=(None, object),
+        enforce_metadata=False,
+        align_dataframes=False,
+    )
+
+
+def _blocks_of_arrays(*blocks: Any) -> tuple[Any, ...]:
+    """Return the blocks; along an axis but the first, Dask hands over a list of one."""
+    return tuple(block[0] if isinstance(block, list) else block for block in blocks)
+
+
+def _blocks_of_frames(*blocks: Any) -> tuple[Any, ...]:
+    return blocks

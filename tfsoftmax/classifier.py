@@ -449,13 +449,14 @@ class TFSoftmaxClassifier(
             sample_weight_val=sample_weight_val,
             previous=previous and previous.with_new_schedule(),
         )
-        attributes = partial(fitted_attributes, problem)
-        (settings,) = problem.settings
-        task = FitTask(self, settings.epochs, X, y, sample_weight, attributes)
-        n_epochs = settings.epochs + (previous.n_epochs if previous else 0)
-        logger = EpochLogger(self, n_epochs, task)
-        (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
-        store(self, problem, outcome, logger)
+        with problem:
+            attributes = partial(fitted_attributes, problem)
+            (settings,) = problem.settings
+            task = FitTask(self, settings.epochs, X, y, sample_weight, attributes)
+            n_epochs = settings.epochs + (previous.n_epochs if previous else 0)
+            logger = EpochLogger(self, n_epochs, task)
+            (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
+            store(self, problem, outcome, logger)
         return self
 
     @available_if(_trains_by_epochs)  # type: ignore[untyped-decorator]
@@ -518,9 +519,10 @@ class TFSoftmaxClassifier(
             previous=previous and previous.with_room_for(1),
             n_epochs=1,
         )
-        logger = EpochLogger(self, problem.settings[0].epochs)
-        (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
-        store(self, problem, outcome, logger)
+        with problem:
+            logger = EpochLogger(self, problem.settings[0].epochs)
+            (outcome,) = SOLVERS[self.optimizer].solve(problem, [logger])
+            store(self, problem, outcome, logger)
         return self
 
     @property

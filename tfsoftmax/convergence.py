@@ -15,8 +15,11 @@ One holds for each of 20 bad fits and none for 26 good ones, which are a test.
 from __future__ import annotations
 
 import math
+from operator import add
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import entr
 
 from tfsoftmax.data.dataset import Dataset
@@ -44,7 +47,7 @@ def reason_to_warn(problem: Problem, result: Result) -> str | None:
 
 def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
     settings, last = result.settings, result.history["loss"][-1]
-    constant = _entropy_of_classes(problem.dataset)
+    constant = _entropy_of_classes(problem)
     if problem.n_epochs is not None:
         constant = STREAM_EXCESS * math.log(problem.n_classes)
     # An epoch of a single step has no loss after an update to go by.
@@ -70,14 +73,17 @@ def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
     )
 
 
-def _entropy_of_classes(dataset: Dataset) -> float:
+def _entropy_of_classes(problem: Problem) -> float:
     """Return the loss of the best constant prediction."""
-    y = dataset.y
-    weights = dataset.row_weights()
+    totals = problem.dataset.fold(_class_totals, problem.n_classes, combine=add)
+    return float(entr(totals / totals.sum()).sum())
+
+
+def _class_totals(dataset: Dataset, n_classes: int) -> NDArray[Any]:
+    y, weights = dataset.y, dataset.row_weights()
     if weights.ndim == 2:
         weights = weights[0]
-    totals = np.bincount(y, weights) if y.ndim == 1 else weights @ y
-    return float(entr(totals / totals.sum()).sum())
+    return np.bincount(y, weights, n_classes) if y.ndim == 1 else weights @ y
 
 
 def _one_weight_would_gain(problem: Problem, result: Result) -> str | None:

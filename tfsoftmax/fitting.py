@@ -8,8 +8,8 @@ A fit of one estimator and a search's fit of many on the same rows take the same
 from __future__ import annotations
 
 import dataclasses
-import reprlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from numbers import Integral
 from typing import Any
 
@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from tfsoftmax.data.columns import occurring_columns
-from tfsoftmax.data.dataset import Dataset, dtypes_for
-from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
-from tfsoftmax.data.hold_out import hold_out
+from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.hold_out import split
 from tfsoftmax.data.ranges import MAX_SHARE_BEYOND, share_beyond
 from tfsoftmax.engine.features import Rescale, Scaling
+from tfsoftmax.reading import Passed, read, read_held_out
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.automatic import (
     TrainingRows,
@@ -33,17 +33,8 @@ from tfsoftmax.solvers.automatic import (
 from tfsoftmax.solvers.result import Problem, Result
 from tfsoftmax.solvers.settings import Settings
 from tfsoftmax.utils.warn import warn
-from tfsoftmax.validation.arrays import check_rows
-from tfsoftmax.validation.labels import (
-    check_classes,
-    check_labels,
-    encode,
-    find_classes,
-    is_soft,
-    same_classes,
-)
+from tfsoftmax.validation.labels import check_classes, find_classes, is_soft
 from tfsoftmax.validation.parameters import RULES
-from tfsoftmax.validation.weights import row_weights, total_weight
 
 
 def prepare(
@@ -82,28 +73,40 @@ def prepare(
     problem : Problem
     """
     first = estimators[0]
-    X = check_rows(first, X, reset=previous is None)
-    y = check_labels(y, X.shape[0])
-    classes = _known_classes(first, y, classes, previous)
-    codes = encode(y, classes)
-    weights = _weights_of(estimators, sample_weight, codes, classes)
-    dataset = Dataset(_by_rows(X, first.optimizer), codes, weights)
-    held_out = _validate_held_out(first, classes, X_val, y_val, sample_weight_val)
-    if held_out is not None:
-        _warn_of_another_scale(dataset, held_out)
-    attributes = _attributes_of(first, classes)
+    rows = read(estimators, X, y, sample_weight, classes, previous)
+    with ExitStack() as closing:
+        closing.callback(rows.dataset.close)
+        held_out = read_held_out(first, rows.classes, X_val, y_val, sample_weight_val)
+        if held_out is not None:
+            closing.callback(held_out.close)
+            _warn_of_another_scale(rows.dataset, held_out)
+        problem = _problem(estimators, rows, held_out, previous, n_epochs)
+        closing.pop_all()
+    return problem
+
+
+def _problem(
+    estimators: Sequence[Any],
+    passed: Passed,
+    held_out: Any,
+    previous: Result | None,
+    n_epochs: int | None,
+) -> Problem:
+    """Return the problem that the rows passed pose."""
+    first = estimators[0]
+    attributes = _attributes_of(first, passed.classes)
     rng = _rng_of(first, previous)
+    dataset, by_sample = passed.dataset, passed.by_sample
     if first.early_stopping and held_out is None:
         rng, seed = _hold_out_seed(first, rng, previous)
         attributes["_hold_out_seed"] = seed
-        dataset, held_out = _hold_out(first, dataset, sample_weight, seed)
-    by_sample = _weighted_by_sample(dataset, sample_weight)
+        fraction = float(first.validation_fraction)
+        dataset, by_sample, held_out = split(dataset, by_sample, fraction, seed)
     rescale, scaling = _scaling_of(first, by_sample, previous)
-    totals = _total_weights(estimators, sample_weight, codes, classes)
     rows = TrainingRows(
         dataset,
         by_sample,
-        totals * _share(weights, dataset),
+        passed.totals * _share(passed.dataset, dataset),
         scaling,
         fit_intercept=bool(first.fit_intercept),
         is_stream=n_epochs is not None,
@@ -117,7 +120,7 @@ def prepare(
     problem = Problem(
         dataset,
         held_out,
-        classes,
+        passed.classes,
         settings,
         scaling,
         rng,
@@ -186,19 +189,8 @@ def classes_to_expect(
     )
 
 
-def _weighted_by_sample(dataset: Dataset, sample_weight: ArrayLike | None) -> Dataset:
-    """Return the rows without class weights, so that they are the same for all models.
-
-    What is found out about the features goes by them.
-    """
-    weights = row_weights(sample_weight, dataset.X.shape[0])
-    if weights is not None and dataset.index is not None:
-        weights = weights[dataset.index]
-    return dataclasses.replace(dataset, weights=weights)
-
-
 def _scaling_of(
-    estimator: Any, dataset: Dataset, previous: Result | None
+    estimator: Any, dataset: Rows, previous: Result | None
 ) -> tuple[Rescale, Scaling]:
     """Return what `rescale` is, and how x̃ comes from x by the training rows."""
     rescale, n_features = estimator.rescale, dataset.n_features
@@ -225,33 +217,13 @@ def _scaling_of(
     ) if previous is None else previous.scaling
 
 
-def _total_weights(
-    estimators: Sequence[Any],
-    sample_weight: ArrayLike | None,
-    codes: NDArray[Any],
-    classes: NDArray[Any],
-) -> NDArray[np.float64]:
-    """Return Σs of each estimator, over all rows that were passed."""
-    return np.array(
-        [
-            total_weight(
-                sample_weight,
-                len(codes),
-                class_weight=estimator.class_weight,
-                y=codes,
-                classes=classes,
-            )
-            for estimator in estimators
-        ]
-    )
-
-
-def _share(weights: NDArray[np.float64] | None, dataset: Dataset) -> Any:
+def _share(all_rows: Rows, dataset: Rows) -> Any:
     """Return which part of the weight of all rows those of a dataset have."""
-    n_all, index = dataset.X.shape[0], dataset.index
+    index = dataset.index if isinstance(dataset, Dataset) else None
+    weights = all_rows.weights if isinstance(all_rows, Dataset) else None
     if index is None or weights is None:
-        return len(dataset) / n_all
-    return weights[..., index].sum(axis=-1) / n_all
+        return len(dataset) / len(all_rows)
+    return weights[..., index].sum(axis=-1) / len(all_rows)
 
 
 def _in_occurring_columns(problem: Problem) -> Problem:
@@ -261,11 +233,14 @@ def _in_occurring_columns(problem: Problem) -> Problem:
     is_stream = problem.n_epochs is not None
     columns, known = None, None if previous is None else previous.columns
     has_all = previous is not None and known is None
-    if not has_all and not (is_stream and any(s.l1 for s in problem.settings)):
-        columns = occurring_columns(dataset.X, known)
-    if columns is not None:
-        dataset = dataset.with_columns(columns)
-        held_out = held_out and held_out.with_columns(columns)
+    needs_all = has_all or (is_stream and any(s.l1 for s in problem.settings))
+    # Rows that lie elsewhere are trained in all columns.
+    if isinstance(dataset, Dataset) and isinstance(held_out, Dataset | None):
+        if not needs_all:
+            columns = occurring_columns(dataset.X, known)
+        if columns is not None:
+            dataset = dataset.with_columns(columns)
+            held_out = held_out and held_out.with_columns(columns)
     return dataclasses.replace(
         problem,
         dataset=dataset,
@@ -275,81 +250,7 @@ def _in_occurring_columns(problem: Problem) -> Problem:
     )
 
 
-def _by_rows(X: Any, optimizer: str) -> Any:
-    """Return X, or a copy by rows where it lies by columns.
-
-    The copy is of the dtype of X, but wide integers that mini-batches compute in
-    float32 are copied in that, which holds them exactly.
-    """
-    if not lies_by_columns(X):
-        return X
-    dtype = X.dtype
-    if dtype.kind in "iu" and SOLVERS[optimizer].by_epochs:
-        dtype = min(dtype, dtypes_for(X)[0], key=lambda dtype: dtype.itemsize)
-    return copy_by_rows(X, dtype)
-
-
-def _known_classes(
-    estimator: Any, y: Any, classes: NDArray[Any] | None, previous: Result | None
-) -> NDArray[Any]:
-    """Return the classes, in the order of those of a previous fit."""
-    found = find_classes(y) if classes is None else classes
-    if previous is None:
-        return found
-    known: NDArray[Any] = estimator.classes_
-    if not same_classes(found, known, y):
-        name = "y" if classes is None else "classes"
-        raise ValueError(
-            f"{name} has other classes than the fit that training resumes: they were "
-            f"{reprlib.repr(known.tolist())} and are now "
-            f"{reprlib.repr(found.tolist())}."
-        )
-    return known
-
-
-def _weights_of(
-    estimators: Sequence[Any],
-    sample_weight: ArrayLike | None,
-    codes: NDArray[Any],
-    classes: NDArray[Any],
-) -> NDArray[np.float64] | None:
-    """Return the rows' weights: one array for all estimators, or a row for each."""
-    n_samples = len(codes)
-    weights = [
-        row_weights(
-            sample_weight,
-            n_samples,
-            class_weight=estimator.class_weight,
-            y=codes,
-            classes=classes,
-        )
-        for estimator in estimators
-    ]
-    if len(weights) == 1 or all(e.class_weight is None for e in estimators):
-        return weights[0]
-    return np.stack([np.ones(n_samples) if w is None else w for w in weights])
-
-
-def _validate_held_out(
-    estimator: Any,
-    classes: NDArray[Any],
-    X_val: Any,
-    y_val: Any,
-    sample_weight_val: ArrayLike | None,
-) -> Dataset | None:
-    if X_val is None and y_val is None and sample_weight_val is None:
-        return None
-    if X_val is None or y_val is None:
-        missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(f"X_val and y_val go together; got no {missing}.")
-    X_val = check_rows(estimator, X_val, "X_val", reset=False)
-    y_val = check_labels(y_val, X_val.shape[0], "y_val", "X_val")
-    codes = encode(y_val, classes, "y_val")
-    weights = row_weights(sample_weight_val, X_val.shape[0], name="sample_weight_val")
-    return Dataset(_by_rows(X_val, estimator.optimizer), codes, weights)
-
-
-def _warn_of_another_scale(dataset: Dataset, held_out: Dataset) -> None:
+def _warn_of_another_scale(dataset: Rows, held_out: Rows) -> None:
     """Warn of held-out rows that were not transformed as the training rows were."""
     share = share_beyond(held_out, dataset)
     if share > MAX_SHARE_BEYOND:
@@ -392,18 +293,3 @@ def _hold_out_seed(
     after = np.random.RandomState(0)
     after.set_state(rng.get_state(legacy=False))
     return after, int(after.randint(2**31))
-
-
-def _hold_out(
-    estimator: Any, dataset: Dataset, sample_weight: ArrayLike | None, seed: int
-) -> tuple[Dataset, Dataset]:
-    """Split the rows for early stopping.
-
-    Held-out rows are weighted as those of X_val, by sample weights and not by class
-    weights.
-    """
-    plain = _weighted_by_sample(dataset, sample_weight)
-    train, held_out = hold_out(
-        plain, float(estimator.validation_fraction), np.random.RandomState(seed)
-    )
-    return dataset.take(train), plain.take(held_out)

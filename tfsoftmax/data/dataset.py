@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,27 @@ from tfsoftmax.data.columns import take_columns
 
 # Rows of X that NumPy works on at once, by their bytes in float64.
 MAX_BLOCK_BYTES = 16 << 20
+
+
+def add_each(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Add two tuples element by element."""
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+class Bound:
+    """What is made from a dataset's rows and kept beside them."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def fold(
+        self,
+        method: Callable[..., Any],
+        *arguments: Any,
+        combine: Callable[[Any, Any], Any],
+    ) -> Any:
+        """Call a method with the arguments, as :meth:`Dataset.fold` does."""
+        return method(self._made, *arguments)
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,12 @@ class Dataset:
     def n_features(self) -> int:
         """Number of columns of X."""
         return int(self.X.shape[1])
+
+    @property
+    def n_values(self) -> int:
+        """Number of values that X holds, without those that a sparse X leaves out."""
+        X = self.X
+        return int(X.nnz) if sparse.issparse(X) else len(self) * self.n_features
 
     @property
     def per_model_weights(self) -> bool:
@@ -81,6 +108,26 @@ class Dataset:
             rows = slice(start, min(start + n_rows, len(self)))
             yield rows, X[rows if self.index is None else self.index[rows]]
 
+    def fold(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        combine: Callable[[Any, Any], Any],
+    ) -> Any:
+        """Call a function with the dataset and the arguments.
+
+        A dataset that lies in parts calls it with each, and combines the results, two
+        by two.
+        """
+        return function(self, *arguments)
+
+    def bind(self, make: Callable[..., Any], *arguments: Any) -> Bound:
+        """Make an object from the dataset and the arguments, whose methods to fold."""
+        return Bound(make(self, *arguments))
+
+    def close(self) -> None:
+        """Do nothing: these rows are nowhere else."""
+
     def for_models(self, models: slice | list[int] | int) -> Dataset:
         """Return the same rows with the weights that these models have, or this one."""
         if self.weights is None or not self.per_model_weights:
@@ -90,6 +137,12 @@ class Dataset:
     def with_columns(self, columns: NDArray[np.int64]) -> Dataset:
         """Return the same rows with some of their columns."""
         return replace(self, X=take_columns(self.X, columns))
+
+    def sample(self, n: int) -> Dataset:
+        """Return at most n of the rows, evenly spaced."""
+        if len(self) <= n:
+            return self
+        return self.take(np.linspace(0, len(self) - 1, n).astype(np.int64))
 
     def take(self, index: NDArray[np.int64]) -> Dataset:
         """Return some of the rows; X is not copied."""
@@ -102,6 +155,61 @@ class Dataset:
             weights,
             index if self.index is None else self.index[index],
         )
+
+
+class RowsElsewhere(Protocol):
+    """Rows that this process doesn't hold: :class:`tfsoftmax.distributed.parts.Parts`.
+
+    What has no docstring is as `Dataset` has it. But `X` and `y` have no rows; they are
+    of the kind that those elsewhere are of.
+    """
+
+    X: Any
+    y: NDArray[Any]
+    n_weight_rows: int
+
+    def __len__(self) -> int: ...
+    @property
+    def n_features(self) -> int: ...  # noqa: D102
+    @property
+    def n_values(self) -> int: ...  # noqa: D102
+
+    @property
+    def full_batch(self) -> Callable[..., Any]:
+        """What evaluates them in the place of `FullBatch`."""
+
+    @property
+    def engine(self) -> Callable[..., Any]:
+        """What trains on them in the place of `Engine`."""
+
+    @property
+    def evaluator(self) -> Callable[..., Any]:
+        """What evaluates them in the place of `Engine`, where they are held out."""
+
+    def fold(  # noqa: D102
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        combine: Callable[[Any, Any], Any],
+    ) -> Any: ...
+    def bind(self, make: Callable[..., Any], *arguments: Any) -> Any: ...  # noqa: D102
+    def sample(self, n: int) -> Dataset: ...  # noqa: D102
+    def for_models(  # noqa: D102
+        self, models: slice | list[int] | int
+    ) -> RowsElsewhere: ...
+    def close(self) -> None: ...  # noqa: D102
+
+    def draw_order(self, rng: np.random.RandomState) -> Any:
+        """Draw the order of an epoch's rows."""
+
+    def split(
+        self, fraction: float, seed: int
+    ) -> tuple[RowsElsewhere, RowsElsewhere, RowsElsewhere]:
+        """Split them as :func:`tfsoftmax.data.hold_out.split` does."""
+
+
+# Rows, wherever they are.
+Rows = Dataset | RowsElsewhere
 
 
 def dtypes_for(

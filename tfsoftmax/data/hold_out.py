@@ -15,8 +15,35 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.data.row_hash import hash_rows
+
+
+def split(
+    dataset: Rows, by_sample: Rows, fraction: float, seed: int
+) -> tuple[Rows, Rows, Rows]:
+    """Split rows into those to train on and those to hold out.
+
+    Parameters
+    ----------
+    dataset, by_sample : Dataset
+        The rows, with the weights of each model and with sample weights alone.
+    fraction : float
+        What to hold out of the weight of each class.
+    seed : int
+
+    Returns
+    -------
+    dataset, by_sample : Dataset
+        Those to train on.
+    held_out : Dataset
+        The others. They are weighted as those of X_val, without class weights.
+    """
+    if not (isinstance(dataset, Dataset) and isinstance(by_sample, Dataset)):
+        assert not isinstance(dataset, Dataset)
+        return dataset.split(fraction, seed)
+    train, out = hold_out(by_sample, fraction, np.random.RandomState(seed))
+    return dataset.take(train), by_sample.take(train), by_sample.take(out)
 
 
 def hold_out(

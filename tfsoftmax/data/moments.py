@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset, largest_magnitude
+from tfsoftmax.data.dataset import Dataset, Rows, largest_magnitude
 
 # The largest integers of which float32, float64 and int64 hold all.
 _EXACT = {np.float32: 2**24, np.float64: 2**53, np.int64: 2**63 - 1}
@@ -46,14 +46,33 @@ class Moments(NamedTuple):
         return self.variance <= bound
 
 
-def moments(dataset: Dataset) -> Moments:
+def moments(dataset: Rows) -> Moments:
     """Compute the moments of a dataset's rows."""
+    _, found = dataset.fold(_weight_and_moments, combine=_of_both)
+    return found  # type: ignore[no-any-return]
+
+
+def _of_both(
+    one: tuple[float, Moments], other: tuple[float, Moments]
+) -> tuple[float, Moments]:
+    """Combine the weights and the moments of two sets of rows."""
+    (w1, (m1, v1)), (w2, (m2, v2)) = one, other
+    w = w1 + w2
+    if not w:
+        return one
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = m2 - m1
+        variance = (w1 * v1 + w2 * v2) / w + w1 / w * (w2 / w) * delta**2
+        return w, Moments(m1 + w2 / w * delta, variance)
+
+
+def _weight_and_moments(dataset: Dataset) -> tuple[float, Moments]:
     X = dataset.X
     is_integer = X.dtype.kind in "biu" and not sparse.issparse(X)
     if is_integer and dataset.weights is None:
         largest = largest_magnitude(X)
         if largest**2 * len(dataset) <= _EXACT[np.int64]:
-            return _exact_moments(dataset, largest)
+            return len(dataset), _exact_moments(dataset, largest)
     with np.errstate(over="ignore", invalid="ignore"):  # the variance shows it
         weight = 0.0
         mean = squares = np.zeros(dataset.n_features)
@@ -66,10 +85,10 @@ def moments(dataset: Dataset) -> Moments:
             delta = m - mean
             mean = mean + w / weight * delta
             squares = squares + M2 + former * w / weight * delta**2
-        return Moments(mean, squares / weight)
+        return weight, Moments(mean, squares / (weight or 1))
 
 
-def mean_square(dataset: Dataset, mean: Any, factor: Any) -> float:
+def mean_square(dataset: Rows, mean: Any, factor: Any) -> float:
     """Compute the mean of ‖r ∘ (x − m)‖² over a dataset's rows, from their moments."""
     found = moments(dataset)
     with np.errstate(over="ignore", invalid="ignore"):

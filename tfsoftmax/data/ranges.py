@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import MAX_BLOCK_BYTES, Dataset
+from tfsoftmax.data.dataset import MAX_BLOCK_BYTES, Rows
 
 # Larger shares are no chance, but another scale.
 MAX_SHARE_BEYOND = 0.25
@@ -28,7 +28,7 @@ _MAX_ROWS = 1000
 _MIN_VALUES = 20
 
 
-def share_beyond(one: Dataset, other: Dataset) -> float:
+def share_beyond(one: Rows, other: Rows) -> float:
     """Return how many of the values of one side lie beyond the range of the other.
 
     It is the larger share of the two, in [0, 1], from up to 1,000 rows of each side.
@@ -37,15 +37,14 @@ def share_beyond(one: Dataset, other: Dataset) -> float:
     return max(_share_beyond(rows, others), _share_beyond(others, rows))
 
 
-def _sample(dataset: Dataset) -> sparse.csc_array:
+def _sample(dataset: Rows) -> sparse.csc_array:
     """Return evenly spaced rows by columns, without zeros."""
-    n_rows = min(_MAX_ROWS, len(dataset))
+    n_rows = _MAX_ROWS
     if not sparse.issparse(dataset.X):
         n_rows = min(n_rows, max(1, MAX_BLOCK_BYTES // (8 * dataset.n_features)))
-    index = np.linspace(0, len(dataset) - 1, n_rows).astype(np.int64)
-    if dataset.index is not None:
-        index = dataset.index[index]
-    sample = sparse.csc_array(dataset.X[index].astype(np.float64))
+    some = dataset.sample(n_rows)
+    X = some.X if some.index is None else some.X[some.index]
+    sample = sparse.csc_array(X.astype(np.float64))
     sample.sum_duplicates()
     sample.eliminate_zeros()
     return sample

@@ -66,13 +66,13 @@ class Tiles:
         The dtype of the weights, and of soft labels.
     alignment : int
         The number of which the address of a view of X has to be a multiple.
+    keeps_copies : bool, default=True
+        Whether to keep tiles that are no views of X, if they are small together.
 
     Attributes
     ----------
     n_rows, n_columns : int
         The shape of a tile; the columns beyond those of X are zeros.
-    kept : bool
-        Whether a tile can be kept: it is a view of X, or all are small together.
     """
 
     def __init__(
@@ -81,6 +81,8 @@ class Tiles:
         storage: np.dtype[Any],
         precision: np.dtype[Any],
         alignment: int,
+        *,
+        keeps_copies: bool = True,
     ) -> None:
         n, n_features = len(dataset), dataset.n_features
         self._dataset, self._storage, self._precision = dataset, storage, precision
@@ -88,7 +90,7 @@ class Tiles:
         self.n_rows = _tile_rows(n, n_features)
         # X is copied even where its rows could be handed over, if it is small: then
         # several widths share a program.
-        is_small = n_bytes <= MAX_SHARED_BYTES
+        is_small = keeps_copies and n_bytes <= MAX_SHARED_BYTES
         rows = None if is_small else _rows_in_place(dataset, storage)
         if rows is not None:
             tile_bytes = self.n_rows * n_features * storage.itemsize
@@ -96,11 +98,18 @@ class Tiles:
                 rows = None
         self._rows = rows
         self.n_columns = n_features if rows is not None else next_width(n_features)
-        self.kept = self._rows is not None or n_bytes <= MAX_KEPT_BYTES
+        self._keeps_copies = keeps_copies and (
+            rows is not None or n_bytes <= MAX_KEPT_BYTES
+        )
         self._gather = gatherer(dataset.X, storage)
 
     def __len__(self) -> int:
         return math.ceil(len(self._dataset) / self.n_rows)
+
+    def keeps(self, number: int) -> bool:
+        """Whether to keep a tile: it is a view of X, or a copy that is small enough."""
+        is_whole = (number + 1) * self.n_rows <= len(self._dataset)
+        return self._keeps_copies or (self._rows is not None and is_whole)
 
     def tile(self, number: int, buffer: NDArray[Any] | None = None) -> Tile:
         """Return a tile; `buffer`, by `new_buffer`, is where to gather it."""

@@ -246,10 +246,14 @@ class Engine:
             sums.append(np.concatenate(chunk_sums, axis=-1))
         return states, self._means(sums)
 
-    def states_of(self, other: Engine, states: list[State]) -> list[State]:
+    def states_of(self, other: Any, states: list[Any]) -> list[State]:
         """Return weights of another engine, of the same models, as `evaluate` needs."""
         states = other.whole(states)
-        if (self._is_sparse, self._width) == (other._is_sparse, other._width):
+        is_engine = isinstance(other, Engine)
+        if is_engine and (self._is_sparse, self._width) == (
+            other._is_sparse,
+            other._width,
+        ):
             return states
         return self.to_device(other.to_numpy(states)[0])
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.data.moments import moments
 
 Tensor = Any
@@ -46,7 +46,7 @@ class Scaling:
     mean: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, rescale: Rescale, dataset: Dataset) -> Scaling:
+    def of(cls, rescale: Rescale, dataset: Rows) -> Scaling:
         """Return the scaling that `rescale` stands for, given the training rows.
 
         Raises
@@ -170,7 +170,7 @@ class CentredFeatures:
     @classmethod
     def of(
         cls,
-        dataset: Dataset,
+        dataset: Rows,
         *,
         scaling: Scaling,
         fit_intercept: bool,
@@ -289,13 +289,30 @@ class SparseRows:
         return gram  # type: ignore[no-any-return]
 
 
-def weighted_mean(dataset: Dataset) -> NDArray[np.float64]:
+def weighted_mean(dataset: Rows) -> NDArray[np.float64]:
     """Compute the weighted mean of x over a dataset's rows."""
-    total = np.zeros(dataset.n_features)
+    _, mean = dataset.fold(_weight_and_mean, combine=_of_both)
+    return mean  # type: ignore[no-any-return]
+
+
+def _of_both(
+    one: tuple[float, NDArray[np.float64]], other: tuple[float, NDArray[np.float64]]
+) -> tuple[float, NDArray[np.float64]]:
+    """Combine the weights and the means of two sets of rows."""
+    (w1, m1), (w2, m2) = one, other
+    w = w1 + w2
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A constant stays as it is.
+        return w, m1 + w2 / (w or 1) * (m2 - m1)
+
+
+def _weight_and_mean(dataset: Dataset) -> tuple[float, NDArray[np.float64]]:
+    total, weight = np.zeros(dataset.n_features), 0.0
     first: Any = None
     with np.errstate(over="ignore", invalid="ignore"):
         for rows, X in dataset.blocks():
             s = dataset.row_weights(rows)
+            weight += float(s.sum())
             if sparse.issparse(X):
                 total = total + X.T @ s
                 continue
@@ -303,5 +320,5 @@ def weighted_mean(dataset: Dataset) -> NDArray[np.float64]:
                 first = X[0].astype(np.float64)
             # From the first row on, which leaves constants as they are.
             total = total + s @ np.subtract(X, first, dtype=np.float64)
-        mean = total / len(dataset)
-        return mean if first is None else first + mean
+        mean = total / (weight or 1)
+        return weight, mean if first is None else first + mean

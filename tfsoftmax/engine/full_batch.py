@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
+from tfsoftmax.data.buffers import Buffers, shared_buffers
+from tfsoftmax.data.dataset import Dataset, Rows, full_batch_dtypes_for
 from tfsoftmax.data.gather import aligned
 from tfsoftmax.data.tiles import Tile, Tiles
 from tfsoftmax.engine.features import CentredFeatures, Scaling
@@ -19,7 +19,7 @@ from tfsoftmax.engine.spec import TileSpec
 from tfsoftmax.utils.threads import ThreadPool
 
 
-class Sums(NamedTuple):
+class Means(NamedTuple):
     """The mean cross-entropy, the accuracy, and the gradient of the former in Û."""
 
     loss: float
@@ -27,10 +27,18 @@ class Sums(NamedTuple):
     gradient: NDArray[np.float64]
 
 
+class Sums(NamedTuple):
+    """The same as sums over the rows: the first two in one array, and the gradient."""
+
+    totals: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+
+
 class AllRows:
     """Evaluates one model on all rows of a dataset, at whatever weights.
 
-    That is the task of its two subclasses, for dense and for sparse rows.
+    That is the task of its subclasses: for dense rows, for sparse ones, and for those
+    that lie elsewhere.
 
     Use it as a context manager: it owns threads. Tiles are worked on at once, and their
     sums added in the order of the rows.
@@ -44,53 +52,74 @@ class AllRows:
         How x̃ comes from x.
     precision : dtype, default=None
         The dtype in which the rows are centred; by default what the dataset needs.
+    features : CentredFeatures, default=None
+        What the weights Û are the weights of; by default features that are centred at
+        the mean of the rows.
+    n_threads : int, default=None
+        Number of tiles worked on at once; by default what TensorFlow may use.
+    keeps_copies : bool, default=True
+        Whether to keep tiles that are no views of X, if they are small.
 
     Attributes
     ----------
-    features : CentredFeatures
-        What the weights Û are the weights of.
     shape : tuple of int
         That of Û: (n_rows, n_features + 1), with an intercept always.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Rows,
         n_classes: int,
         *,
         fit_intercept: bool,
         scaling: Scaling,
         precision: np.dtype[Any] | None = None,
+        features: CentredFeatures | None = None,
+        n_threads: int | None = None,
+        keeps_copies: bool = True,
     ) -> None:
-        import_tensorflow()
         self._storage, self.precision = full_batch_dtypes_for(dataset.X, precision)
         self.dataset, self._n_classes = dataset, n_classes
-        self.features = CentredFeatures.of(
+        self.features = features or CentredFeatures.of(
             dataset,
             scaling=scaling,
             fit_intercept=fit_intercept,
             precision=self.precision,
         )
+        self._n_threads, self._keeps_copies = n_threads, keeps_copies
         n_rows = 1 if n_classes == 2 else n_classes
         self.shape = n_rows, dataset.n_features + 1
         self._functions: dict[str, Callable[..., Any]] = {}
 
-    _pool: ThreadPool
+    _pool: ThreadPool | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._pool.close()
+        if self._pool is not None:
+            self._pool.close()
 
     @property
     def work(self) -> int:
         """Number of multiplications in one evaluation."""
+        return 2 * self.dataset.n_values * self.shape[0]
+
+    def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Means:
+        """Evaluate at the weights Û of the centred features, in `precision`."""
+        totals, gradient = self.sums(U, precision)
+        totals, gradient = totals / len(self.dataset), gradient / len(self.dataset)
+        return Means(float(totals[0]), float(totals[1]), gradient)
+
+    def sums(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
+        """Evaluate the same, but return sums over the rows."""
         raise NotImplementedError
 
-    def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
-        """Evaluate at the weights Û of the centred features, in `precision`."""
-        raise NotImplementedError
+    def _map(self, evaluate: Callable[[int], Any], numbers: range) -> Iterator[Any]:
+        """Evaluate tiles by their numbers, and yield the results in order."""
+        if self._pool is None or len(numbers) == 1:
+            return map(evaluate, numbers)
+        return self._pool.map(evaluate, numbers)
 
 
 class FullBatch(AllRows):
@@ -98,22 +127,33 @@ class FullBatch(AllRows):
 
     def __init__(self, dataset: Dataset, n_classes: int, **parameters: Any) -> None:
         super().__init__(dataset, n_classes, **parameters)
+        import_tensorflow()
         from tfsoftmax.engine.compilation import share
         from tfsoftmax.engine.device import alignment, n_threads
 
         self._share = share
-        self._tiles = tiles = Tiles(dataset, self._storage, self.precision, alignment())
-        n_at_once = min(n_threads(), MAX_THREADS, len(tiles))
-        self._pool = ThreadPool(n_at_once, "tfsoftmax-full-batch")
+        self._tiles = tiles = Tiles(
+            dataset,
+            self._storage,
+            self.precision,
+            alignment(),
+            keeps_copies=self._keeps_copies,
+        )
+        n_at_once = min(self._n_threads or n_threads(), MAX_THREADS, len(tiles))
+        if n_at_once > 1:
+            self._pool = ThreadPool(n_at_once, "tfsoftmax-full-batch")
         constants = self.features.centre, np.asarray(self.features.factor)
         self._constants = tuple(share(self._widened(each)) for each in constants)
-        self._kept: list[tuple[Any, ...]] = []
-        self._buffers: SimpleQueue[NDArray[Any]] = SimpleQueue()
-        if tiles.kept:
-            self._kept = [self._tensors(tiles.tile(i)) for i in range(len(tiles))]
+        self._kept = {
+            number: self._tensors(tiles.tile(number))
+            for number in range(len(tiles))
+            if tiles.keeps(number)
+        }
+        if self._keeps_copies:
+            self._buffers = Buffers(tiles.new_buffer)
         else:
-            for _ in range(n_at_once):
-                self._buffers.put(tiles.new_buffer())
+            kind = tiles.n_rows, tiles.n_columns, self._storage
+            self._buffers = shared_buffers(kind, tiles.new_buffer)
 
     def _widened(self, numbers: NDArray[Any]) -> NDArray[Any]:
         """Return a number, or one for each column of a tile, as the program has it."""
@@ -122,13 +162,7 @@ class FullBatch(AllRows):
         widened[own] = numbers
         return widened
 
-    @property
-    def work(self) -> int:
-        """Number of multiplications in one evaluation."""
-        n_rows, n_columns = self.shape
-        return 2 * len(self.dataset) * n_rows * n_columns
-
-    def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
+    def sums(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
         """Evaluate at the weights Û of the centred features, in `precision`."""
         n_rows, n_columns = self.shape
         weights = aligned((n_rows, self._tiles.n_columns + 1), precision)
@@ -139,28 +173,22 @@ class FullBatch(AllRows):
         function = self._function(arguments)
 
         def evaluate(number: int) -> NDArray[np.float64]:
-            if self._kept:
+            if number in self._kept:
                 (sums,) = function(*arguments, *self._kept[number])
                 return sums.numpy()  # type: ignore[no-any-return]
-            buffer = self._buffers.get()
-            try:
+            with self._buffers.take() as buffer:
                 tile = self._tensors(self._tiles.tile(number, buffer))
                 (sums,) = function(*arguments, *tile)
                 return sums.numpy()  # type: ignore[no-any-return]
-            finally:
-                self._buffers.put(buffer)
 
         numbers = range(len(self._tiles))
-        run = map if len(numbers) == 1 else self._pool.map
-        total = sum(run(evaluate, numbers), np.zeros(2 + weights.size))
-        total /= len(self.dataset)
-        loss, accuracy = total[:2]
+        total = sum(self._map(evaluate, numbers), np.zeros(2 + weights.size))
         gradient = np.zeros(self.shape)
         if self.features.fit_intercept:
             gradient[:, -1] = total[2 : 2 + n_rows]
         by_column = total[2 + n_rows :].reshape(n_rows, -1)
         gradient[:, :-1] = by_column[:, : n_columns - 1]
-        return Sums(float(loss), float(accuracy), gradient)
+        return Sums(total[:2], gradient)
 
     def _function(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         """Return the program for the dtype of the weights among its arguments."""
@@ -178,7 +206,7 @@ class FullBatch(AllRows):
                 centring=self.precision.name,
                 precision=precision,
             )
-            tile = self._kept[0] if self._kept else self._tensors(self._tiles.tile(0))
+            tile = self._kept.get(0) or self._tensors(self._tiles.tile(0))
             function = compiled(evaluate_tile, spec, (*arguments, *tile))
             self._functions[precision] = function
         return self._functions[precision]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsoftmax.data.buffers import Buffers
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned
-from tfsoftmax.data.tiles import SparseTile, SparseTiles
+from tfsoftmax.data.tiles import SparseTiles
 from tfsoftmax.data.widths import next_width
 from tfsoftmax.engine.full_batch import AllRows, Sums
 from tfsoftmax.engine.placement import MAX_THREADS
+from tfsoftmax.engine.runtime import import_tensorflow
 from tfsoftmax.engine.spec import SparseTileSpec
 from tfsoftmax.utils.threads import ThreadPool
 
@@ -30,32 +31,26 @@ class SparseFullBatch(AllRows):
 
     def __init__(self, dataset: Dataset, n_classes: int, **parameters: Any) -> None:
         super().__init__(dataset, n_classes, **parameters)
+        import_tensorflow()
         from tfsoftmax.engine.compilation import share_all
         from tfsoftmax.engine.device import n_threads
 
         factor = np.broadcast_to(self.features.factor, self.features.centre.shape)
         self._centre = factor * self.features.centre
         self._width = next_width(dataset.n_features)
-        n_at_once = min(n_threads(), MAX_THREADS)
+        n_at_once = min(self._n_threads or n_threads(), MAX_THREADS)
         self._tiles = SparseTiles(dataset, factor, self.precision, n_at_once)
         n_at_once = min(n_at_once, len(self._tiles))
-        self._pool = ThreadPool(n_at_once, "tfsoftmax-sparse-batch")
+        if n_at_once > 1:
+            self._pool = ThreadPool(n_at_once, "tfsoftmax-sparse-batch")
         self._share = share_all
         self._kept: list[Any] = []
-        self._buffers: SimpleQueue[SparseTile] = SimpleQueue()
+        self._buffers = Buffers(self._tiles.new_buffer)
         if self._tiles.kept:
             tiles = map(self._tiles.tile, range(len(self._tiles)))
             self._kept = list(map(self._share, tiles))
-        else:
-            for _ in range(n_at_once):
-                self._buffers.put(self._tiles.new_buffer())
 
-    @property
-    def work(self) -> int:
-        """Number of multiplications in one evaluation."""
-        return 2 * int(self.dataset.X.nnz) * self.shape[0]
-
-    def __call__(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
+    def sums(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
         """Evaluate at the weights Û of the centred features, in `precision`."""
         W = U[:, :-1]
         b = U[:, -1] - W @ self._centre
@@ -68,26 +63,21 @@ class SparseFullBatch(AllRows):
         def evaluate(number: int) -> tuple[NDArray[Any], NDArray[Any]]:
             if self._kept:
                 return self._evaluate(arguments, self._kept[number], precision)
-            buffer = self._buffers.get()
-            try:
+            with self._buffers.take() as buffer:
                 tile = self._share(self._tiles.tile(number, buffer))
                 return self._evaluate(arguments, tile, precision)
-            finally:
-                self._buffers.put(buffer)
 
         numbers = range(len(self._tiles))
-        run = map if len(numbers) == 1 else self._pool.map
         gradient = np.zeros(self.shape)
         totals = np.zeros(2)
-        for sums, G in run(evaluate, numbers):
+        for sums, G in self._map(evaluate, numbers):
             totals += sums[:2]
             gradient[:, -1] += sums[2:]
             gradient[:, :-1] += G[:, :n_features]
-        totals, gradient = totals / len(self.dataset), gradient / len(self.dataset)
         gradient[:, :-1] -= np.outer(gradient[:, -1], self._centre)
         if not self.features.fit_intercept:
             gradient[:, -1] = 0
-        return Sums(float(totals[0]), float(totals[1]), gradient)
+        return Sums(totals, gradient)
 
     def _evaluate(
         self, arguments: Any, tile: Any, precision: np.dtype[Any]

@@ -153,7 +153,7 @@ def _model_bytes(problem: Problem) -> int:
     optimizer, l1 = problem.settings[0].optimizer, any(s.l1 for s in problem.settings)
     slots = initial_slots(optimizer, V, l1=l1) if optimizer in OPTIMIZERS else ()
     n_bytes = 2 * (V.nbytes + sum(slot.nbytes for slot in slots)) + V.nbytes
-    if problem.dataset.per_model_weights:
+    if problem.dataset.n_weight_rows > 1:
         n_bytes += V.itemsize * len(problem.dataset)
     return int(n_bytes)
 

@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.data.moments import mean_square, moments
 from tfsoftmax.engine.features import Rescale, Scaling
 from tfsoftmax.solvers.smoothness import Smoothness, smoothness
@@ -64,9 +64,9 @@ class TrainingRows:
 
     Attributes
     ----------
-    dataset : Dataset
+    dataset : Rows
         The training rows, with the weights of each model.
-    by_sample : Dataset
+    by_sample : Rows
         The same rows, with their sample weights alone.
     total_weights : ndarray of shape (n_models,)
         Σs of each model.
@@ -77,8 +77,8 @@ class TrainingRows:
         Whether other rows will follow.
     """
 
-    dataset: Dataset
-    by_sample: Dataset
+    dataset: Rows
+    by_sample: Rows
     total_weights: NDArray[np.float64]
     scaling: Scaling
     fit_intercept: bool
@@ -107,9 +107,7 @@ def choose(parameters: Mapping[str, Any], rows: TrainingRows, model: int) -> Any
     }
 
 
-def automatic_rescale(
-    dataset: Dataset, optimizer: str, *, fit_intercept: bool
-) -> Rescale:
+def automatic_rescale(dataset: Rows, optimizer: str, *, fit_intercept: bool) -> Rescale:
     """Return what `rescale` is for rows with these sample weights."""
     X = dataset.X
     if optimizer == "lbfgs":
@@ -117,7 +115,7 @@ def automatic_rescale(
     is_bytes = X.dtype.kind == "b" or X.dtype == np.uint8
     if sparse.issparse(X) and not is_bytes:
         return 1.0
-    largest = _largest(dataset)
+    largest = dataset.fold(_largest, combine=max)
     if is_bytes:
         return 1 / largest if largest else 1.0
     if largest <= 1:
@@ -125,7 +123,7 @@ def automatic_rescale(
     return "standard" if fit_intercept else _by_root_mean_square(dataset)
 
 
-def _by_root_mean_square(dataset: Dataset) -> Rescale:
+def _by_root_mean_square(dataset: Rows) -> Rescale:
     found = moments(dataset)
     with np.errstate(over="ignore"):
         root = np.sqrt(found.variance + found.mean**2)

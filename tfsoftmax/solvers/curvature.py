@@ -31,7 +31,7 @@ from scipy import linalg, sparse
 from scipy.linalg import blas, lapack
 from scipy.special import softmax
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows, add_each
 from tfsoftmax.engine.features import CentredFeatures, SparseRows
 
 # Beyond so many columns H is its diagonal: a Cholesky factor of 3,000 columns takes
@@ -69,7 +69,7 @@ class CurvatureSums(NamedTuple):
 
 def curvature_sums(
     U: NDArray[np.float64],
-    dataset: Dataset,
+    dataset: Rows,
     features: CentredFeatures,
     precision: np.dtype[Any],
     typical: NDArray[np.float64] | None = None,
@@ -87,10 +87,31 @@ def curvature_sums(
         A former H, which stands for x̂ x̂ᵀ in the rows where τ is small; None to look
         at every row.
     """
-    n_rows, n_columns = U.shape
+    n_columns = U.shape[1]
     is_dense = n_columns <= MAX_DENSE
     if sparse.issparse(dataset.X):  # H may be no larger than X
-        is_dense = is_dense and n_columns**2 <= dataset.X.nnz
+        is_dense = is_dense and n_columns**2 <= dataset.n_values
+    classes, weight, skipped, total = dataset.fold(
+        _sum_up, U, features, precision, typical, is_dense, combine=add_each
+    )
+    if is_dense:
+        total = np.triu(total) + np.triu(total, 1).T
+    if typical is not None:
+        total += skipped * typical
+    n = len(dataset)
+    return CurvatureSums(classes / n, weight / n, total / n)
+
+
+def _sum_up(
+    dataset: Dataset,
+    U: NDArray[np.float64],
+    features: CentredFeatures,
+    precision: np.dtype[Any],
+    typical: NDArray[np.float64] | None,
+    is_dense: bool,
+) -> tuple[NDArray[np.float64], float, float, NDArray[np.float64]]:
+    """Sum up T, τ, τ of the rows that are skipped, and τ x̂ x̂ᵀ of the others."""
+    n_rows, n_columns = U.shape
     shape = (n_columns, n_columns) if is_dense else (n_columns,)
     sums = np.zeros(shape, precision, order="F")
     classes = np.zeros((n_rows, n_rows))
@@ -115,13 +136,7 @@ def curvature_sums(
             x = features.rows(X, precision)
             add = _add_sparse if isinstance(x, SparseRows) else _add_dense
             sums = add(sums, x, (s * tau).astype(precision))
-    total = sums.astype(np.float64)
-    if is_dense:
-        total = np.triu(total) + np.triu(total, 1).T
-    if typical is not None:
-        total += skipped * typical
-    n = len(dataset)
-    return CurvatureSums(classes / n, weight / n, total / n)
+    return classes, weight, skipped, sums.astype(np.float64)
 
 
 def _add_dense(

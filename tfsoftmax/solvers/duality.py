@@ -26,6 +26,7 @@ S. Boyd and L. Vandenberghe, "Convex Optimization", Cambridge, 2004.
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.special import entr
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows, add_each
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.utils.blas import single_threaded_blas
 
@@ -47,7 +48,7 @@ ROUNDING = 1e-14
 
 @single_threaded_blas()
 def duality_gap(
-    dataset: Dataset,
+    dataset: Rows,
     coef: NDArray[Any],
     intercept: NDArray[Any],
     *,
@@ -84,11 +85,11 @@ def duality_gap(
     W, b = scaling.weights(coef), np.zeros(len(coef))
     if fit_intercept:
         b = intercept + coef.astype(np.float64) @ features.centre
-    z = np.concatenate([x @ W.T for _, x in features.blocks(dataset)])
-    targets = Targets(dataset, n_classes, len(W))
-    given = targets.evaluate(z + b)
-    best, b = _best_intercept(z, targets, given, b) if fit_intercept else (given, b)
-    sums = _sum_up(dataset, targets, best.P, features)
+    rows = _Means(dataset, W, features, n_classes)
+    given = best = rows.at(b)
+    if fit_intercept:
+        best, b = _best_intercept(rows, given, b)
+    sums = rows.sum_up(b)
     G, Y, x = sums.G, sums.Y, sums.x
     gap, entropy = given.loss - best.loss, sums.entropy
     if fit_intercept:
@@ -103,7 +104,7 @@ def duality_gap(
     largest = float(abs(G).max())
     if l1_ratio == 1 and largest > alpha:
         u = 1 - alpha / largest
-        gap += u * float(np.vdot(G, W)) + u * (entropy - targets.entropy())
+        gap += u * float(np.vdot(G, W)) + u * (entropy - rows.entropy_of_targets())
         G = (1 - u) * G
     gap += float(_fenchel_young(W, G, alpha, l1_ratio).sum())
     F = given.loss + alpha * _penalty(W, l1_ratio)
@@ -126,10 +127,6 @@ class Targets:
         self.s = dataset.row_weights()
         self.n_rows = n_rows
 
-    def entropy(self) -> float:
-        """Compute the mean entropy of T."""
-        return float(self.s @ entr(self.T).sum(axis=1)) / len(self.T)
-
     def evaluate(self, z: NDArray[np.float64]) -> Predicted:
         """Compute the probabilities and the loss from logits (n, n_rows)."""
         if self.n_rows < self.T.shape[1]:
@@ -142,30 +139,19 @@ class Targets:
         return Predicted(P, -float(self.s @ of_label) / len(z))
 
 
-def _best_intercept(
-    z: NDArray[np.float64],
-    targets: Targets,
-    predicted: Predicted,
-    b: NDArray[np.float64],
-) -> tuple[Predicted, NDArray[np.float64]]:
-    """Minimise the loss over b alone, from logits z + b, by Newton's method."""
-    n, n_rows = z.shape
-    for _ in range(MAX_NEWTON):
-        P = predicted.P[:, -n_rows:]
-        gradient = targets.s @ (P - targets.T[:, -n_rows:]) / n
-        H = (np.diag(targets.s @ P) - (P * targets.s[:, None]).T @ P) / n
-        step = linalg.pinvh(H) @ gradient  # to add the same to all classes is no step
-        if not gradient @ step > SMALLEST_DECREMENT:
-            break
-        following = targets.evaluate(z + (b - step))
-        if not following.loss <= predicted.loss:
-            break  # by rounding, or too far; this b is no less a bound
-        predicted, b = following, b - step
-    return predicted, b
+class _AtIntercept(NamedTuple):
+    """Of an intercept b: the loss, and its gradient and its Hessian in b.
+
+    Sums over the rows weighted by s, or their means.
+    """
+
+    loss: float
+    gradient: NDArray[np.float64]
+    H: NDArray[np.float64]
 
 
 class _Sums(NamedTuple):
-    """Means over the rows, weighted by s.
+    """Sums over the rows weighted by s, or their means.
 
     Attributes
     ----------
@@ -186,35 +172,99 @@ class _Sums(NamedTuple):
     Y: NDArray[np.float64]
 
 
-def _sum_up(
-    dataset: Dataset,
-    targets: Targets,
-    P: NDArray[np.float64],
-    features: CentredFeatures,
-) -> _Sums:
-    n, s, T, n_rows = len(dataset), targets.s, targets.T, targets.n_rows
-    E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
-    x, G = np.zeros(dataset.n_features), np.zeros((n_rows, dataset.n_features))
-    Y = np.zeros_like(G)
-    for rows, block in features.blocks(dataset):
-        x += s[rows] @ block
-        G += E[rows].T @ block
-        Y += T_rows[rows].T @ block
-    entropy = float(s @ entr(P).sum(axis=1))
-    return _Sums(entropy / n, s @ P / n, s @ T / n, x / n, G / n, Y / n)
+class _Rows:
+    """The rows of a dataset, and their logits z = W x̂ without an intercept."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        W: NDArray[np.float64],
+        features: CentredFeatures,
+        n_classes: int,
+    ) -> None:
+        self._dataset, self._features = dataset, features
+        self._targets = Targets(dataset, n_classes, len(W))
+        blocks = features.blocks(dataset)
+        self._z = np.concatenate([x @ W.T for _, x in blocks])
+
+    def at(self, b: NDArray[np.float64]) -> _AtIntercept:
+        """Sum up what the intercept b leads to."""
+        s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
+        predicted = self._targets.evaluate(self._z + b)
+        P = predicted.P[:, -n_rows:]
+        H = np.diag(s @ P) - (P * s[:, None]).T @ P
+        return _AtIntercept(predicted.loss * len(T), s @ (P - T[:, -n_rows:]), H)
+
+    def sum_up(self, b: NDArray[np.float64]) -> _Sums:
+        """Sum up what the gap is computed from."""
+        s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
+        P = self._targets.evaluate(self._z + b).P
+        E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
+        x = np.zeros(self._dataset.n_features)
+        G, Y = np.zeros((n_rows, len(x))), np.zeros((n_rows, len(x)))
+        for rows, block in self._features.blocks(self._dataset):
+            x += s[rows] @ block
+            G += E[rows].T @ block
+            Y += T_rows[rows].T @ block
+        entropy = float(s @ entr(P).sum(axis=1))
+        return _Sums(entropy, s @ P, s @ T, x, G, Y)
+
+    def entropy_of_targets(self) -> float:
+        """Sum up the entropy of T."""
+        return float(self._targets.s @ entr(self._targets.T).sum(axis=1))
 
 
-def _features(
-    dataset: Dataset, scaling: Scaling, fit_intercept: bool
-) -> CentredFeatures:
+class _Means:
+    """The same as means over all rows, wherever they are."""
+
+    def __init__(self, dataset: Rows, *arguments: Any) -> None:
+        self._n, self._rows = len(dataset), dataset.bind(_Rows, *arguments)
+
+    def at(self, b: NDArray[np.float64]) -> _AtIntercept:
+        sums = self._rows.fold(_Rows.at, b, combine=add_each)
+        return _AtIntercept(*(each / self._n for each in sums))
+
+    def sum_up(self, b: NDArray[np.float64]) -> _Sums:
+        sums = self._rows.fold(_Rows.sum_up, b, combine=add_each)
+        return _Sums(*(each / self._n for each in sums))
+
+    def entropy_of_targets(self) -> float:
+        total: float = self._rows.fold(_Rows.entropy_of_targets, combine=add)
+        return total / self._n
+
+
+def _best_intercept(
+    rows: _Means, at: _AtIntercept, b: NDArray[np.float64]
+) -> tuple[_AtIntercept, NDArray[np.float64]]:
+    """Minimise the loss over b alone, by Newton's method."""
+    for _ in range(MAX_NEWTON):
+        step = linalg.pinvh(at.H) @ at.gradient  # the same for all classes is no step
+        if not at.gradient @ step > SMALLEST_DECREMENT:
+            break
+        following = rows.at(b - step)
+        if not following.loss <= at.loss:
+            break  # by rounding, or too far; this b is no less a bound
+        at, b = following, b - step
+    return at, b
+
+
+def _features(dataset: Rows, scaling: Scaling, fit_intercept: bool) -> CentredFeatures:
     """Return features centred about where the rows lie, the intercept permitting."""
     centre = np.zeros(dataset.n_features)
     if not fit_intercept:
         centre = centre if scaling.mean is None else scaling.mean
     elif not sparse.issparse(dataset.X):
-        _, X = next(dataset.blocks())
-        centre = X.mean(axis=0, dtype=np.float64)
+        centre = dataset.fold(_mean_of_first_block, combine=_first)
     return CentredFeatures(scaling, centre, fit_intercept)
+
+
+def _mean_of_first_block(dataset: Dataset) -> NDArray[np.float64]:
+    _, X = next(dataset.blocks())
+    return X.mean(axis=0, dtype=np.float64)  # type: ignore[no-any-return]
+
+
+def _first(one: Any, other: Any) -> Any:
+    return one
 
 
 def _mixture(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from tfsoftmax.data.batches import MIN_MICRO_BATCH
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.full_batch import AllRows, FullBatch
 from tfsoftmax.engine.sparse_batch import SparseFullBatch
@@ -40,8 +41,9 @@ def make_engines(
         "scaling": problem.column_scaling,
         "n_models": len(models),
     }
-    training = Engine(
-        problem.dataset.for_models(list(models)),
+    dataset = problem.dataset.for_models(list(models))
+    training = _engine_for(dataset)(
+        dataset,
         problem.n_classes,
         batch_size=batch_size,
         optimizer=optimizer,
@@ -62,10 +64,9 @@ def make_full_batch(
         "fit_intercept": settings.fit_intercept,
         "scaling": problem.column_scaling,
     }
-    is_sparse = sparse.issparse(problem.dataset.X)
-    kind: type[AllRows] = SparseFullBatch if is_sparse else FullBatch
-    rows = kind(
-        problem.dataset.for_models(0),
+    dataset = problem.dataset.for_models(0)
+    rows = _full_batch_for(dataset)(
+        dataset,
         problem.n_classes,
         precision=None if previous is None else previous.V.dtype,
         **shared,
@@ -74,11 +75,26 @@ def make_full_batch(
 
 
 def _held_out(problem: Problem, **parameters: Any) -> Engine | None:
-    if problem.held_out is None:
+    held_out = problem.held_out
+    if held_out is None:
         return None
-    return Engine(
-        problem.held_out,
+    return _evaluator_for(held_out)(
+        held_out,
         problem.n_classes,
         batch_size=MIN_MICRO_BATCH,
         **parameters,
     )
+
+
+def _engine_for(rows: Rows) -> Callable[..., Engine]:
+    return Engine if isinstance(rows, Dataset) else rows.engine
+
+
+def _full_batch_for(rows: Rows) -> Callable[..., AllRows]:
+    if not isinstance(rows, Dataset):
+        return rows.full_batch
+    return SparseFullBatch if sparse.issparse(rows.X) else FullBatch
+
+
+def _evaluator_for(rows: Rows) -> Callable[..., Engine]:
+    return Engine if isinstance(rows, Dataset) else rows.evaluator

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.features import CentredFeatures
 
 # Products with H in one step. Each takes about as long as some evaluations of F.
@@ -53,11 +54,36 @@ class Hessian:
     def __init__(
         self,
         U: NDArray[np.float64],
-        dataset: Dataset,
+        dataset: Rows,
         features: CentredFeatures,
         alpha: float,
     ) -> None:
-        self._dataset, self._features, self._alpha = dataset, features, alpha
+        self._n, self._alpha = len(dataset), alpha
+        self._has_intercept = features.fit_intercept
+        self._rows = dataset.bind(_Rows, U, features)
+
+    def largest_change(self, V: NDArray[np.float64]) -> float:
+        """Return by how much V changes a logit at most, against another class's."""
+        largest: float = self._rows.fold(_Rows.largest_change, V, combine=max)
+        return largest
+
+    def __call__(self, V: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute H V."""
+        product: NDArray[np.float64]
+        product = self._rows.fold(_Rows.product, V, combine=add) / self._n
+        if not self._has_intercept:
+            product[:, -1] = 0
+        product[:, :-1] += self._alpha * V[:, :-1]
+        return product
+
+
+class _Rows:
+    """The rows x̂ of a dataset, and their probabilities at Û."""
+
+    def __init__(
+        self, dataset: Dataset, U: NDArray[np.float64], features: CentredFeatures
+    ) -> None:
+        self._dataset, self._features = dataset, features
         z = np.concatenate([self._logits(x, U) for _, x in features.blocks(dataset)])
         self._P: NDArray[np.float64] = softmax(z, axis=1)
         self._likeliest = z.argmax(axis=1)[:, None]
@@ -67,8 +93,8 @@ class Hessian:
         blocks = self._features.blocks(self._dataset)
         return max(float(np.ptp(self._logits(x, V), axis=1).max()) for _, x in blocks)
 
-    def __call__(self, V: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute H V."""
+    def product(self, V: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum up T V (x̂, 1) (x̂, 1)ᵀ over the rows."""
         product = np.zeros_like(V)
         for rows, x in self._features.blocks(self._dataset):
             P, z = self._P[rows], self._logits(x, V)
@@ -80,10 +106,6 @@ class Hessian:
             Tz = Tz[:, -len(V) :]
             product[:, :-1] += Tz.T @ x
             product[:, -1] += Tz.sum(axis=0)
-        product /= len(self._dataset)
-        if not self._features.fit_intercept:
-            product[:, -1] = 0
-        product[:, :-1] += self._alpha * V[:, :-1]
         return product
 
     def _logits(self, x: Any, V: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.columns import take_columns
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.features import CentredFeatures, Scaling, SparseRows
 from tfsoftmax.solvers.duality import Targets
 
@@ -47,7 +47,7 @@ class Remaining(NamedTuple):
 
 
 def remaining(
-    dataset: Dataset,
+    rows: Rows,
     V: NDArray[np.floating],
     *,
     n_classes: int,
@@ -57,8 +57,8 @@ def remaining(
     l1: float,
 ) -> Remaining:
     """Return the largest gain of a step along one weight of V, shape (n_rows, D)."""
-    n_features, columns = dataset.n_features, None
-    dataset = _some_rows(dataset)
+    n_features, columns = rows.n_features, None
+    dataset = _some_rows(rows)
     if sparse.issparse(dataset.X):
         dataset, columns = _in_their_columns(dataset)
         V = _of_columns(V, columns, n_features, scaling, fit_intercept=fit_intercept)
@@ -76,9 +76,9 @@ def remaining(
     P = targets.evaluate(np.concatenate([x @ W.T for _, x in blocks]) + b).P
     E = ((P - targets.T) * targets.s[:, None])[:, -len(W) :]
     G, squares = np.zeros(W.shape), np.zeros(dataset.n_features)
-    for rows, x in blocks:
-        s = targets.s[rows]
-        G += E[rows].T @ x
+    for some, x in blocks:
+        s = targets.s[some]
+        G += E[some].T @ x
         squares += x.squares(s) if isinstance(x, SparseRows) else s @ np.square(x)
     G, squares = G / n + l2 * W, squares / n
     G = np.where(W == 0, np.maximum(abs(G) - l1, 0), G + l1 * np.sign(W))
@@ -92,14 +92,12 @@ def remaining(
     return Remaining(float(gains[row, feature]), int(number), float(scale))
 
 
-def _some_rows(dataset: Dataset) -> Dataset:
+def _some_rows(dataset: Rows) -> Dataset:
     """Return the rows, or some of them in even steps where they are many."""
-    n, most = len(dataset), MAX_SPARSE_ROWS
+    most = MAX_SPARSE_ROWS
     if not sparse.issparse(dataset.X):
         most = min(MAX_ROWS, max(1, MAX_VALUES // dataset.n_features))
-    if n <= most:
-        return dataset
-    return dataset.take(np.linspace(0, n - 1, most).astype(np.int64))
+    return dataset.sample(most)
 
 
 def _in_their_columns(dataset: Dataset) -> tuple[Dataset, NDArray[np.int64]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.columns import spread
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Rows
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
@@ -113,11 +113,13 @@ Outcome = Result | ValueError
 class Problem:
     """The training of M ≥ 1 models on the same rows.
 
+    Use it as a context manager: rows that lie on the workers of a cluster are freed.
+
     Attributes
     ----------
-    dataset : Dataset
+    dataset : Rows
         The training rows; their weights may differ between models.
-    held_out : Dataset or None
+    held_out : Rows or None
         Rows on which to measure `val_loss` and `val_accuracy` after each epoch.
     classes : ndarray of shape (n_classes,)
         The labels of the classes, at least 2.
@@ -139,8 +141,8 @@ class Problem:
         The fitted attributes that validation has found out, by their names.
     """
 
-    dataset: Dataset
-    held_out: Dataset | None
+    dataset: Rows
+    held_out: Rows | None
     classes: NDArray[Any]
     settings: tuple[Settings, ...]
     scaling: Scaling
@@ -149,6 +151,14 @@ class Problem:
     n_epochs: int | None
     attributes: Mapping[str, Any]
     columns: NDArray[np.int64] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.dataset.close()
+        if self.held_out is not None:
+            self.held_out.close()
 
     @property
     def column_scaling(self) -> Scaling:

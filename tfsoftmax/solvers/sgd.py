@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.data.loader import Chunk, Order
 from tfsoftmax.engine.engine import Engine, Weights
 from tfsoftmax.engine.optimizers import OPTIMIZERS, fitting_slots
@@ -102,7 +102,7 @@ def _train(
     rng_states: deque[RngState] = deque()
 
     def draw_order() -> Order:  # by the loader's thread, an epoch ahead
-        order = _permutation(len(problem.dataset), rng) if settings.shuffle else None
+        order = _draw_order(problem.dataset, rng) if settings.shuffle else None
         rng_states.append(rng.get_state(legacy=False))
         return order
 
@@ -170,6 +170,12 @@ def _train_epoch(
         | {"seconds": seconds}
         for i in range(len(columns))
     ]
+
+
+def _draw_order(dataset: Rows, rng: np.random.RandomState) -> Any:
+    if isinstance(dataset, Dataset):
+        return _permutation(len(dataset), rng)
+    return dataset.draw_order(rng)
 
 
 def _permutation(n: int, rng: np.random.RandomState) -> Order:
@@ -316,12 +322,14 @@ def _active(column: Sequence[_Run]) -> list[_Run]:
     return [run for run in column if run.outcome is None]
 
 
-def _group_duplicates(runs: Sequence[_Run], dataset: Dataset) -> list[list[_Run]]:
+def _group_duplicates(runs: Sequence[_Run], dataset: Rows) -> list[list[_Run]]:
     """Group runs that train the same model: each group is one column of the product.
 
     Trained twice, rounding would make them differ, and equal candidates not tie.
     """
-    weights = dataset.weights if dataset.per_model_weights else None
+    weights = None
+    if isinstance(dataset, Dataset) and dataset.per_model_weights:
+        weights = dataset.weights
     columns: dict[Hashable, list[_Run]] = {}
     for run in runs:
         weight_bytes = None if weights is None else weights[run.model].tobytes()

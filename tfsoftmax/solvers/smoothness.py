@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.features import Scaling
 
@@ -48,27 +48,48 @@ class Smoothness(NamedTuple):
         return L or 1.0
 
 
-def smoothness(
-    dataset: Dataset, *, scaling: Scaling, fit_intercept: bool
-) -> Smoothness:
+def smoothness(dataset: Rows, *, scaling: Scaling, fit_intercept: bool) -> Smoothness:
     """Compute L and L_max of a dataset's rows, with each model's weights."""
     n, n_models = len(dataset), dataset.n_weight_rows
-    engine = Engine(
-        replace(dataset, y=np.zeros(n, np.int32)),
-        n_classes=2,
-        batch_size=n,
-        fit_intercept=fit_intercept,
-        scaling=scaling,
-        n_models=n_models,
-    )
+    rows = dataset.bind(_Rows, scaling, fit_intercept)
     start = np.random.RandomState(0).normal(size=(dataset.n_features + fit_intercept))
     v = np.tile(start, (n_models, 1))
     largest = np.zeros(n_models)
-    with engine:
-        for _ in range(MAX_ITERATIONS):
-            v /= np.linalg.norm(v, axis=1, keepdims=True)
-            v, squares = engine.gram(v)
-            before, largest = largest, np.linalg.norm(v, axis=1)
-            if not (abs(largest - before) > PRECISION * largest).any():
-                break
+    for _ in range(MAX_ITERATIONS):
+        v /= np.linalg.norm(v, axis=1, keepdims=True)
+        total, squares = rows.fold(_Rows.gram, v, combine=_of_both)
+        v = total / n
+        before, largest = largest, np.linalg.norm(v, axis=1)
+        if not (abs(largest - before) > PRECISION * largest).any():
+            break
     return Smoothness(largest / 2, squares / 2, n)
+
+
+class _Rows:
+    """The rows x̃ of a dataset, for products with X̃ᵀ S X̃."""
+
+    def __init__(self, dataset: Dataset, scaling: Scaling, fit_intercept: bool) -> None:
+        self._n = len(dataset)
+        self._engine = Engine(
+            replace(dataset, y=np.zeros(self._n, np.int32)),
+            n_classes=2,
+            batch_size=self._n,
+            fit_intercept=fit_intercept,
+            scaling=scaling,
+            n_models=dataset.n_weight_rows,
+        )
+
+    def gram(
+        self, v: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute X̃ᵀ S X̃ v of each model, and max s ‖x̃‖²."""
+        with self._engine:
+            product, most = self._engine.gram(v)
+        return product * self._n, most
+
+
+def _of_both(
+    one: tuple[NDArray[np.float64], NDArray[np.float64]],
+    other: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return one[0] + other[0], np.maximum(one[1], other[1])

@@ -116,9 +116,16 @@ def refuse_masked(values: Any, name: str) -> None:
 
 
 def check_weights(
-    sample_weight: ArrayLike, n_samples: int, name: str = "sample_weight"
+    sample_weight: ArrayLike,
+    n_samples: int,
+    name: str = "sample_weight",
+    *,
+    allows_zeros: bool = False,
 ) -> NDArray[np.float64]:
-    """Validate a weight for each of n rows; a single number is the weight of each."""
+    """Validate a weight for each of n rows; a single number is the weight of each.
+
+    `allows_zeros` is whether all of them may be zero.
+    """
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
     weights = check_numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
@@ -129,9 +136,15 @@ def check_weights(
         )
     if (weights < 0).any():
         raise ValueError(f"{name} must not be negative; got {weights.min()}.")
-    if not weights.any():
-        raise ValueError(f"{name} must not be zero for all rows.")
+    if not allows_zeros:
+        refuse_zeros(weights, name)
     return weights
+
+
+def refuse_zeros(weights: Any, name: str) -> None:
+    """Refuse weights that leave nothing to train on."""
+    if not np.any(weights):
+        raise ValueError(f"{name} must not be zero for all rows.")
 
 
 def check_numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:

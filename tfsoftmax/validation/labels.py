@@ -70,12 +70,13 @@ def find_classes(y: Any, name: str = "y") -> NDArray[Any]:
     """
     if is_soft(y):
         return _classes_of_columns(y, name)
-    classes = _sorted_classes(y, name)
+    classes = sorted_classes(y, name)
     _check_two(classes, name)
     return classes
 
 
-def _sorted_classes(y: Any, name: str) -> NDArray[Any]:
+def sorted_classes(y: Any, name: str = "y") -> NDArray[Any]:
+    """Return the labels that occur in y, if there is one or more."""
     with errors_name(name):
         try:
             with silent_checks():
@@ -199,7 +200,7 @@ def _classes_of_columns(y: Any, name: str) -> NDArray[Any]:
             f"{name} must have columns named by labels of one kind; got "
             f"{reprlib.repr(names)}."
         )
-    _sorted_classes(np.repeat(classes, 2), name)  # refuses names that are no labels
+    sorted_classes(np.repeat(classes, 2), name)  # refuses names that are no labels
     return classes
 
 

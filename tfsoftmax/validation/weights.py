@@ -39,7 +39,7 @@ def row_weights(
         by_row = np.ones(n_samples) if weights is None else weights
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
             with errors_name("class_weight"):
-                by_class = _class_weights(class_weight, classes, y, by_row)
+                by_class = class_weights(class_weight, classes, y, by_row)
             weights = by_row * (by_class[y] if y.ndim == 1 else y @ by_class)
         if not np.isfinite(weights).all():
             raise ValueError(
@@ -71,17 +71,17 @@ def total_weight(
     with np.errstate(over="ignore"):
         if class_weight is None or isinstance(class_weight, str):
             return float(weights.sum())  # "balanced" weights leave it as it is
-        by_class = _class_weights(class_weight, classes, y, weights)
+        by_class = class_weights(class_weight, classes, y, weights)
         return float(weights @ (by_class[y] if y.ndim == 1 else y @ by_class))
 
 
-def _class_weights(
+def class_weights(
     class_weight: Mapping[Any, float] | str,
     classes: NDArray[Any],
     y: NDArray[Any],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the weight of each class."""
+    """Return the weight of each class; the rows' own are `weights`."""
     if isinstance(class_weight, str):  # "balanced"
         # n / (n_classes · n_k), as scikit-learn has it; n_k may count soft labels.
         is_soft = y.ndim == 2

@@ -1,0 +1,231 @@
+"""Mini-batches over rows that lie in parts: the weights travel, the rows stay.
+
+An epoch goes through the parts in an order that is drawn anew, and through the rows of
+each block in one, too; a batch has rows of one block. So it is the training of one
+machine, on a permutation that isn't any permutation. Where each part is a sample of all
+rows it does as well; where each has other classes, it does not, and there is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import add
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.distributed.part import Part
+from tfsoftmax.distributed.parts import Parts
+from tfsoftmax.engine.engine import Engine, Means, Weights
+from tfsoftmax.engine.features import Scaling
+from tfsoftmax.engine.optimizers import initial_slots
+from tfsoftmax.engine.runtime import import_tensorflow
+from tfsoftmax.engine.spec import Hyperparameters
+from tfsoftmax.utils.warn import warn
+
+# The parts in their order, and the seed of each one's rows; None for rows as they are.
+PartOrder = tuple[NDArray[Any], NDArray[Any]] | None
+# Of how much the classes of parts may differ from those of all rows: 0 where all have
+# the same shares, 1 where each part has one class.
+MAX_SORTED = 0.5
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a worker trains by, on any block."""
+
+    n_classes: int
+    parameters: dict[str, Any]
+    hyper: Hyperparameters
+
+
+class BlockShuffle:
+    """Takes the weights through the parts, as an `Engine` takes rows to the weights.
+
+    The parameters are those of :class:`~tfsoftmax.engine.engine.Engine`.
+    """
+
+    def __init__(
+        self,
+        dataset: Parts,
+        n_classes: int,
+        *,
+        optimizer: str,
+        fit_intercept: bool,
+        scaling: Scaling,
+        batch_size: int,
+        precision: np.dtype[Any] | None = None,
+        l1: bool = False,
+        n_models: int = 1,
+    ) -> None:
+        import_tensorflow()
+        self.precision = precision or precision_of(dataset)
+        self._dataset, self._n_classes, self._l1 = dataset, n_classes, l1
+        self._optimizer = optimizer
+        self._parameters = {
+            "optimizer": optimizer,
+            "fit_intercept": fit_intercept,
+            "scaling": scaling,
+            "batch_size": batch_size,
+            "precision": self.precision,
+            "l1": l1,
+        }
+        n_rows = 1 if n_classes == 2 else n_classes
+        self._shape = 1, n_rows, dataset.n_features + fit_intercept
+        _warn_of_sorted_rows(dataset)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Do nothing: it has no threads."""
+
+    def to_device(
+        self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
+    ) -> list[Weights]:
+        """Return weights and slots; by default the initial ones."""
+        if V is None:
+            V = np.zeros(self._shape, self.precision)
+            slots = initial_slots(self._optimizer, V, l1=self._l1)
+        return [(V, slots)]
+
+    def to_numpy(self, states: list[Weights]) -> Weights:
+        """Return the weights and slots."""
+        return states[0]
+
+    def model_weights(self, states: list[Weights], model: int) -> Weights:
+        """Return the weights and slots of the only model."""
+        return states[0]
+
+    def largest_weight(self, states: list[Weights], model: int) -> float:
+        """Return the largest absolute value of the weights."""
+        return float(abs(states[0][0]).max())
+
+    def whole(self, states: list[Weights]) -> list[Weights]:
+        """Return the states: there is nothing to multiply their weights by."""
+        return states
+
+    def epochs(
+        self, draw_order: Callable[[], PartOrder], n_epochs: int
+    ) -> Iterator[PartOrder]:
+        """Yield the order of each epoch, for `train_epoch`."""
+        for _ in range(n_epochs):
+            yield draw_order()
+
+    def train_epoch(
+        self, states: list[Weights], order: PartOrder, hyper: Hyperparameters
+    ) -> tuple[list[Weights], Means]:
+        """Take the steps of an epoch; return the states, the loss and the accuracy."""
+        items, seeds = self._dataset.items, [None] * len(self._dataset.items)
+        if order is not None:
+            items, seeds = [items[i] for i in order[0]], order[1].tolist()
+        training = Training(self._n_classes, self._parameters, hyper)
+        state = states[0], np.zeros((2, 1))
+        weights, sums = self._dataset.cluster.chain(
+            train_part, items, state, [(training, seed) for seed in seeds]
+        )
+        loss, accuracy = sums / len(self._dataset)
+        return [weights], (loss, accuracy)
+
+
+def train_part(
+    part: Part,
+    state: tuple[Weights, NDArray[np.float64]],
+    argument: tuple[Training, int | None],
+) -> tuple[Weights, NDArray[np.float64]]:
+    """Take the steps of an epoch on the rows of one part, on a worker."""
+    (V, slots), sums = state
+    training, seed = argument
+    rng = None if seed is None else np.random.RandomState(seed)
+    blocks = part.blocks
+    if rng is not None:
+        blocks = [blocks[i] for i in rng.permutation(len(blocks))]
+    for block in blocks:
+        order = None if rng is None else rng.permutation(len(block))
+        engine = Engine(block, training.n_classes, **training.parameters)
+        states = engine.to_device(V, slots)
+        with engine:
+            for chunks in engine.epochs(lambda order=order: order, 1):  # type: ignore[misc]
+                states, means = engine.train_epoch(states, chunks, training.hyper)
+        V, slots = engine.to_numpy(states)
+        sums = sums + len(block) * np.array(means)
+    return (V, slots), sums
+
+
+class HeldOutParts:
+    """Evaluates weights on held-out rows that lie in parts, as an `Engine` does.
+
+    The parameters are those of :class:`~tfsoftmax.engine.engine.Engine`.
+    """
+
+    def __init__(
+        self, dataset: Parts, n_classes: int, n_models: int = 1, **parameters: Any
+    ) -> None:
+        self._dataset, self._arguments = dataset, (n_classes, parameters)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Do nothing: it has no threads."""
+
+    def to_device(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Return the weights."""
+        return weights
+
+    def states_of(self, other: Any, states: list[Any]) -> NDArray[Any]:
+        """Return the weights of another engine."""
+        weights: NDArray[Any] = other.to_numpy(states)[0]
+        return weights
+
+    def evaluate(self, weights: NDArray[Any]) -> Means:
+        """Compute the loss and the accuracy, of shape (1,)."""
+        sums = self._dataset.fold(
+            evaluate_block, weights, *self._arguments, combine=add
+        )
+        loss, accuracy = sums / len(self._dataset)
+        return loss, accuracy
+
+
+def evaluate_block(
+    dataset: Dataset, V: NDArray[Any], n_classes: int, parameters: dict[str, Any]
+) -> NDArray[np.float64]:
+    """Sum up the loss and the accuracy over one block, on a worker."""
+    with Engine(dataset, n_classes, **parameters) as engine:
+        return len(dataset) * np.array(engine.evaluate(engine.to_device(V)))
+
+
+def draw_order(dataset: Parts, rng: np.random.RandomState) -> PartOrder:
+    """Draw the order of the parts, and the seeds of their rows' orders."""
+    n = len(dataset.items)
+    return rng.permutation(n), rng.randint(0, 2**32, n, dtype=np.int64)
+
+
+def precision_of(dataset: Parts) -> np.dtype[Any]:
+    """Return the dtype to compute in, as for rows in memory."""
+    dtype = dataset.X.dtype
+    is_single = dtype.itemsize <= (4 if dtype.kind == "f" else 2)
+    if dtype.kind != "f" and not is_single:
+        is_single = max(about.largest_integer for about in dataset.abouts) <= 2**24
+    return np.dtype(np.float32 if is_single else np.float64)
+
+
+def _warn_of_sorted_rows(dataset: Parts) -> None:
+    """Warn of parts that have other classes than all rows."""
+    totals = dataset.class_totals
+    shares = totals / np.maximum(totals.sum(axis=1, keepdims=True), 1e-300)
+    overall = totals.sum(axis=0) / totals.sum()
+    # Half of the sum of differences is 1 − p_k where a part has the class k alone.
+    differences = abs(shares - overall).sum(axis=1) / 2
+    largest = 1 - (overall**2).sum()
+    weights = totals.sum(axis=1) / totals.sum()
+    if len(totals) > 1 and weights @ differences > MAX_SORTED * largest:
+        warn(
+            "The rows of the Dask collection are sorted by class, or nearly: each part "
+            "has some of the classes alone. Training by mini-batches goes from part to "
+            'part, and forgets. Shuffle the rows first, or use optimizer="lbfgs", for '
+            "which their order doesn't matter."
+        )

@@ -1,0 +1,366 @@
+"""Where tasks run: on the workers of a Dask cluster, or in this process.
+
+On a cluster nothing is pinned to a worker, and whatever a task needs comes from other
+tasks, which read the rows. So Dask computes again elsewhere what a lost worker had.
+Every wait looks about once a second: at the scheduler, and at the workers. It ends by
+an error where there are none to wait for.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tfsoftmax.distributed.part import Call, Part
+from tfsoftmax.distributed.tree import Nodes, combine_nodes, root
+
+# Seconds between two looks, and how long to wait for workers where there are none.
+TICK, PATIENCE = 1.0, 60.0
+# How often workers may be lost during one fold.
+MAX_LOSSES = 5
+# Bytes from which on arguments are sent once, and results are combined by workers.
+LARGE = 1 << 20
+FAN_IN = 8
+
+
+class Cluster(Protocol):
+    """Runs tasks. What they leave, an *item*, stays where it is: by its handle."""
+
+    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+        """Compute Delayed objects, and return the handles of their items."""
+
+    def derive(
+        self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
+    ) -> list[Any]:
+        """Call a function with each item; return the handles of what it returns."""
+
+    def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        """Call a function with each item; return what it returns."""
+
+    def fold(self, parts: Sequence[Any], call: Call) -> Any:
+        """Run a call on each part, and combine the results by the tree."""
+
+    def chain(
+        self,
+        function: Callable[..., Any],
+        parts: Sequence[Any],
+        state: Any,
+        arguments: Sequence[Any],
+    ) -> Any:
+        """Take a state through the parts: state ← function(part, state, argument)."""
+
+    def release(self, items: Sequence[Any]) -> None:
+        """Give up items."""
+
+
+@contextmanager
+def current_cluster() -> Iterator[Cluster]:
+    """Return the cluster of Dask's current client, or this process without one."""
+    try:
+        from distributed import default_client, get_worker, worker_client
+    except ImportError:
+        yield ThisProcess()
+        return
+    with suppress(ValueError):
+        get_worker()
+        # In a task, which gives its thread to others while it waits.
+        with worker_client() as client:
+            yield DaskCluster(client)
+        return
+    try:
+        client = default_client()
+    except ValueError:
+        yield ThisProcess()
+        return
+    if client.asynchronous:
+        raise RuntimeError(
+            "TFSoftmaxClassifier fits by a synchronous client of Dask. Make one by "
+            "Client(…) without asynchronous=True, in a thread of its own."
+        )
+    yield DaskCluster(client)
+
+
+class ThisProcess:
+    """Runs tasks in this process, where there is no client of Dask."""
+
+    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+        """Compute them by Dask's current scheduler."""
+        import dask
+
+        return list(dask.compute(*tasks))
+
+    def derive(
+        self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
+    ) -> list[Any]:
+        """Call the function with each item."""
+        return [function(item, *arguments) for item in items]
+
+    def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        """Call the function with each item."""
+        return [function(item) for item in items]
+
+    def fold(self, parts: Sequence[Any], call: Call) -> Any:
+        """Run the call on one part after another."""
+        return root(_run(parts, range(len(parts)), len(parts), call))
+
+    def chain(
+        self,
+        function: Callable[..., Any],
+        parts: Sequence[Any],
+        state: Any,
+        arguments: Sequence[Any],
+    ) -> Any:
+        """Take the state through the parts."""
+        for part, argument in zip(parts, arguments, strict=True):
+            state = function(part, state, argument)
+        return state
+
+    def release(self, items: Sequence[Any]) -> None:
+        """Do nothing: who has no handle has no item."""
+
+
+class _Group(NamedTuple):
+    """The parts that one thread of a worker goes through."""
+
+    numbers: list[int]
+    worker: str
+
+
+class _WorkerLostError(Exception):
+    """A worker has gone that tasks were meant for."""
+
+
+class DaskCluster:
+    """Runs tasks on the workers of a client's cluster; handles are its futures."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._fit = client, uuid.uuid4().hex[:8]
+        self._groups: dict[str, list[_Group]] = {}
+        self._sizes: dict[Callable[..., Any], int] = {}
+        self._last_seen = time.monotonic()
+
+    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+        """Compute Delayed objects."""
+        return self._finished(self._client.compute(list(tasks)))
+
+    def derive(
+        self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
+    ) -> list[Any]:
+        """Call a function with each item; its results stay on the workers."""
+        return self._finished(
+            [self._submit(function, item, *arguments) for item in items]
+        )
+
+    def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        """Call a function with each item."""
+        futures = self.derive(function, items)
+        return self._client.gather(futures)  # type: ignore[no-any-return]
+
+    def fold(self, parts: Sequence[Any], call: Call) -> Any:
+        """Run a call on each part, in one task a thread or, if large, by a tree."""
+        for _ in range(MAX_LOSSES):
+            try:
+                return self._fold(parts, call)
+            except _WorkerLostError:
+                self._groups.clear()
+        raise RuntimeError(
+            f"Workers were lost {MAX_LOSSES} times during one task on all rows. Look "
+            "at their logs; mostly they are short of memory."
+        )
+
+    def _fold(self, parts: Sequence[Any], call: Call) -> Any:
+        n, groups = len(parts), self._placed(parts)
+        size = self._sizes.get(call.function, LARGE)
+        argument = self._sent(call)
+        if size * len(groups) >= FAN_IN * LARGE:
+            numbers, workers = [[i] for i in range(n)], set()
+        else:
+            numbers = [group.numbers for group in groups]
+            workers = {group.worker for group in groups}
+        name = call.function.__name__.strip("_")
+        futures = [
+            self._submit(_run, [parts[i] for i in some], some, n, argument, name=name)
+            for some in numbers
+        ]
+        while len(futures) > FAN_IN and not workers:
+            futures = [
+                self._submit(combine_nodes, futures[i : i + FAN_IN], n, call.combine)
+                for i in range(0, len(futures), FAN_IN)
+            ]
+        nodes = self._client.gather(self._finished(futures, workers))
+        self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
+        return root(combine_nodes(nodes, n, call.combine))
+
+    def chain(
+        self,
+        function: Callable[..., Any],
+        parts: Sequence[Any],
+        state: Any,
+        arguments: Sequence[Any],
+    ) -> Any:
+        """Take a state through the parts, from worker to worker."""
+        future = self._sent(state)
+        for part, argument in zip(parts, arguments, strict=True):
+            future = self._submit(function, part, future, argument)
+        return self._client.gather(self._finished([future]))[0]
+
+    def release(self, items: Sequence[Any]) -> None:
+        """Have the scheduler forget them, and the workers free their memory."""
+        with suppress(Exception):  # without a scheduler there is nothing to forget
+            self._client.cancel(list(items))
+
+    def _submit(
+        self, function: Callable[..., Any], *arguments: Any, name: str | None = None
+    ) -> Any:
+        name = name or function.__name__.strip("_")
+        key = f"tfsoftmax-{name.replace('_', '-')}-{self._fit}-{uuid.uuid4().hex}"
+        return self._client.submit(function, *arguments, key=key, pure=False)
+
+    def _sent(self, argument: Any) -> Any:
+        """Send an argument of several tasks to a worker, once, where it is large."""
+        if _n_bytes(argument) < LARGE:
+            return argument
+        return self._client.scatter(argument, hash=False)
+
+    def _placed(self, parts: Sequence[Any]) -> list[_Group]:
+        """Group the parts by the workers that have them, one group a thread."""
+        key = parts[0].key
+        if key not in self._groups:
+            self._finished(list(parts))
+            n_threads = self._client.nthreads()
+            by_worker: dict[str, list[int]] = {}
+            for number, at in enumerate(self._client.who_has(parts).values()):
+                if not at:
+                    raise _WorkerLostError
+                by_worker.setdefault(min(at), []).append(number)
+            self._groups[key] = [
+                _Group(some.tolist(), worker)
+                for worker, numbers in by_worker.items()
+                for some in np.array_split(numbers, n_threads.get(worker, 1))
+                if some.size
+            ]
+        return self._groups[key]
+
+    def _finished(
+        self, futures: list[Any], workers: set[str] | None = None
+    ) -> list[Any]:
+        """Wait for futures, as long as they can finish; return them, or raise."""
+        from distributed import wait
+
+        try:
+            while True:
+                try:
+                    wait(futures, timeout=TICK)
+                    break
+                except TimeoutError:
+                    if any(future.status == "error" for future in futures):
+                        break
+                    self._look(workers or set())
+            for future in futures:
+                if future.status == "error":
+                    raise _explained(future.exception())
+        except BaseException as error:
+            self.release(futures)
+            if _is_cancellation(error):
+                raise self._lost() from error
+            raise
+        return futures
+
+    def _look(self, needed: set[str]) -> None:
+        """Raise an error where there are no workers to wait for."""
+        try:
+            workers = self._workers()
+        except Exception as error:
+            raise self._lost() from error
+        if needed - workers.keys():
+            raise _WorkerLostError
+        now = time.monotonic()
+        if "running" in workers.values():
+            self._last_seen = now
+        elif now - self._last_seen > PATIENCE:
+            if workers:
+                raise MemoryError(
+                    f"All Dask workers have paused for {PATIENCE:.0f} seconds: their "
+                    "memory is short. Use more workers, or give them more memory; a "
+                    "fit holds all of X in the memory and on the disks of the workers."
+                )
+            raise RuntimeError(
+                f"All Dask workers have been gone for {PATIENCE:.0f} seconds."
+            )
+
+    def _workers(self) -> dict[str, str]:
+        """Return the status of each worker, by its address."""
+        if self._client.status not in ("running", "connecting"):
+            raise ConnectionError(self._client.status)
+        try:
+            info = self._client.scheduler_info(n_workers=-1)
+        except TypeError:  # before there was a limit
+            info = self._client.scheduler_info()
+        return {at: worker["status"] for at, worker in info["workers"].items()}
+
+    def _lost(self) -> Exception:
+        if self._client.status != "running":
+            return ConnectionError(
+                "The connection to Dask's scheduler is lost; the client is "
+                f"{self._client.status}. Start a cluster and a Client, and fit again."
+            )
+        return RuntimeError(
+            "A part of the data is lost with its worker, or was cancelled, and can't "
+            "be computed again: nothing says how. Pass collections that are read or "
+            "computed by tasks, not made of scattered data."
+        )
+
+
+def _run(
+    parts: Sequence[Part], numbers: Sequence[int], n_parts: int, call: Call
+) -> Nodes:
+    """Run a call on some parts, and combine what can be."""
+    nodes: Nodes = {}
+    for number, part in zip(numbers, parts, strict=True):
+        nodes[0, number] = part.run(call)
+        nodes = combine_nodes([nodes], n_parts, call.combine)
+    return nodes
+
+
+def _n_bytes(value: Any) -> int:
+    """Return the bytes of the arrays in a value, about."""
+    if isinstance(value, Call):
+        value = value.arguments, value.made_of
+    if isinstance(value, tuple | list):
+        return sum(map(_n_bytes, value))
+    if isinstance(value, dict):
+        return sum(map(_n_bytes, value.values()))
+    if hasattr(value, "__dataclass_fields__"):
+        return sum(map(_n_bytes, vars(value).values()))
+    return int(getattr(value, "nbytes", 0))
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    from concurrent.futures import CancelledError
+
+    return isinstance(error, CancelledError)
+
+
+def _explained(error: BaseException) -> BaseException:
+    """Return what to raise where a task has ended by an error."""
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        explained: BaseException = RuntimeError(
+            "Workers have died again and again at the same task. Look at their logs; "
+            "mostly they are short of memory."
+        )
+    elif isinstance(error, ModuleNotFoundError) and error.name == "tfsoftmax":
+        explained = ImportError(
+            "A Dask worker can't import tfsoftmax. Install the same version there as "
+            "here."
+        )
+    else:
+        return error
+    explained.__cause__ = error
+    return explained

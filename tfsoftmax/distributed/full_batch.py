@@ -1,0 +1,59 @@
+"""The loss and its gradient over rows that lie in parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from tfsoftmax.data.dataset import Dataset, add_each
+from tfsoftmax.distributed.parts import Parts
+from tfsoftmax.distributed.workers import n_threads_of_task
+from tfsoftmax.engine.full_batch import AllRows, FullBatch, Sums
+from tfsoftmax.engine.sparse_batch import SparseFullBatch
+
+
+class FullBatchOfParts(AllRows):
+    """Evaluates one model on all rows, by the sums of the parts.
+
+    Parameters and attributes are those of `AllRows`.
+    """
+
+    dataset: Parts
+
+    def __init__(self, dataset: Parts, n_classes: int, **parameters: Any) -> None:
+        super().__init__(dataset, n_classes, **parameters)
+        self._blocks = dataset.bind(
+            make_block, n_classes, self.features, self.precision
+        )
+
+    def sums(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:
+        """Evaluate at the weights Û of the centred features, in `precision`."""
+        found = self._blocks.fold(loss_and_gradient, U, precision, combine=add_each)
+        return Sums(*found)
+
+
+def make_block(
+    dataset: Dataset, n_classes: int, features: Any, precision: np.dtype[Any]
+) -> AllRows:
+    """Return what evaluates a block of rows, without copies of them."""
+    kind = SparseFullBatch if sparse.issparse(dataset.X) else FullBatch
+    return kind(
+        dataset,
+        n_classes,
+        fit_intercept=features.fit_intercept,
+        scaling=features.scaling,
+        precision=precision,
+        features=features,
+        n_threads=n_threads_of_task(),
+        keeps_copies=False,
+    )
+
+
+def loss_and_gradient(
+    block: AllRows, U: NDArray[np.float64], precision: np.dtype[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Evaluate one block."""
+    return tuple(block.sums(U, precision))  # type: ignore[return-value]

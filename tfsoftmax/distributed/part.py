@@ -1,0 +1,98 @@
+"""Part: neighbouring blocks of rows, in the memory of one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from scipy import sparse
+
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.utils.blas import single_threaded_blas
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function to call with each block of rows, or with what is made from it.
+
+    Attributes
+    ----------
+    function : callable
+        Of a block, a `Dataset`, or of what `make` has made from it; and `arguments`.
+    arguments : tuple
+    combine : callable
+        From two results to that of both.
+    by_sample : bool
+        Whether the rows have their sample weights alone, without class weights.
+    make : callable, default=None
+        Of a block and `made_of`. What it makes is kept beside the block.
+    made_of : tuple
+    name : str
+        Of what is made, and of nothing else.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    combine: Callable[[Any, Any], Any]
+    by_sample: bool = False
+    make: Callable[..., Any] | None = None
+    made_of: tuple[Any, ...] = ()
+    name: str = ""
+
+
+class Part:
+    """Some blocks of rows, and what has been made from them.
+
+    Parameters
+    ----------
+    blocks : sequence of Dataset
+        None is empty. Their weights have a mean of 1 over the rows of all parts.
+    by_sample : sequence of Dataset, default=None
+        The same with sample weights alone, where these are others.
+    """
+
+    def __init__(
+        self, blocks: Sequence[Dataset], by_sample: Sequence[Dataset] | None = None
+    ) -> None:
+        self.blocks, self.by_sample = blocks, by_sample or blocks
+        self._made: dict[Callable[..., Any], tuple[str, list[Any]]] = {}
+
+    def run(self, call: Call) -> Any:
+        """Call for each block, and combine the results in order."""
+        each: Sequence[Any] = self.by_sample if call.by_sample else self.blocks
+        if call.make is not None:
+            each = self._make(call, each)
+        with single_threaded_blas():
+            return reduce(
+                call.combine, (call.function(one, *call.arguments) for one in each)
+            )
+
+    def _make(self, call: Call, blocks: Sequence[Dataset]) -> list[Any]:
+        """Return what is made from each block, as it was made before if it was."""
+        assert call.make is not None
+        name, made = self._made.get(call.make, ("", []))
+        if name != call.name:
+            self._made.pop(call.make, None)  # frees the former first
+            made = [call.make(block, *call.made_of) for block in blocks]
+            self._made[call.make] = call.name, made
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_made": {}}  # tensors, and made again
+
+    def __sizeof__(self) -> int:
+        """Return the bytes of the rows, by which Dask decides what to spill."""
+        return sum(
+            _n_bytes(block.X) + _n_bytes(block.y) + _n_bytes(block.weights)
+            for block in self.blocks
+        )
+
+
+def _n_bytes(array: Any) -> int:
+    if array is None:
+        return 0
+    if sparse.issparse(array):
+        return sum(_n_bytes(each) for each in (array.data, array.indices, array.indptr))
+    return int(array.nbytes)

@@ -1,0 +1,207 @@
+"""Parts: the rows of all parts, as the solvers ask for them."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.distributed.cluster import Cluster
+from tfsoftmax.distributed.part import Call
+
+
+class Parts:
+    """Rows that lie in parts, in the place of a :class:`~tfsoftmax.data.Dataset`.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    items : sequence
+        The handles of the parts, in the order of the rows.
+    kind : Dataset
+        Without rows, but of the kind that the parts are: of the dtype of X, sparse or
+        not, with soft labels or without.
+    n_rows : int
+    abouts : sequence of About
+        What is known of each part.
+    class_totals : ndarray of shape (n_parts, n_classes)
+        The weights of each class in each part.
+    by_sample : bool, default=False
+        Whether the rows have their sample weights alone, without class weights.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        items: Sequence[Any],
+        kind: Dataset,
+        n_rows: int,
+        abouts: Sequence[Any],
+        class_totals: NDArray[np.float64],
+        *,
+        by_sample: bool = False,
+    ) -> None:
+        self.cluster, self.items, self.abouts = cluster, items, abouts
+        self.X, self.y, self._kind, self._n_rows = kind.X, kind.y, kind, n_rows
+        self.class_totals, self._by_sample = class_totals, by_sample
+        self._closing = ExitStack()
+
+    weights = index = None
+    per_model_weights, n_weight_rows = False, 1
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of X."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_values(self) -> int:
+        """Number of values that X holds, without those that a sparse X leaves out."""
+        return sum(about.n_values for about in self.abouts)
+
+    def weighted_by_sample(self) -> Parts:
+        """Return the same rows, without class weights."""
+        return Parts(
+            self.cluster,
+            self.items,
+            self._kind,
+            self._n_rows,
+            self.abouts,
+            self.class_totals,
+            by_sample=True,
+        )
+
+    def for_models(self, models: slice | list[int] | int) -> Parts:
+        """Return the same rows, since all models have the same weights."""
+        return self
+
+    @property
+    def full_batch(self) -> Callable[..., Any]:
+        """What evaluates all rows, in the place of `FullBatch`."""
+        from tfsoftmax.distributed.full_batch import FullBatchOfParts
+
+        return FullBatchOfParts
+
+    @property
+    def engine(self) -> Callable[..., Any]:
+        """What trains by mini-batches, in the place of `Engine`."""
+        from tfsoftmax.distributed.block_shuffle import BlockShuffle
+
+        return BlockShuffle
+
+    @property
+    def evaluator(self) -> Callable[..., Any]:
+        """What evaluates held-out rows, in the place of `Engine`."""
+        from tfsoftmax.distributed.block_shuffle import HeldOutParts
+
+        return HeldOutParts
+
+    def draw_order(self, rng: np.random.RandomState) -> Any:
+        """Draw the order of an epoch's rows."""
+        from tfsoftmax.distributed.block_shuffle import draw_order
+
+        return draw_order(self, rng)
+
+    def sample(self, n: int) -> Dataset:
+        """Return about n of the rows, evenly spaced, in this process."""
+        some: Dataset = self.fold(_sample, n / len(self), combine=_concatenated)
+        if some.weights is None:
+            return some
+        return replace(some, weights=some.weights / some.weights.mean())
+
+    def split(self, fraction: float, seed: int) -> tuple[Parts, Parts, Parts]:
+        """Split the rows of each class by their hashes; see `data.hold_out.split`."""
+        from tfsoftmax.distributed.splitting import split
+
+        return split(self, fraction, seed)
+
+    def with_items(
+        self, items: Sequence[Any], n_rows: int, class_totals: NDArray[np.float64]
+    ) -> Parts:
+        """Return other parts of the same kind, which `close` frees with these."""
+        self._closing.callback(self.cluster.release, items)
+        return Parts(self.cluster, items, self._kind, n_rows, self.abouts, class_totals)
+
+    def close_with(self, closing: ExitStack) -> None:
+        """Have `close` close what the rows were read with."""
+        self._closing = closing.pop_all()
+
+    def close(self) -> None:
+        """Free the workers of the rows."""
+        self._closing.close()
+
+    def fold(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        combine: Callable[[Any, Any], Any],
+    ) -> Any:
+        """Call a function with each block, and combine the results."""
+        call = Call(function, arguments, combine, self._by_sample)
+        return self.cluster.fold(self.items, call)
+
+    def bind(self, make: Callable[..., Any], *arguments: Any) -> BoundParts:
+        """Make an object from each block, whose methods to fold."""
+        return BoundParts(self, make, arguments, by_sample=self._by_sample)
+
+
+class BoundParts:
+    """What is made from each block, and kept beside it."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        make: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        *,
+        by_sample: bool,
+    ) -> None:
+        self._parts, self._make, self._made_of = parts, make, arguments
+        self._by_sample, self._name = by_sample, uuid.uuid4().hex
+
+    def fold(
+        self,
+        method: Callable[..., Any],
+        *arguments: Any,
+        combine: Callable[[Any, Any], Any],
+    ) -> Any:
+        """Call a method of what is made from each block, and combine the results."""
+        call = Call(
+            method,
+            arguments,
+            combine,
+            self._by_sample,
+            self._make,
+            self._made_of,
+            self._name,
+        )
+        return self._parts.cluster.fold(self._parts.items, call)
+
+
+def _sample(dataset: Dataset, share: float) -> Dataset:
+    """Return copies of a share of a block's rows, evenly spaced, and at least one."""
+    n = min(len(dataset), math.ceil(share * len(dataset)))
+    rows = np.linspace(0, len(dataset) - 1, n).astype(np.int64)
+    weights = None if dataset.weights is None else dataset.weights[rows]
+    places = rows if dataset.index is None else dataset.index[rows]
+    return Dataset(dataset.X[places], dataset.y[rows], weights)
+
+
+def _concatenated(one: Dataset, other: Dataset) -> Dataset:
+    both = (one.X, other.X)
+    X = sparse.vstack(both, format="csr") if sparse.issparse(one.X) else np.vstack(both)
+    weights = None
+    if one.weights is not None or other.weights is not None:
+        weights = np.concatenate([one.row_weights(), other.row_weights()])
+    return Dataset(X, np.concatenate([one.y, other.y]), weights)

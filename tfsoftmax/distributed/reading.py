@@ -1,0 +1,364 @@
+"""From Dask collections to parts: validated, encoded and weighted where they are.
+
+    blocks → check → Checked → (classes and weights of all parts) → encode → Part
+
+Both steps are tasks, so that Dask can take them again for a part that was lost. A part
+is a list of neighbouring blocks, and which these are depends on the blocks alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils.validation import validate_data
+
+import tfsoftmax
+from tfsoftmax.data.dataset import Dataset, largest_magnitude
+from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
+from tfsoftmax.distributed.cluster import Cluster, current_cluster
+from tfsoftmax.distributed.part import Part
+from tfsoftmax.distributed.parts import Parts
+from tfsoftmax.validation.arrays import check_rows, check_weights, refuse_zeros
+from tfsoftmax.validation.collections import rows_in_blocks
+from tfsoftmax.validation.labels import (
+    check_labels,
+    encode,
+    find_classes,
+    is_soft,
+    sorted_classes,
+)
+from tfsoftmax.validation.weights import class_weights, row_weights
+
+# A task costs the scheduler 2 ms.
+MAX_PARTS = 256
+
+Names = tuple[str, str, str]
+NAMES: Names = ("X", "y", "sample_weight")
+
+
+class Block(NamedTuple):
+    """Validated rows; y is an array of labels, or of soft labels as passed."""
+
+    X: Any
+    y: Any
+    weights: NDArray[np.float64] | None
+
+
+class About(NamedTuple):
+    """What is to be known of a part before its rows can be encoded.
+
+    Attributes
+    ----------
+    n_rows, n_values : int
+    dtypes : tuple of dtype
+        Of the blocks of X.
+    is_sparse, is_weighted : bool
+    soft : array or DataFrame of one row, or None
+        The first of the labels, where they are soft.
+    classes : ndarray
+        The labels that occur, sorted, or the classes of soft labels.
+    totals : ndarray of shape (n_classes,)
+        The weights of these classes, in units of `largest`.
+    largest : float
+        The largest weight.
+    largest_integer : int
+        The largest absolute value, where X has integers.
+    """
+
+    n_rows: int
+    n_values: int
+    dtypes: tuple[np.dtype[Any], ...]
+    is_sparse: bool
+    is_weighted: bool
+    soft: Any
+    classes: NDArray[Any]
+    totals: NDArray[np.float64]
+    largest: float
+    largest_integer: int
+
+
+class Checked(NamedTuple):
+    """The blocks of a part, none of them empty, and what is to be known of them."""
+
+    blocks: list[Block]
+    about: About | None  # None of a part without rows
+
+
+class Read(NamedTuple):
+    """All rows, before they are encoded."""
+
+    cluster: Cluster
+    items: list[Any]
+    abouts: list[About]
+    n_features: int
+    closing: ExitStack
+
+    @property
+    def labels(self) -> Any:
+        """Labels among which each class occurs, or soft labels."""
+        found = [about.classes for about in self.abouts]
+        if self.abouts[0].soft is not None:
+            return self.abouts[0].soft
+        # Twice: many labels that differ are no classes to older scikit-learns.
+        return np.repeat(np.concatenate(found), 2)
+
+
+def read(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    names: Names = NAMES,
+    *,
+    reset: bool,
+) -> Read:
+    """Have the blocks of Dask collections read and validated by the workers.
+
+    Parameters
+    ----------
+    estimator : TFSoftmaxClassifier
+        Knows how many features there are, and their names.
+    X, y, sample_weight
+        As passed to `fit`.
+    names : tuple of str
+        What errors call them.
+    reset : bool
+        Whether to store the features' number and names on the estimator.
+    """
+    import dask
+
+    if y is None:
+        check_labels(y, 0, names[1])
+    blocks = rows_in_blocks(X, y, sample_weight, names=names)
+    check_features(estimator, X, reset=reset)
+    task = dask.delayed(check, pure=False)
+    checker = dask.delayed(_reader(estimator), pure=False)
+    with ExitStack() as closing:
+        cluster = closing.enter_context(current_cluster())
+        tasks = [
+            task(blocks[some], some.start, checker, names, tfsoftmax.__version__)
+            for some in neighbours(X, len(blocks))
+        ]
+        items = cluster.start(tasks, "check")
+        closing.callback(cluster.release, items)
+        abouts = cluster.collect(about_of, items)
+        filled = [i for i, about in enumerate(abouts) if about is not None]
+        if not filled:
+            check_rows(estimator, np.zeros((0, estimator.n_features_in_)), reset=False)
+        return Read(
+            cluster,
+            [items[i] for i in filled],
+            [abouts[i] for i in filled],
+            estimator.n_features_in_,
+            closing.pop_all(),
+        )
+
+
+def check_features(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Check the names and the number of a collection's columns, or store them."""
+    shape = (0, X.shape[1])
+    meta = X._meta if hasattr(X, "columns") else np.zeros(shape)
+    validate_data(estimator, meta, skip_check_array=True, reset=reset)
+
+
+def _reader(estimator: Any) -> Any:
+    """Return an estimator that knows the features, and nothing else to be sent."""
+    reader = object.__new__(type(estimator))
+    names = ("n_features_in_", "feature_names_in_")
+    vars(reader).update({n: v for n, v in vars(estimator).items() if n in names})
+    return reader
+
+
+def neighbours(X: Any, n_blocks: int) -> Iterator[slice]:
+    """Yield the blocks of each part, at most `MAX_PARTS`, of about as many rows."""
+    sizes = np.ones(n_blocks)
+    chunks = getattr(X, "chunks", None)
+    if chunks is not None and not np.isnan(chunks[0]).any():
+        sizes = np.array(chunks[0], dtype=np.float64)
+    start, rows, goal = 0, 0.0, sizes.sum() / MAX_PARTS
+    for i, size in enumerate(sizes):
+        rows += size
+        if rows >= goal or i + 1 == n_blocks:
+            yield slice(start, i + 1)
+            start, rows = i + 1, 0.0
+
+
+def check(
+    blocks: Sequence[tuple[Any, Any, Any]],
+    first: int,
+    estimator: Any,
+    names: Names,
+    version: str,
+) -> Checked:
+    """Validate the blocks of a part, on a worker; `first` is the number of the first.
+
+    Raises
+    ------
+    RuntimeError
+        If the worker has another version of this package.
+    """
+    if version != tfsoftmax.__version__:
+        raise RuntimeError(
+            f"A Dask worker has tfsoftmax {tfsoftmax.__version__}, and this process "
+            f"has {version}. Install the same version."
+        )
+    checked = []
+    for number, block in enumerate(blocks, first):
+        try:
+            if len_of(block[0]):
+                checked.append(_check_block(block, estimator, names))
+        except (TypeError, ValueError) as error:
+            error.add_note(f"In block {number} of {names[0]}, counted from 0.")
+            raise
+    return Checked(checked, _describe(checked) if checked else None)
+
+
+def len_of(X: Any) -> int:
+    """Return the number of rows."""
+    return int(X.shape[0])
+
+
+def about_of(checked: Checked) -> About | None:
+    """Return what is to be known of a part."""
+    return checked.about
+
+
+def _check_block(block: tuple[Any, Any, Any], estimator: Any, names: Names) -> Block:
+    X = check_rows(estimator, block[0], names[0], reset=False)
+    if lies_by_columns(X):
+        X = copy_by_rows(X, X.dtype)
+    y = check_labels(block[1], X.shape[0], names[1], names[0])
+    weights = block[2]
+    if weights is not None:
+        weights = check_weights(weights, X.shape[0], names[2], allows_zeros=True)
+    return Block(X, y, weights)
+
+
+def _describe(blocks: Sequence[Block]) -> About:
+    soft = is_soft(blocks[0].y)
+    X = blocks[0].X
+    is_sparse = sparse.issparse(X)
+    weights = [b.weights for b in blocks]
+    largest = max((float(w.max()) for w in weights if w is not None), default=1.0)
+    classes = (
+        find_classes(blocks[0].y)
+        if soft
+        else sorted_classes(np.concatenate([np.asarray(b.y) for b in blocks]))
+    )
+    totals = np.zeros(len(classes))
+    for _, y, w in blocks:
+        codes = encode(y, classes)
+        w = np.ones(len(codes)) if w is None else w / (largest or 1)
+        totals += w @ codes if soft else np.bincount(codes, w, len(classes))
+    integers = [b.X for b in blocks if b.X.dtype.kind in "biu"]
+    return About(
+        n_rows=sum(len_of(b.X) for b in blocks),
+        n_values=sum(b.X.nnz if is_sparse else b.X.size for b in blocks),
+        dtypes=tuple(b.X.dtype for b in blocks),
+        is_sparse=is_sparse,
+        is_weighted=any(w is not None for w in weights),
+        soft=blocks[0].y[:1] if soft else None,
+        classes=classes,
+        totals=totals,
+        largest=largest,
+        largest_integer=max(map(largest_magnitude, integers), default=0),
+    )
+
+
+class Encoding(NamedTuple):
+    """How labels become codes, and weights those with a mean of 1 over all rows.
+
+    A row's sample weight is multiplied by `scale`, after it was divided by `largest`,
+    and then by that of its class.
+    """
+
+    classes: NDArray[Any]
+    name: str
+    largest: float
+    scale: float
+    by_class: NDArray[np.float64] | None
+
+
+def encode_parts(
+    found: Read, classes: NDArray[Any], class_weight: Any = None, names: Names = NAMES
+) -> tuple[Parts, float]:
+    """Have the parts encoded by the workers; return them, and Σs."""
+    largest = max(about.largest for about in found.abouts)
+    refuse_zeros(largest, names[2])
+    n_rows = sum(about.n_rows for about in found.abouts)
+    # The weights of the classes in each part, in units of the largest weight.
+    totals = np.array([_spread(about, classes, names[1]) for about in found.abouts])
+    totals *= np.array([[about.largest / largest] for about in found.abouts])
+    counts = totals.sum(axis=0)
+    total, by_class = counts.sum(), None
+    if class_weight is not None:
+        by_class = _weights_by_class(class_weight, classes, counts)
+        if not isinstance(class_weight, str):  # "balanced" leaves the sum as it is
+            total = counts @ by_class
+        by_class = by_class * (counts.sum() / (counts @ by_class))
+    encoding = Encoding(classes, names[1], largest, n_rows / counts.sum(), by_class)
+    items = found.cluster.derive(encode_part, found.items, encoding)
+    found.closing.callback(found.cluster.release, items)
+    found.cluster.release(found.items)  # which Dask can compute again, if it has to
+    parts = Parts(
+        found.cluster,
+        items,
+        _kind_of(found, len(classes)),
+        n_rows,
+        found.abouts,
+        totals,
+    )
+    parts.close_with(found.closing)
+    return parts, float(total * largest)
+
+
+def encode_part(checked: Checked, encoding: Encoding) -> Part:
+    """Return a part whose labels are codes, on a worker."""
+    blocks, by_sample = [], []
+    for X, y, w in checked.blocks:
+        codes = encode(y, encoding.classes, encoding.name)
+        weights = None
+        if w is not None:
+            weights = w / encoding.largest * encoding.scale
+        block = Dataset(X, codes, weights)
+        by_sample.append(block)
+        if (by_class := encoding.by_class) is not None:
+            factors = by_class[codes] if codes.ndim == 1 else codes @ by_class
+            weights = factors if weights is None else weights * factors
+            block = replace(block, weights=weights)
+        blocks.append(block)
+    return Part(blocks, None if encoding.by_class is None else by_sample)
+
+
+def _spread(about: About, classes: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """Return the weights of all classes in a part."""
+    totals = np.zeros(len(classes))
+    totals[encode(about.classes, classes, name)] = about.totals
+    return totals
+
+
+def _weights_by_class(
+    class_weight: Any, classes: NDArray[Any], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the weight of each class, whose rows weigh so much together."""
+    each = np.arange(len(classes))
+    # Refuses class weights that leave nothing, or overflow.
+    row_weights(counts, len(each), class_weight=class_weight, y=each, classes=classes)
+    return class_weights(class_weight, classes, each, counts)
+
+
+def _kind_of(found: Read, n_classes: int) -> Dataset:
+    """Return a dataset without rows that has the kind of all parts."""
+    first = found.abouts[0]
+    dtypes = (dtype for about in found.abouts for dtype in about.dtypes)
+    X: Any = np.zeros((0, found.n_features), np.result_type(*dtypes))
+    if first.is_sparse:
+        X = sparse.csr_array(X)
+    y = np.zeros(0, np.int32) if first.soft is None else np.zeros((0, n_classes))
+    return Dataset(X, y)

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tfsoftmax.lazy_prediction import predict_blocks, score_blocks
 from tfsoftmax.utils.sklearn_compat import SparseCoefMixin
 from tfsoftmax.utils.sparse import to_dense
 from tfsoftmax.validation.arrays import check_rows, check_weights
+from tfsoftmax.validation.collections import (
+    check_blocks,
+    is_dask,
+    is_dask_frame,
+    refuse_other_collections,
+    rows_in_blocks,
+)
 from tfsoftmax.validation.errors import errors_name, silent_checks
 from tfsoftmax.validation.labels import check_length, hard_labels
 
 # Rows that are cast at a time, where X has to be cast.
 _ROWS_PER_BLOCK = 4096
+
+
+def _lazily_on_dask(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method that predicts for rows in memory take Dask collections as well."""
+
+    @wraps(method)
+    def predict(self: Any, X: Any) -> Any:
+        refuse_other_collections(X, "X")
+        if not is_dask(X):
+            return method(self, X)
+        check_is_fitted(self)
+        return predict_blocks(_Predictor(self, X), X, method.__name__)
+
+    return predict
 
 
 class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
@@ -29,6 +54,7 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
     coef_: Any  # an ndarray, or sparse
     intercept_: NDArray[Any]
 
+    @_lazily_on_dask
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Compute the logits ``X @ coef_.T + intercept_``.
 
@@ -52,9 +78,9 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             overflows.
         """
         check_is_fitted(self)
-        logits = linear_scores(self, X, self.coef_, self.intercept_)
-        return logits[:, 0] if len(self.classes_) == 2 else logits
+        return _decisions(self, X)
 
+    @_lazily_on_dask
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the most probable class of each row.
 
@@ -79,6 +105,7 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         highest = self._all_logits(X).argmax(axis=1)
         return self.classes_[highest]  # type: ignore[no-any-return]
 
+    @_lazily_on_dask
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Compute the probability of each class.
 
@@ -103,6 +130,7 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         """
         return softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
+    @_lazily_on_dask
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Compute the logarithm of the probability of each class.
 
@@ -150,6 +178,10 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         TypeError, ValueError
             If an argument is not as described.
         """
+        if any(map(is_dask, (X, y, sample_weight))):
+            check_is_fitted(self)
+            blocks = rows_in_blocks(X, y, sample_weight)
+            return score_blocks(_Predictor(self, X), blocks)
         predicted = self.predict(X)
         check_length(y, len(predicted))
         if sample_weight is not None:
@@ -219,10 +251,39 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
     def _all_logits(self, X: Any) -> NDArray[Any]:
         """Compute the logits, of shape (n_samples, n_classes) also for two classes."""
-        logits = self.decision_function(X)
+        logits: NDArray[Any] = self.decision_function(X)
         if logits.ndim == 1:
             logits = np.column_stack([np.zeros_like(logits), logits])
         return logits
+
+
+class _Predictor(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
+    """What predicting takes of a fitted classifier, and no state of its training."""
+
+    def __init__(self, clf: SoftmaxPredictor, X: Any) -> None:
+        """Check the columns of a Dask collection, and expect them in each block."""
+        check_blocks(X)
+        n_features = X.shape[1]
+        if math.isnan(n_features):  # unknown before a block is read
+            n_features = clf.n_features_in_
+        table = X._meta if is_dask_frame(X) else np.empty((0, n_features))
+        validate_data(clf, table, reset=False, skip_check_array=True)
+        # Names as X has them, so that no block warns again where the other's differ.
+        validate_data(self, table, reset=True, skip_check_array=True)
+        self.classes_ = clf.classes_
+        self.coef_, self.intercept_ = clf.coef_, clf.intercept_
+
+    __repr__ = object.__repr__  # it has no parameters to show
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Compute the logits of rows in memory."""
+        return _decisions(self, X)
+
+
+def _decisions(estimator: SoftmaxPredictor, X: Any) -> NDArray[Any]:
+    """Compute the logits, of shape (n_samples,) for two classes."""
+    logits = linear_scores(estimator, X, estimator.coef_, estimator.intercept_)
+    return logits[:, 0] if len(estimator.classes_) == 2 else logits
 
 
 def linear_scores(

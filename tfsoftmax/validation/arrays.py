@@ -116,9 +116,16 @@ def refuse_masked(values: Any, name: str) -> None:
 
 
 def check_weights(
-    sample_weight: ArrayLike, n_samples: int, name: str = "sample_weight"
+    sample_weight: ArrayLike,
+    n_samples: int,
+    name: str = "sample_weight",
+    *,
+    may_be_zero: bool = False,
 ) -> NDArray[np.float64]:
-    """Validate a weight for each of n rows; a single number is the weight of each."""
+    """Validate a weight for each of n rows; a single number is the weight of each.
+
+    All of them may be zero only in a block of rows among others.
+    """
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
     weights = check_numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
@@ -129,7 +136,7 @@ def check_weights(
         )
     if (weights < 0).any():
         raise ValueError(f"{name} must not be negative; got {weights.min()}.")
-    if not weights.any():
+    if not may_be_zero and not weights.any():
         raise ValueError(f"{name} must not be zero for all rows.")
     return weights
 

@@ -1,4 +1,7 @@
-"""Prediction: one matrix product, in NumPy, without TensorFlow."""
+"""Prediction: one matrix product, in NumPy, without TensorFlow.
+
+Of Dask collections, `lazy_prediction` makes such products block by block.
+"""
 
 from __future__ import annotations
 
@@ -60,14 +63,19 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        logits : ndarray of shape (n_samples, n_classes) or (n_samples,)
+        logits : {ndarray, Dask collection} of shape (n_samples, n_classes) or \
+                (n_samples,)
             With two classes, the logit of ``classes_[1]``, that of ``classes_[0]``
-            being 0. Of `coef_`'s dtype, or of X's where that is a longer float.
+            being 0. Of `coef_`'s dtype, or of X's where that is a longer float. For a
+            Dask array a Dask array in the same blocks; for a Dask DataFrame a DataFrame
+            or, with two classes, a Series, with the index of X.
 
         Raises
         ------
@@ -75,7 +83,8 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         check_is_fitted(self)
         return _decisions(self, X)
@@ -86,13 +95,16 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            Their classes, of the dtype of `classes_`.
+        y : {ndarray, Dask collection} of shape (n_samples,)
+            Their classes, of the dtype of `classes_`. For a Dask array a Dask array in
+            the same blocks, for a Dask DataFrame a Series with the index of X.
 
         Raises
         ------
@@ -100,7 +112,8 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         highest = self._all_logits(X).argmax(axis=1)
         return self.classes_[highest]  # type: ignore[no-any-return]
@@ -111,14 +124,17 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        probabilities : ndarray of shape (n_samples, n_classes)
+        probabilities : {ndarray, Dask collection} of shape (n_samples, n_classes)
             softmax of the logits, classes in the order of `classes_`; of the dtype
-            of the logits.
+            of the logits. For a Dask array a Dask array in the same blocks; for a Dask
+            DataFrame a DataFrame with the classes as columns and the index of X.
 
         Raises
         ------
@@ -126,7 +142,8 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         return softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
@@ -136,14 +153,19 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
+        log_probabilities : {ndarray, Dask collection} of shape \
+                (n_samples, n_classes)
             Finite also where the probability itself underflows to 0, as long as the
-            logits are; of their dtype.
+            logits are; of their dtype. For a Dask array a Dask array in the same
+            blocks; for a Dask DataFrame a DataFrame with the classes as columns and the
+            index of X.
 
         Raises
         ------
@@ -151,7 +173,8 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         return log_softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
@@ -160,12 +183,17 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Their classes. Of soft labels, the most probable class counts.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Of a Dask array or DataFrame, each block is predicted by Dask, and
+            counts alone come back.
+        y : {array-like, Dask collection} of shape (n_samples,) or \
+                (n_samples, n_classes)
+            Their classes. Of soft labels, the most probable class counts. Where X is a
+            Dask collection, y is one in the same blocks, or in memory.
+        sample_weight : {array-like, Dask collection} of shape (n_samples,), \
+                default=None
+            Non-negative weights of the rows, lying as y may.
 
         Returns
         -------
@@ -267,7 +295,8 @@ class _Predictor(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
         if math.isnan(n_features):  # unknown before a block is read
             n_features = clf.n_features_in_
         table = X._meta if is_dask_frame(X) else np.empty((0, n_features))
-        validate_data(clf, table, reset=False, skip_check_array=True)
+        with errors_name("X"):
+            validate_data(clf, table, reset=False, skip_check_array=True)
         # Names as X has them, so that no block warns again where the other's differ.
         validate_data(self, table, reset=True, skip_check_array=True)
         self.classes_ = clf.classes_

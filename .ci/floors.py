@@ -19,7 +19,9 @@ def floors(pyproject: str, extra: str) -> list[str]:
         requirement = to_read.pop(0)
         if nested := re.fullmatch(r"tfsoftmax\[(.+)\]", requirement):
             to_read += [line for name in nested[1].split(",") for line in extras[name]]
-        elif floor := re.fullmatch(r"([\w-]+)>=([\d.]+)(,<[\d.]+)?", requirement):
+        elif floor := re.fullmatch(
+            r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)(,<[\d.]+)?", requirement
+        ):
             found.append(f"{floor[1]}=={floor[2]}")
         else:
             raise ValueError(f"{requirement!r} names no floor.")

@@ -1,25 +1,53 @@
-"""Prediction: one matrix product, in NumPy, without TensorFlow."""
+"""Prediction: one matrix product, in NumPy, without TensorFlow.
+
+Of Dask collections, `lazy_prediction` makes such products block by block.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tfsoftmax.lazy_prediction import predict_blocks, score_blocks
 from tfsoftmax.utils.sklearn_compat import SparseCoefMixin
 from tfsoftmax.utils.sparse import to_dense
 from tfsoftmax.validation.arrays import check_rows, check_weights
+from tfsoftmax.validation.collections import (
+    check_blocks,
+    is_dask,
+    is_dask_frame,
+    refuse_other_collections,
+    rows_in_blocks,
+)
 from tfsoftmax.validation.errors import errors_name, silent_checks
 from tfsoftmax.validation.labels import check_length, hard_labels
 
 # Rows that are cast at a time, where X has to be cast.
 _ROWS_PER_BLOCK = 4096
+
+
+def _lazily_on_dask(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method that predicts for rows in memory take Dask collections as well."""
+
+    @wraps(method)
+    def predict(self: Any, X: Any) -> Any:
+        refuse_other_collections(X, "X")
+        if not is_dask(X):
+            return method(self, X)
+        check_is_fitted(self)
+        return predict_blocks(_Predictor(self, X), X, method.__name__)
+
+    return predict
 
 
 class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
@@ -29,19 +57,25 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
     coef_: Any  # an ndarray, or sparse
     intercept_: NDArray[Any]
 
+    @_lazily_on_dask
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Compute the logits ``X @ coef_.T + intercept_``.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        logits : ndarray of shape (n_samples, n_classes) or (n_samples,)
+        logits : {ndarray, Dask collection} of shape (n_samples, n_classes) or \
+                (n_samples,)
             With two classes, the logit of ``classes_[1]``, that of ``classes_[0]``
-            being 0. Of `coef_`'s dtype, or of X's where that is a longer float.
+            being 0. Of `coef_`'s dtype, or of X's where that is a longer float. For a
+            Dask array a Dask array in the same blocks; for a Dask DataFrame a DataFrame
+            or, with two classes, a Series, with the index of X.
 
         Raises
         ------
@@ -49,24 +83,28 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         check_is_fitted(self)
-        logits = linear_scores(self, X, self.coef_, self.intercept_)
-        return logits[:, 0] if len(self.classes_) == 2 else logits
+        return _decisions(self, X)
 
+    @_lazily_on_dask
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the most probable class of each row.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            Their classes, of the dtype of `classes_`.
+        y : {ndarray, Dask collection} of shape (n_samples,)
+            Their classes, of the dtype of `classes_`. For a Dask array a Dask array in
+            the same blocks, for a Dask DataFrame a Series with the index of X.
 
         Raises
         ------
@@ -74,24 +112,29 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         highest = self._all_logits(X).argmax(axis=1)
         return self.classes_[highest]  # type: ignore[no-any-return]
 
+    @_lazily_on_dask
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Compute the probability of each class.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        probabilities : ndarray of shape (n_samples, n_classes)
+        probabilities : {ndarray, Dask collection} of shape (n_samples, n_classes)
             softmax of the logits, classes in the order of `classes_`; of the dtype
-            of the logits.
+            of the logits. For a Dask array a Dask array in the same blocks; for a Dask
+            DataFrame a DataFrame with the classes as columns and the index of X.
 
         Raises
         ------
@@ -99,23 +142,30 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         return softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
+    @_lazily_on_dask
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Compute the logarithm of the probability of each class.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Those of a Dask array or DataFrame are read when the result is
+            computed.
 
         Returns
         -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
+        log_probabilities : {ndarray, Dask collection} of shape \
+                (n_samples, n_classes)
             Finite also where the probability itself underflows to 0, as long as the
-            logits are; of their dtype.
+            logits are; of their dtype. For a Dask array a Dask array in the same
+            blocks; for a Dask DataFrame a DataFrame with the classes as columns and the
+            index of X.
 
         Raises
         ------
@@ -123,7 +173,8 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
             Before `fit`.
         TypeError, ValueError
             If X is not such rows of finite real numbers, or so large that a logit
-            overflows.
+            overflows. The columns of a Dask collection are checked at once, its values
+            when they are computed.
         """
         return log_softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
@@ -132,12 +183,17 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Their classes. Of soft labels, the most probable class counts.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows.
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The rows. Of a Dask array or DataFrame, each block is predicted by Dask, and
+            counts alone come back.
+        y : {array-like, Dask collection} of shape (n_samples,) or \
+                (n_samples, n_classes)
+            Their classes. Of soft labels, the most probable class counts. Where X is a
+            Dask collection, y is one in the same blocks, or in memory.
+        sample_weight : {array-like, Dask collection} of shape (n_samples,), \
+                default=None
+            Non-negative weights of the rows, lying as y may.
 
         Returns
         -------
@@ -150,6 +206,10 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         TypeError, ValueError
             If an argument is not as described.
         """
+        if any(map(is_dask, (X, y, sample_weight))):
+            check_is_fitted(self)
+            blocks = rows_in_blocks(X, y, sample_weight)
+            return score_blocks(_Predictor(self, X), blocks)
         predicted = self.predict(X)
         check_length(y, len(predicted))
         if sample_weight is not None:
@@ -219,10 +279,40 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
     def _all_logits(self, X: Any) -> NDArray[Any]:
         """Compute the logits, of shape (n_samples, n_classes) also for two classes."""
-        logits = self.decision_function(X)
+        logits: NDArray[Any] = self.decision_function(X)
         if logits.ndim == 1:
             logits = np.column_stack([np.zeros_like(logits), logits])
         return logits
+
+
+class _Predictor(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
+    """What predicting takes of a fitted classifier, and no state of its training."""
+
+    def __init__(self, clf: SoftmaxPredictor, X: Any) -> None:
+        """Check the columns of a Dask collection, and expect them in each block."""
+        check_blocks(X)
+        n_features = X.shape[1]
+        if math.isnan(n_features):  # unknown before a block is read
+            n_features = clf.n_features_in_
+        table = X._meta if is_dask_frame(X) else np.empty((0, n_features))
+        with errors_name("X"):
+            validate_data(clf, table, reset=False, skip_check_array=True)
+        # Names as X has them, so that no block warns again where the other's differ.
+        validate_data(self, table, reset=True, skip_check_array=True)
+        self.classes_ = clf.classes_
+        self.coef_, self.intercept_ = clf.coef_, clf.intercept_
+
+    __repr__ = object.__repr__  # it has no parameters to show
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Compute the logits of rows in memory."""
+        return _decisions(self, X)
+
+
+def _decisions(estimator: SoftmaxPredictor, X: Any) -> NDArray[Any]:
+    """Compute the logits, of shape (n_samples,) for two classes."""
+    logits = linear_scores(estimator, X, estimator.coef_, estimator.intercept_)
+    return logits[:, 0] if len(estimator.classes_) == 2 else logits
 
 
 def linear_scores(

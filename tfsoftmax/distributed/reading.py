@@ -236,7 +236,7 @@ def _check_block(block: tuple[Any, Any, Any], estimator: Any, names: Names) -> B
     y = check_labels(block[1], X.shape[0], names[1], names[0])
     weights = block[2]
     if weights is not None:
-        weights = check_weights(weights, X.shape[0], names[2], allows_zeros=True)
+        weights = check_weights(weights, X.shape[0], names[2], may_be_zero=True)
     return Block(X, y, weights)
 
 

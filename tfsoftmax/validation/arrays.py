@@ -120,11 +120,11 @@ def check_weights(
     n_samples: int,
     name: str = "sample_weight",
     *,
-    allows_zeros: bool = False,
+    may_be_zero: bool = False,
 ) -> NDArray[np.float64]:
     """Validate a weight for each of n rows; a single number is the weight of each.
 
-    `allows_zeros` is whether all of them may be zero.
+    All of them may be zero only in a block of rows among others.
     """
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
@@ -136,7 +136,7 @@ def check_weights(
         )
     if (weights < 0).any():
         raise ValueError(f"{name} must not be negative; got {weights.min()}.")
-    if not allows_zeros:
+    if not may_be_zero:
         refuse_zeros(weights, name)
     return weights
 

@@ -97,7 +97,10 @@ class Tiles:
             if rows.ctypes.data % alignment or tile_bytes % alignment:
                 rows = None
         self._rows = rows
-        self.n_columns = n_features if rows is not None else next_width(n_features)
+        # Without copies whether rows lie as the program needs them may be an accident of
+        # where they came from, on which the bits must not depend.
+        is_exact = rows is not None or not keeps_copies
+        self.n_columns = n_features if is_exact else next_width(n_features)
         self._keeps_copies = keeps_copies and (
             rows is not None or n_bytes <= MAX_KEPT_BYTES
         )

@@ -210,9 +210,9 @@ class DaskCluster:
         return self._client.gather(self._finished([future]))[0]
 
     def release(self, items: Sequence[Any]) -> None:
-        """Have the scheduler forget them, and the workers free their memory."""
-        with suppress(Exception):  # without a scheduler there is nothing to forget
-            self._client.cancel(list(items))
+        """Tell the scheduler that they are not needed here."""
+        for item in items:
+            item.release()  # not `cancel`, which would end what depends on them, too
 
     def _submit(
         self, function: Callable[..., Any], *arguments: Any, name: str | None = None
@@ -232,12 +232,12 @@ class DaskCluster:
         key = parts[0].key
         if key not in self._groups:
             self._finished(list(parts))
-            n_threads = self._client.nthreads()
+            n_threads, having = self._client.nthreads(), self._client.who_has(parts)
             by_worker: dict[str, list[int]] = {}
-            for number, at in enumerate(self._client.who_has(parts).values()):
-                if not at:
+            for number, part in enumerate(parts):
+                if not (workers := having[part.key]):
                     raise _WorkerLostError
-                by_worker.setdefault(min(at), []).append(number)
+                by_worker.setdefault(min(workers), []).append(number)
             self._groups[key] = [
                 _Group(some.tolist(), worker)
                 for worker, numbers in by_worker.items()
@@ -265,7 +265,8 @@ class DaskCluster:
                 if future.status == "error":
                     raise _explained(future.exception())
         except BaseException as error:
-            self.release(futures)
+            with suppress(Exception):  # without a scheduler there is nothing to end
+                self._client.cancel(futures)
             if _is_cancellation(error):
                 raise self._lost() from error
             raise

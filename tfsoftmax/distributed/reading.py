@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
-import tfsoftmax
 from tfsoftmax.data.dataset import Dataset, largest_magnitude
-from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
+from tfsoftmax.data.gather import aligned, copy_by_rows, lies_by_columns
 from tfsoftmax.distributed.cluster import Cluster, current_cluster
 from tfsoftmax.distributed.part import Part
 from tfsoftmax.distributed.parts import Parts
@@ -37,6 +37,8 @@ from tfsoftmax.validation.weights import class_weights, row_weights
 
 # A task costs the scheduler 2 ms.
 MAX_PARTS = 256
+# What XLA's programs take rows at, the addresses that C's malloc gives.
+ALIGNMENT = 16
 
 Names = tuple[str, str, str]
 NAMES: Names = ("X", "y", "sample_weight")
@@ -142,7 +144,7 @@ def read(
     with ExitStack() as closing:
         cluster = closing.enter_context(current_cluster())
         tasks = [
-            task(blocks[some], some.start, checker, names, tfsoftmax.__version__)
+            task(blocks[some], some.start, checker, names, this_version())
             for some in neighbours(X, len(blocks))
         ]
         items = cluster.start(tasks, "check")
@@ -203,10 +205,10 @@ def check(
     RuntimeError
         If the worker has another version of this package.
     """
-    if version != tfsoftmax.__version__:
+    if version != (of_worker := this_version()):
         raise RuntimeError(
-            f"A Dask worker has tfsoftmax {tfsoftmax.__version__}, and this process "
-            f"has {version}. Install the same version."
+            f"A Dask worker has tfsoftmax {of_worker}, and this process has {version}. "
+            "Install the same version."
         )
     checked = []
     for number, block in enumerate(blocks, first):
@@ -224,6 +226,11 @@ def len_of(X: Any) -> int:
     return int(X.shape[0])
 
 
+def this_version() -> str:
+    """Return the version of this package, which is known above the floors."""
+    return str(import_module("tfsoftmax").__version__)
+
+
 def about_of(checked: Checked) -> About | None:
     """Return what is to be known of a part."""
     return checked.about
@@ -233,11 +240,19 @@ def _check_block(block: tuple[Any, Any, Any], estimator: Any, names: Names) -> B
     X = check_rows(estimator, block[0], names[0], reset=False)
     if lies_by_columns(X):
         X = copy_by_rows(X, X.dtype)
+    elif not sparse.issparse(X) and X.ctypes.data % ALIGNMENT:
+        X = _aligned_copy(X)  # or it would be copied in each evaluation
     y = check_labels(block[1], X.shape[0], names[1], names[0])
     weights = block[2]
     if weights is not None:
         weights = check_weights(weights, X.shape[0], names[2], may_be_zero=True)
     return Block(X, y, weights)
+
+
+def _aligned_copy(X: NDArray[Any]) -> NDArray[Any]:
+    copy = aligned(X.shape, X.dtype)
+    copy[...] = X
+    return copy
 
 
 def _describe(blocks: Sequence[Block]) -> About:

@@ -215,7 +215,9 @@ def test_rows_are_handed_over_where_they_lie(small_tiles, monkeypatch):
     monkeypatch.setattr(tiles, "MAX_SHARED_BYTES", 0)
     start = X.ctypes.data
     with full_batch(X) as rows:
-        addresses = [np.asarray(memoryview(t)).ctypes.data for t, *_ in rows._kept.values()]
+        addresses = [
+            np.asarray(memoryview(t)).ctypes.data for t, *_ in rows._kept.values()
+        ]
     assert addresses[:3] == [start + i * 64 * X.strides[0] for i in range(3)]
     assert not start <= addresses[3] < start + X.nbytes  # with empty slots
 

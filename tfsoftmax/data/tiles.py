@@ -97,8 +97,8 @@ class Tiles:
             if rows.ctypes.data % alignment or tile_bytes % alignment:
                 rows = None
         self._rows = rows
-        # Without copies whether rows lie as the program needs them may be an accident of
-        # where they came from, on which the bits must not depend.
+        # Without copies, whether rows lie as the program needs them is an accident of
+        # where they came from; the bits must not depend on it.
         is_exact = rows is not None or not keeps_copies
         self.n_columns = n_features if is_exact else next_width(n_features)
         self._keeps_copies = keeps_copies and (

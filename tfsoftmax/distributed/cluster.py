@@ -158,8 +158,7 @@ class DaskCluster:
 
     def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a function with each item."""
-        futures = self.derive(function, items)
-        return self._client.gather(futures)  # type: ignore[no-any-return]
+        return self._gathered(self.derive(function, items))
 
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
         """Run a call on each part, in one task a thread or, if large, by a tree."""
@@ -192,7 +191,7 @@ class DaskCluster:
                 self._submit(combine_nodes, futures[i : i + FAN_IN], n, call.combine)
                 for i in range(0, len(futures), FAN_IN)
             ]
-        nodes = self._client.gather(self._finished(futures, workers))
+        nodes = self._gathered(self._finished(futures, workers))
         self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
         return root(combine_nodes(nodes, n, call.combine))
 
@@ -207,12 +206,18 @@ class DaskCluster:
         future = self._sent(state)
         for part, argument in zip(parts, arguments, strict=True):
             future = self._submit(function, part, future, argument)
-        return self._client.gather(self._finished([future]))[0]
+        return self._gathered(self._finished([future]))[0]
 
     def release(self, items: Sequence[Any]) -> None:
         """Tell the scheduler that they are not needed here."""
         for item in items:
             item.release()  # not `cancel`, which would end what depends on them, too
+
+    def _gathered(self, futures: list[Any]) -> list[Any]:
+        """Fetch the results of futures that are finished and needed no more."""
+        results: list[Any] = self._client.gather(futures)
+        self.release(futures)
+        return results
 
     def _submit(
         self, function: Callable[..., Any], *arguments: Any, name: str | None = None

@@ -111,23 +111,38 @@ def _import() -> bool:
     is_first = "tensorflow" not in sys.modules
     from tfsoftmax.engine import device, program  # noqa: F401
 
-    if is_first and (share := _threads_of_loky_worker()) is not None:
+    if is_first and (share := _threads_of_worker()) is not None:
         device.limit_threads(share)
     if device.is_eager():
         device.xla_works()  # here, so that XLA's log lines are filtered too
     return device.is_eager()
 
 
-def _threads_of_loky_worker() -> int | None:
-    """Return how many cores a joblib worker may use; None outside of a worker.
+def _threads_of_worker() -> int | None:
+    """Return how many cores a worker of joblib or Dask may use; None outside of one.
 
-    joblib's loky sets OMP_NUM_THREADS in its workers, which TensorFlow doesn't heed:
-    each worker would take all cores.
+    joblib's loky and Dask set OMP_NUM_THREADS in their workers, which TensorFlow
+    doesn't heed: each worker would take all cores. A worker of Dask runs as many tasks
+    at once as it has threads, so each task has one core.
     """
-    if not multiprocessing.current_process().name.startswith("LokyProcess"):
+    is_loky = multiprocessing.current_process().name.startswith("LokyProcess")
+    if not is_loky and not _is_dask_worker():
         return None
     share = os.environ.get("OMP_NUM_THREADS", "")
-    return int(share) if share.isdigit() and int(share) > 0 else None
+    if share.isdigit() and int(share) > 0:
+        return int(share)
+    return None if is_loky else 1
+
+
+def _is_dask_worker() -> bool:
+    """Whether a worker of Dask runs this, in a process that is its own."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        return not str(distributed.get_worker().address).startswith("inproc")
+    except ValueError:
+        return False
 
 
 def _first_import() -> contextlib.AbstractContextManager[None]:

@@ -536,7 +536,7 @@ def test_the_share_of_a_joblib_worker_is_that_of_openmp(
 ):
     monkeypatch.setattr(multiprocessing.current_process(), "name", process)
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    assert runtime._threads_of_loky_worker() == expected
+    assert runtime._threads_of_worker() == expected
 
 
 @pytest.mark.slow

@@ -236,7 +236,7 @@ def test_onnx_predicts_the_same(exported):
 
     clf, _, _, X_test = exported
     rows = X_test[:500].astype(np.float32)
-    onnx = to_onnx(clf.to_sklearn(), rows[:1], options={"zipmap": False})
+    onnx = to_onnx(clf, rows[:1], options={"zipmap": False})
     session = onnxruntime.InferenceSession(onnx.SerializeToString())
     labels, proba = session.run(None, {"X": rows})
     assert np.allclose(proba, clf.predict_proba(rows), atol=2e-6)

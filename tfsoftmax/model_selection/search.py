@@ -13,6 +13,7 @@ from sklearn.model_selection import (
 
 from tfsoftmax.model_selection.run import run
 from tfsoftmax.utils.rollback import restores_state_on_error
+from tfsoftmax.utils.skl2onnx_compat import Parser, search_parser
 from tfsoftmax.utils.sklearn_compat import DocumentationLinkMixin
 
 
@@ -55,6 +56,17 @@ class _FusedSearchMixin(DocumentationLinkMixin):
         """
         run(self, X, y, params)
         return self
+
+    def onnx_parser(self) -> Parser:
+        """Return how skl2onnx is to read the best estimator; it asks for it by itself.
+
+        So ``skl2onnx.to_onnx`` converts a fitted search as it does a `GridSearchCV`.
+
+        Returns
+        -------
+        parser : callable
+        """
+        return search_parser(self)
 
 
 class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[misc]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         TFSoftmaxRandomizedSearchCV,
     )
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "TFSoftmaxClassifier",

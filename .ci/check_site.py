@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import tfsoftmax
-from tfsoftmax.utils.sklearn_compat import SITE
+from tfsoftmax.utils.sklearn_compat import PAGE
 
 
 class Links(HTMLParser):
@@ -56,9 +56,9 @@ def unlinked(root: Path) -> list[str]:
     for name in tfsoftmax.__all__:
         estimator = getattr(tfsoftmax, name)
         if isinstance(estimator, type):
-            link = estimator._doc_link_template.format(estimator_name=name)
-            if not (root / link.removeprefix(SITE + "/")).is_file():
-                found.append(f"{name}: {link}")
+            page = PAGE.format(estimator_name=name)
+            if not (root / page).is_file():
+                found.append(f"{name}: {page}")
     return found
 
 

@@ -27,7 +27,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_callbacks
 
     SUPPORTED = True
 except ImportError:
@@ -36,9 +37,10 @@ except ImportError:
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Replaces that of scikit-learn, and does nothing."""
 
-    def with_callbacks(method: Method) -> Method:
-        """Return the method unchanged."""
-        return method
+
+def with_callbacks(method: Method) -> Method:
+    """Decorate a `fit` so that scikit-learn's callbacks end with it."""
+    return _with_callbacks(method) if SUPPORTED else method
 
 
 @contextlib.contextmanager

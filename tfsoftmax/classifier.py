@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -30,12 +30,15 @@ from tfsoftmax.utils.sklearn_compat import (
 )
 from tfsoftmax.validation.parameters import (
     RULES,
+    Array,
     check_parameters,
     check_partial_fit,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _trains_by_epochs(self: TFSoftmaxClassifier) -> bool:
@@ -46,6 +49,11 @@ def _trains_by_epochs(self: TFSoftmaxClassifier) -> bool:
             "none."
         )
     return True
+
+
+def _where_there_are_epochs(method: Method) -> Method:
+    """Decorate a method that only the optimizers have that train by epochs."""
+    return available_if(_trains_by_epochs)(method)  # type: ignore[no-any-return]
 
 
 class TFSoftmaxClassifier(
@@ -326,26 +334,45 @@ class TFSoftmaxClassifier(
     0.9
     """
 
+    mean_: NDArray[Any] | None
+    scale_: float | NDArray[Any]
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+    learning_rate_: float
+    learning_rate_schedule_: str
+    epochs_: int
+    alpha_: float
+    rescale_: float | NDArray[Any] | Literal["standard"] | None
+    n_iter_: int
+    loss_curve_: list[float]
+    dual_gap_: float
+
     def __init__(
         self,
         batch_size: int = 100,
-        learning_rate: float | str = "auto",
-        epochs: int | str = "auto",
+        learning_rate: float | Literal["auto"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
         *,
-        optimizer: str = "adam",
+        optimizer: Literal["sgd", "momentum", "nesterov", "adam", "lbfgs"] = "adam",
         momentum: float = 0.9,
-        learning_rate_schedule: str = "auto",
+        learning_rate_schedule: Literal[
+            "auto", "constant", "cosine", "invscaling", "adaptive"
+        ] = "auto",
         power_t: float = 0.5,
-        alpha: float | str = "auto",
+        alpha: float | Literal["auto"] = "auto",
         l1_ratio: float = 0.0,
         fit_intercept: bool = True,
-        rescale: float | str | ArrayLike | None = "auto",
-        class_weight: Mapping[Any, float] | str | None = None,
+        rescale: float
+        | Sequence[float]
+        | Array
+        | Literal["standard", "auto"]
+        | None = "auto",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        scoring: str = "loss",
+        scoring: Literal["loss", "accuracy"] = "loss",
         tol: float | None = None,
         n_iter_no_change: int = 10,
         warm_start: bool = False,
@@ -374,7 +401,7 @@ class TFSoftmaxClassifier(
         self.verbose = verbose
 
     @restores_state_on_error
-    @with_callbacks  # type: ignore[untyped-decorator]
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -384,7 +411,7 @@ class TFSoftmaxClassifier(
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: ArrayLike | None = None,
-    ) -> TFSoftmaxClassifier:
+    ) -> Self:
         """Fit the model to X and y: from zero weights, unless `warm_start` is True.
 
         Parameters
@@ -459,7 +486,7 @@ class TFSoftmaxClassifier(
             store(self, problem, outcome, logger)
         return self
 
-    @available_if(_trains_by_epochs)  # type: ignore[untyped-decorator]
+    @_where_there_are_epochs
     @restores_state_on_error
     def partial_fit(
         self,
@@ -467,7 +494,7 @@ class TFSoftmaxClassifier(
         y: Any,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-    ) -> TFSoftmaxClassifier:
+    ) -> Self:
         """Train for one epoch on X and y, starting from the present weights.
 
         The optimizer's state, the schedule and the order of rows are resumed, too: ten

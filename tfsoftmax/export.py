@@ -14,6 +14,7 @@ from tfsoftmax.engine.runtime import load_keras
 from tfsoftmax.solvers.result import Result
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
+from tfsoftmax.utils.skl2onnx_compat import Parser, classifier_parser
 from tfsoftmax.utils.sparse import to_dense
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class ExportMixin:
     def to_sklearn(self) -> LogisticRegression:
         """Return scikit-learn's model with the same coefficients and classes.
 
-        It predicts the same, and goes wherever a `LogisticRegression` goes: to ONNX
-        by skl2onnx, to Core ML, to PMML. It has not been trained: its parameters, but
+        It predicts the same, and goes wherever a `LogisticRegression` goes: to Core ML,
+        to PMML. It has not been trained: its parameters, but
         for `fit_intercept`, are scikit-learn's defaults.
 
         Returns
@@ -136,6 +137,19 @@ class ExportMixin:
         model = keras.Sequential(layers)
         dense.set_weights([kernel, bias])
         return model
+
+    def onnx_parser(self) -> Parser | None:
+        """Return how skl2onnx is to read this classifier; it asks for it by itself.
+
+        So ``skl2onnx.to_onnx`` converts the classifier, alone or in a pipeline, with
+        the options that it has for a `LogisticRegression`.
+
+        Returns
+        -------
+        parser : callable or None
+            None after the first conversion, when skl2onnx knows the class.
+        """
+        return classifier_parser(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state as plain Python and NumPy, without private classes."""

@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from email.message import Message
 from html import unescape
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_digits
 from sklearn.utils import estimator_html_repr
 
@@ -46,17 +48,47 @@ def tooltips(html):
     return {text.partition(":")[0]: text for text in texts}
 
 
+def say_where_the_site_is(monkeypatch, *urls):
+    message = Message()
+    for url in urls:
+        message["Project-URL"] = url
+    monkeypatch.setattr(metadata, "metadata", lambda name: message)
+
+
+@pytest.mark.parametrize("address", ["https://a.b/stable", "https://a.b/stable/"])
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
-def test_the_html_view_links_to_the_estimators_page(estimator):
+def test_the_html_view_links_to_the_estimators_page(estimator, address, monkeypatch):
+    say_where_the_site_is(
+        monkeypatch, "Source, https://c.d", f"Documentation, {address}"
+    )
     name = type(estimator).__name__
-    link = estimator._get_doc_link()
-    assert link.endswith(f"/api/generated/tfsoftmax.{name}.html")
+    link = f"https://a.b/stable/api/generated/tfsoftmax.{name}.html"
     assert f'href="{link}"' in estimator_html_repr(estimator)
 
 
-@views
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
-def test_each_parameter_and_fitted_attribute_has_a_tooltip_that_reads_well(estimator):
+def test_without_a_site_the_html_view_has_no_links(estimator, monkeypatch):
+    say_where_the_site_is(monkeypatch)
+    unfitted, fitted = estimator_html_repr(clone(estimator)), html_view(estimator)
+    assert "alpha" in unfitted
+    assert "href=" not in unfitted + fitted
+
+
+def test_a_package_that_is_not_installed_has_no_links(monkeypatch):
+    def no_metadata(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "metadata", no_metadata)
+    assert CLF._get_doc_link() == ""
+
+
+@views
+@pytest.mark.parametrize("urls", [[], ["Documentation, https://a.b"]])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_each_parameter_and_fitted_attribute_has_a_tooltip_that_reads_well(
+    estimator, urls, monkeypatch
+):
+    say_where_the_site_is(monkeypatch, *urls)
     texts = tooltips(html_view(estimator))
     attributes = {name for name in dir(estimator) if re.fullmatch(r"[a-z]\w*_", name)}
     expected = set(inspect.signature(type(estimator)).parameters) | attributes

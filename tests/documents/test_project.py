@@ -207,6 +207,11 @@ def test_private_names_of_scikit_learn_are_imported_in_one_file_only():
     assert files == {"utils/sklearn_compat.py"}
 
 
+def test_skl2onnx_is_imported_in_one_file_only():
+    files = importers(lambda name: name.split(".")[0] == "skl2onnx")
+    assert files == {"utils/skl2onnx_compat.py"}
+
+
 def test_no_test_module_imports_another():
     names = set().union(
         *(Imports(path).names for path in (ROOT / "tests").rglob("*.py"))

@@ -187,8 +187,8 @@ def test_saved_models_name_public_classes_only(kind):
 
 def test_there_are_models_of_this_line_of_versions():
     kinds = ["", "-search", "-standard", "-two-classes"]
-    pickles = [file.stem for file in SAVED if file.suffix == ".pickle"]
-    assert sorted(pickles) == [f"tfsoftmax-0.1.0.dev0{kind}" for kind in kinds]
+    pickles = {file.stem for file in SAVED if file.suffix == ".pickle"}
+    assert pickles >= {f"tfsoftmax-0.1.0.dev0{kind}" for kind in kinds}
 
 
 def test_the_sklearn_model_predicts_the_same(exported):
@@ -236,7 +236,7 @@ def test_onnx_predicts_the_same(exported):
 
     clf, _, _, X_test = exported
     rows = X_test[:500].astype(np.float32)
-    onnx = to_onnx(clf.to_sklearn(), rows[:1], options={"zipmap": False})
+    onnx = to_onnx(clf, rows[:1], options={"zipmap": False})
     session = onnxruntime.InferenceSession(onnx.SerializeToString())
     labels, proba = session.run(None, {"X": rows})
     assert np.allclose(proba, clf.predict_proba(rows), atol=2e-6)

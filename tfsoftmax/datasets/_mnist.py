@@ -7,13 +7,19 @@ import math
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from tfsoftmax.datasets._idx import read_idx
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_Subset = Literal["train", "test", "all"]
+_Folder = str | os.PathLike[str] | None
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -23,10 +29,64 @@ _FILES = {
 _MAX_PIXELS = 1 << 20
 
 
+@overload
 def load_mnist(
-    subset: Literal["train", "test", "all"] = "train",
+    subset: _Subset = ...,
     *,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: _Folder = ...,
+    return_X_y: Literal[False] = ...,
+    as_frame: bool = ...,
+    one_hot: bool = ...,
+) -> Bunch: ...
+@overload
+def load_mnist(
+    subset: _Subset = ...,
+    *,
+    data_dir: _Folder = ...,
+    return_X_y: Literal[True],
+    as_frame: Literal[False] = ...,
+    one_hot: Literal[False] = ...,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
+@overload
+def load_mnist(
+    subset: _Subset = ...,
+    *,
+    data_dir: _Folder = ...,
+    return_X_y: Literal[True],
+    as_frame: Literal[False] = ...,
+    one_hot: Literal[True],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
+@overload
+def load_mnist(
+    subset: _Subset = ...,
+    *,
+    data_dir: _Folder = ...,
+    return_X_y: Literal[True],
+    as_frame: Literal[True],
+    one_hot: Literal[False] = ...,
+) -> tuple[pd.DataFrame, pd.Series[int]]: ...
+@overload
+def load_mnist(
+    subset: _Subset = ...,
+    *,
+    data_dir: _Folder = ...,
+    return_X_y: Literal[True],
+    as_frame: Literal[True],
+    one_hot: Literal[True],
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+@overload
+def load_mnist(
+    subset: _Subset = ...,
+    *,
+    data_dir: _Folder = ...,
+    return_X_y: bool = ...,
+    as_frame: bool = ...,
+    one_hot: bool = ...,
+) -> Any: ...
+def load_mnist(
+    subset: _Subset = "train",
+    *,
+    data_dir: _Folder = None,
     return_X_y: bool = False,
     as_frame: bool = False,
     one_hot: bool = False,

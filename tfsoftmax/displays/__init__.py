@@ -2,7 +2,7 @@
 
 They work as scikit-learn's displays do: ``from_estimator`` computes and plots, the data
 stay on the display, and ``plot`` draws them again, also on given axes. Only drawing
-imports matplotlib (``pip install 'tfsoftmax[plots]'``).
+imports matplotlib (``pip install matplotlib``).
 """
 
 from tfsoftmax.displays._history import HistoryDisplay

@@ -24,7 +24,7 @@ def check_matplotlib(display: type) -> None:
     except ImportError as error:
         raise ImportError(
             f"{display.__name__} draws with matplotlib, which could not be imported: "
-            f"{error}. Install it with pip install 'tfsoftmax[plots]'."
+            f"{error}. Install it with pip install matplotlib."
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,7 +99,7 @@ class PredictionsDisplay:
         y: ArrayLike,
         *,
         image_shape: Sequence[int] | None = None,
-        kind: str = "worst",
+        kind: Literal["worst", "best", "random"] = "worst",
         n_pictures: int = 20,
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,
@@ -175,7 +175,7 @@ class PredictionsDisplay:
         *,
         classes: ArrayLike | None = None,
         image_shape: Sequence[int] | None = None,
-        kind: str = "worst",
+        kind: Literal["worst", "best", "random"] = "worst",
         n_pictures: int = 20,
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,

@@ -34,8 +34,8 @@ _CHOICE = (
 )
 
 
-@with_callbacks  # type: ignore[untyped-decorator]
-def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
+@with_callbacks
+def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     """Fit a search to X and y; `params` are what else was passed to its `fit`."""
     for name in _CHOICE:
         search.__dict__.pop(name, None)
@@ -73,7 +73,6 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
     search.scorer_ = getattr(scorers, "_scorers", scorers)
     search.cv_results_ = evaluator.results
     task.end()
-    return search
 
 
 def _splits(

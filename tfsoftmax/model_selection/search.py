@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from sklearn.model_selection import (
     GridSearchCV,
@@ -13,14 +13,24 @@ from sklearn.model_selection import (
 
 from tfsoftmax.model_selection.run import run
 from tfsoftmax.utils.rollback import restores_state_on_error
+from tfsoftmax.utils.skl2onnx_compat import Parser, search_parser
 from tfsoftmax.utils.sklearn_compat import DocumentationLinkMixin
 
 
 class _FusedSearchMixin(DocumentationLinkMixin):
     """Fits candidates together, instead of one after the other."""
 
+    cv_results_: dict[str, Any]
+    best_estimator_: Any
+    best_score_: float
+    best_params_: dict[str, Any]
+    best_index_: int
+    n_splits_: int
+    refit_time_: float
+    multimetric_: bool
+
     @restores_state_on_error
-    def fit(self: Any, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Search: train and score all candidates, and refit the best.
 
         Parameters
@@ -44,7 +54,19 @@ class _FusedSearchMixin(DocumentationLinkMixin):
             If a parameter or an argument is not allowed, or all fits fail. A fitted
             search then keeps its previous state.
         """
-        return run(self, X, y, params)
+        run(self, X, y, params)
+        return self
+
+    def onnx_parser(self) -> Parser:
+        """Return how skl2onnx is to read the best estimator; it asks for it by itself.
+
+        So ``skl2onnx.to_onnx`` converts a fitted search as it does a `GridSearchCV`.
+
+        Returns
+        -------
+        parser : callable
+        """
+        return search_parser(self)
 
 
 class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[misc]

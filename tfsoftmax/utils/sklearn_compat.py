@@ -6,8 +6,10 @@ no other. `pyproject.toml` has the newest version that was tested.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any
 
 from sklearn.linear_model._base import SparseCoefMixin
@@ -30,7 +32,7 @@ except ImportError:  # before 1.9
     callback_management_context: Any = None  # type: ignore[no-redef]
 
 __all__ = [
-    "SITE",
+    "PAGE",
     "BaseSearchCV",
     "DocumentationLinkMixin",
     "SparseCoefMixin",
@@ -51,14 +53,50 @@ __all__ = [
     "with_callback",
 ]
 
-SITE = "https://tfsoftmax.readthedocs.io/en/stable"
+# An estimator's page of the documentation, below the site's address.
+PAGE = "api/generated/tfsoftmax.{estimator_name}.html"
+
+
+def _site() -> str:
+    """Return the documentation's address, as pyproject.toml has it, or "" if none."""
+    try:
+        urls = metadata.metadata("tfsoftmax").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        return ""
+    named = dict(url.split(", ", 1) for url in urls)
+    return str(named.get("Documentation", ""))
 
 
 class DocumentationLinkMixin:
-    """Links an estimator's HTML view, its parameters and attributes to its page."""
+    """Links an estimator's HTML view, its parameters and attributes to its page.
+
+    Where there is no site, there are no links. The names of parameters and attributes
+    keep their tooltips, which scikit-learn shows for links only.
+    """
 
     _doc_link_module = "tfsoftmax"
-    _doc_link_template = SITE + "/api/generated/tfsoftmax.{estimator_name}.html"
+
+    @property
+    def _doc_link_template(self) -> str:
+        site = _site()
+        return site and f"{site.rstrip('/')}/{PAGE}"
+
+    def _get_params_html(self: Any, deep: bool = True, doc_link: Any = None) -> Any:
+        view = super()._get_params_html  # type: ignore[misc]
+        if doc_link == "":
+            return _without_links(view(deep, "nowhere"))
+        return view(deep) if doc_link is None else view(deep, doc_link)
+
+    def _get_fitted_attr_html(self: Any, doc_link: str = "") -> Any:
+        view = super()._get_fitted_attr_html  # type: ignore[misc]
+        return view(doc_link) if doc_link else _without_links(view("nowhere"))
+
+
+def _without_links(table: Any) -> Any:
+    """Return a table of an HTML view, shown with its tooltips and without its links."""
+    show = table._html_repr
+    table._html_repr = lambda: re.sub(r'rel="noreferrer".*? href=".*?"', "", show())
+    return table
 
 
 def has_callbacks(context: Any) -> bool:

@@ -31,10 +31,27 @@ def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
     """
     with errors_name(name):
         X = with_one_dtype(check_structure(X, name))
-        with silent_checks():
-            X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
+        try:
+            with silent_checks():
+                X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
+        except ValueError:
+            refuse_images(X, name)
+            raise
         check_real(X, name)
     return X
+
+
+def refuse_images(X: Any, name: str = "X") -> None:
+    """Refuse rows of more than one dimension with the reshape that they need."""
+    try:
+        shape = np.shape(X)
+    except ValueError:  # a ragged list
+        return
+    if len(shape) > 2:
+        raise ValueError(
+            f"{name} must have two dimensions, a row for each sample; got shape "
+            f"{shape}. Flatten the images with {name}.reshape(len({name}), -1)."
+        ) from None
 
 
 def check_real(X: Any, name: str = "X") -> None:

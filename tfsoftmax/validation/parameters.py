@@ -90,7 +90,7 @@ _VERBOSITY = Constraint(
 
 
 @runtime_checkable
-class _Array(Protocol):
+class Array(Protocol):
     """What NumPy makes an array of: its own, or a pandas Series."""
 
     def __len__(self) -> int: ...
@@ -126,7 +126,7 @@ RULES: dict[str, Constraint] = {
     "l1_ratio": _per_model(_number(lambda x: 0 <= x <= 1, "a number in [0, 1]")),
     "fit_intercept": _FLAG,
     "rescale": Constraint(
-        (Real, str, Sequence, _Array, type(None)),
+        (Real, str, Sequence, Array, type(None)),
         _allows_rescale,
         "a positive finite number, one for each feature, 'standard', 'auto', or None",
     ),

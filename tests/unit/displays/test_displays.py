@@ -630,7 +630,7 @@ def test_without_matplotlib_the_error_says_what_to_install(name, made, monkeypat
     fitted = display.from_estimator(*made[name])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for draw in (lambda: display.from_estimator(*made[name]), fitted.plot):
-        with pytest.raises(ImportError, match=r"pip install 'tfsoftmax\[plots\]'"):
+        with pytest.raises(ImportError, match=r"pip install matplotlib"):
             draw()
 
 

@@ -127,7 +127,7 @@ FITTED = """
             "from tfsoftmax.displays import HistoryDisplay as show\n"
             "show.from_estimator(clf)",
             "ImportError: HistoryDisplay draws with matplotlib, .* "
-            r"No module named 'matplotlib'\. .* pip install 'tfsoftmax\[plots\]'",
+            r"No module named 'matplotlib'\. .* pip install matplotlib",
         ),
         (
             "keras",

@@ -13,6 +13,7 @@ from sklearn.utils.fixes import parse_version
 
 from tests.assertions import assert_same_model
 from tests.problems import estimator, problem
+from tfsoftmax import TFSoftmaxGridSearchCV
 from tfsoftmax.validation import arrays
 from tfsoftmax.validation.arrays import check_numbers, check_rows, check_weights
 
@@ -231,6 +232,39 @@ def test_weights_are_float64_of_any_numbers():
     weights = check_weights(np.float16([1, 2, 3]), 3)
     assert weights.dtype == np.float64
     assert weights.tolist() == [1, 2, 3]
+
+
+IMAGES = X[:, :4].reshape(-1, 2, 2)
+CALLS = {
+    "fit": lambda clf, X: clf.fit(X, Y),
+    "partial_fit": lambda clf, X: clf.partial_fit(X, Y),
+    "predict": lambda clf, X: clf.predict(X),
+    "X_val": lambda clf, X: clf.fit(X.reshape(len(X), -1), Y, X_val=X, y_val=Y),
+    "a search": lambda clf, X: TFSoftmaxGridSearchCV(clf, {}, cv=2).fit(X, Y),
+    "a searched model": lambda clf, X: (
+        TFSoftmaxGridSearchCV(clf, {}, cv=2).fit(X.reshape(len(X), -1), Y).predict(X)
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_images_are_refused_with_the_reshape_that_they_need(call):
+    clf = estimator().fit(IMAGES.reshape(len(IMAGES), -1), Y)
+    name = "X_val" if call == "X_val" else "X"
+    with pytest.raises(ValueError, match=r"got shape \(\d+, 2, 2\)\.") as error:
+        CALLS[call](clf, IMAGES)
+    advice = f"Flatten the images with {name}.reshape(len({name}), -1)."
+    assert str(error.value).strip().endswith(advice)
+
+
+def test_a_list_of_images_is_refused_as_an_array_of_them_is():
+    with pytest.raises(ValueError, match=r"got shape \(203, 2, 2\)"):
+        check_rows(estimator(), list(IMAGES), reset=True)
+
+
+def test_a_ragged_list_is_no_list_of_images():
+    with pytest.raises(ValueError, match=r"X can't be used: .*inhomogeneous"):
+        check_rows(estimator(), [[[1, 2]], [[1], [2]]], reset=True)
 
 
 @pytest.mark.parametrize("dtype", [np.longdouble, object])

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset, add_each
-from tfsoftmax.distributed.parts import Parts
 from tfsoftmax.distributed.workers import n_threads_of_task
 from tfsoftmax.engine.full_batch import AllRows, FullBatch, Sums
 from tfsoftmax.engine.sparse_batch import SparseFullBatch
@@ -18,12 +17,10 @@ from tfsoftmax.engine.sparse_batch import SparseFullBatch
 class FullBatchOfParts(AllRows):
     """Evaluates one model on all rows, by the sums of the parts.
 
-    Parameters and attributes are those of `AllRows`.
+    Parameters and attributes are those of `AllRows`; the dataset is one of `Parts`.
     """
 
-    dataset: Parts
-
-    def __init__(self, dataset: Parts, n_classes: int, **parameters: Any) -> None:
+    def __init__(self, dataset: Any, n_classes: int, **parameters: Any) -> None:
         super().__init__(dataset, n_classes, **parameters)
         self._blocks = dataset.bind(
             make_block, n_classes, self.features, self.precision

@@ -1,4 +1,4 @@
-"""Parts: the rows of all parts, as the solvers ask for them."""
+"""Parts: the rows of all parts, and folds over them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from tfsoftmax.distributed.part import Call
 
 
 class Parts:
-    """Rows that lie in parts, in the place of a :class:`~tfsoftmax.data.Dataset`.
+    """Rows that lie in parts.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ class Parts:
         """Number of values that X holds, without those that a sparse X leaves out."""
         return sum(about.n_values for about in self.abouts)
 
-    def weighted_by_sample(self) -> Parts:
+    def weighted_by_sample(self) -> Self:
         """Return the same rows, without class weights."""
-        return Parts(
+        return type(self)(
             self.cluster,
             self.items,
             self._kind,
@@ -82,36 +82,9 @@ class Parts:
             by_sample=True,
         )
 
-    def for_models(self, models: slice | list[int] | int) -> Parts:
+    def for_models(self, models: slice | list[int] | int) -> Self:
         """Return the same rows, since all models have the same weights."""
         return self
-
-    @property
-    def full_batch(self) -> Callable[..., Any]:
-        """What evaluates all rows, in the place of `FullBatch`."""
-        from tfsoftmax.distributed.full_batch import FullBatchOfParts
-
-        return FullBatchOfParts
-
-    @property
-    def engine(self) -> Callable[..., Any]:
-        """What trains by mini-batches, in the place of `Engine`."""
-        from tfsoftmax.distributed.block_shuffle import BlockShuffle
-
-        return BlockShuffle
-
-    @property
-    def evaluator(self) -> Callable[..., Any]:
-        """What evaluates held-out rows, in the place of `Engine`."""
-        from tfsoftmax.distributed.block_shuffle import HeldOutParts
-
-        return HeldOutParts
-
-    def draw_order(self, rng: np.random.RandomState) -> Any:
-        """Draw the order of an epoch's rows."""
-        from tfsoftmax.distributed.block_shuffle import draw_order
-
-        return draw_order(self, rng)
 
     def sample(self, n: int) -> Dataset:
         """Return about n of the rows, evenly spaced, in this process."""
@@ -120,18 +93,14 @@ class Parts:
             return some
         return replace(some, weights=some.weights / some.weights.mean())
 
-    def split(self, fraction: float, seed: int) -> tuple[Parts, Parts, Parts]:
-        """Split the rows of each class by their hashes; see `data.hold_out.split`."""
-        from tfsoftmax.distributed.splitting import split
-
-        return split(self, fraction, seed)
-
     def with_items(
         self, items: Sequence[Any], n_rows: int, class_totals: NDArray[np.float64]
-    ) -> Parts:
+    ) -> Self:
         """Return other parts of the same kind, which `close` frees with these."""
         self._closing.callback(self.cluster.release, items)
-        return Parts(self.cluster, items, self._kind, n_rows, self.abouts, class_totals)
+        return type(self)(
+            self.cluster, items, self._kind, n_rows, self.abouts, class_totals
+        )
 
     def close_with(self, closing: ExitStack) -> None:
         """Have `close` close what the rows were read with."""

@@ -23,7 +23,7 @@ from tfsoftmax.data.dataset import Dataset, largest_magnitude
 from tfsoftmax.data.gather import aligned, copy_by_rows, lies_by_columns
 from tfsoftmax.distributed.cluster import Cluster, current_cluster
 from tfsoftmax.distributed.part import Part
-from tfsoftmax.distributed.parts import Parts
+from tfsoftmax.distributed.rows import RowsInParts
 from tfsoftmax.validation.arrays import check_rows, check_weights, refuse_zeros
 from tfsoftmax.validation.collections import rows_in_blocks
 from tfsoftmax.validation.labels import (
@@ -302,7 +302,7 @@ class Encoding(NamedTuple):
 
 def encode_parts(
     found: Read, classes: NDArray[Any], class_weight: Any = None, names: Names = NAMES
-) -> tuple[Parts, float]:
+) -> tuple[RowsInParts, float]:
     """Have the parts encoded by the workers; return them, and Σs."""
     largest = max(about.largest for about in found.abouts)
     refuse_zeros(largest, names[2])
@@ -321,7 +321,7 @@ def encode_parts(
     items = found.cluster.derive(encode_part, found.items, encoding)
     found.closing.callback(found.cluster.release, items)
     found.cluster.release(found.items)  # which Dask can compute again, if it has to
-    parts = Parts(
+    parts = RowsInParts(
         found.cluster,
         items,
         _kind_of(found, len(classes)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.row_hash import hash_rows
 from tfsoftmax.distributed.part import Part
+from tfsoftmax.distributed.parts import Parts
 
-if TYPE_CHECKING:
-    from tfsoftmax.distributed.parts import Parts
+SomeParts = TypeVar("SomeParts", bound=Parts)
 
 
 class Count(NamedTuple):
@@ -31,7 +31,9 @@ class Count(NamedTuple):
     by_class: NDArray[np.float64]
 
 
-def split(parts: Parts, fraction: float, seed: int) -> tuple[Parts, Parts, Parts]:
+def split(
+    parts: SomeParts, fraction: float, seed: int
+) -> tuple[SomeParts, SomeParts, SomeParts]:
     """Split the rows into those to train on, the same by sample, and the held-out ones.
 
     Hashes are spread evenly, so a class has about the fraction held out. Equal rows
@@ -43,7 +45,9 @@ def split(parts: Parts, fraction: float, seed: int) -> tuple[Parts, Parts, Parts
     return train, train.weighted_by_sample(), held_out.weighted_by_sample()
 
 
-def _take(parts: Parts, chosen: Callable[[Dataset], NDArray[np.bool_]]) -> Parts:
+def _take(
+    parts: SomeParts, chosen: Callable[[Dataset], NDArray[np.bool_]]
+) -> SomeParts:
     """Return some of the rows, with weights that have a mean of 1."""
     cluster = parts.cluster
     items = cluster.derive(select, parts.items, chosen)

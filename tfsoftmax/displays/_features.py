@@ -1,0 +1,75 @@
+"""What a classifier's features are: pixels or not, their names, their deviations."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from tfsoftmax.displays._parts import is_linear
+
+# From scikit-learn's digits, of 8 by 8 pixels, to its faces, of 64 by 64. The numbers
+# of columns that vectorisers are limited to, such as 10,000, are beyond.
+_FEWEST_PIXELS, _MOST_PIXELS = 8**2, 64**2
+
+# pixel_0_0 (load_digits), pixel1 (MNIST at OpenML), 12x7, 405
+_PIXEL = re.compile(r"(pixel|px)?[ _.-]?\d+([ _.x-]\d+)?", re.IGNORECASE)
+
+
+def are_pixels(steps: list[Any], classifier: Any) -> bool:
+    """Whether a pipeline's input looks like square pictures, and can be mapped back."""
+    first, *_ = [*steps, classifier]
+    n_features = getattr(first, "n_features_in_", 0)  # a vectoriser has none
+    names = getattr(first, "feature_names_in_", None)
+    return (
+        _FEWEST_PIXELS <= n_features <= _MOST_PIXELS
+        and math.isqrt(n_features) ** 2 == n_features
+        and (names is None or all(_PIXEL.fullmatch(name) for name in names))
+        and all(map(is_linear, steps))
+    )
+
+
+def names_of_features(steps: list[Any], classifier: Any, n_features: int) -> list[str]:
+    """Return the names of a classifier's features, as the steps before it say."""
+    names = None
+    for step in steps:
+        names = _names_out(step, names)
+    if names is None:
+        names = getattr(classifier, "feature_names_in_", None)
+    if names is None:
+        names = [f"x{i}" for i in range(n_features)]
+    return [str(name) for name in names]
+
+
+def _names_out(step: Any, names: Any) -> Any:
+    """Return the names of what a step makes of named features, or None."""
+    try:
+        return step.get_feature_names_out(names)
+    except AttributeError:  # of the step, or of a column transformer's part
+        return None
+
+
+def check_feature_names(names: Any, n_features: int) -> list[str]:
+    """Return the names that the user passed as a list of text."""
+    if isinstance(names, str) or not np.iterable(names):
+        raise TypeError(f"feature_names must be a list of names; got {names!r}.")
+    names = [str(name) for name in names]
+    if len(names) != n_features:
+        raise ValueError(
+            f"feature_names must have a name for each of the classifier's {n_features} "
+            f"features; got {len(names)}."
+        )
+    return names
+
+
+def deviations(steps: list[Any], classifier: Any) -> NDArray[Any] | float | None:
+    """Return the standard deviations of a classifier's features, None if unknown."""
+    if getattr(classifier, "mean_", None) is not None:
+        return classifier.scale_  # type: ignore[no-any-return]
+    last = steps[-1] if steps else None
+    is_standardised = isinstance(last, StandardScaler) and last.scale_ is not None
+    return 1.0 if is_standardised else None

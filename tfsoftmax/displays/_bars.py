@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.displays._figures import finite_range, panels, shorten, wrap
+from tfsoftmax.displays._figures import finite_range, panels, set_title, shorten
 
 # The ends of RdBu_r, in which the pictures are: what raises a logit is red.
 _RAISES, _LOWERS = "#D55E00", "#0072B2"
+_WIDTH = 2.1  # of a panel without names, in inches
 
 
 def strongest(weights: NDArray[Any], n: int) -> NDArray[np.intp]:
@@ -21,7 +22,7 @@ def strongest(weights: NDArray[Any], n: int) -> NDArray[np.intp]:
     """
     if len(weights) <= n:
         return np.arange(len(weights))
-    first = np.argsort(-np.abs(weights), kind="stable")[:n]
+    first: NDArray[np.intp] = np.argsort(-np.abs(weights), kind="stable")[:n]
     first = first[weights[first] != 0]
     return first[np.argsort(-weights[first], kind="stable")]
 
@@ -63,12 +64,14 @@ def draw_bars(
     shown = [strongest(row, n_bars) for row in weights]
     names = [[shorten(feature_names[j]) for j in indices] for indices in shown]
     longest = max((len(name) for panel in names for name in panel), default=0)
-    width = 1.9 + 0.065 * longest
     made = panels(
         ax,
         n_panels,
         (3 if n_panels < 10 else 4) if n_cols is None else n_cols,
-        panel_size=(width, 0.7 + 0.21 * min(n_bars, n_features)),
+        panel_size=(
+            _WIDTH + 0.2 + 0.07 * longest,
+            0.7 + 0.21 * min(n_bars, n_features),
+        ),
     )
     heights = [row[indices] for row, indices in zip(weights, shown, strict=True)]
     ends = (-limit, limit) if limit else _ends(np.concatenate(heights))
@@ -79,17 +82,17 @@ def draw_bars(
         bars[i] = panel.barh(places, heights[i], color=colors, height=0.7)
         panel.axvline(0, color="0.3", linewidth=0.8)
         panel.set_yticks(places, names[i], parse_math=False, fontsize="small")
-        panel.set_title(wrap(class_names[i], width), parse_math=False)
+        set_title(panel, class_names[i], _WIDTH)
         panel.set(xlim=ends, ylim=(min(n_bars, n_features) - 0.4, -0.6))
         _style(panel)
     for panel in made.lowest:
-        panel.set_xlabel(label)
+        panel.set_xlabel(label, fontsize="small")
     if n_features <= n_bars:
         for panel in set(made.axes) - set(made.leftmost):
             panel.tick_params(labelleft=False)
     else:
-        for panel in made.leftmost:
-            panel.set_ylabel(f"{n_bars} of {n_features:,} features", color="0.4")
+        most = max(map(len, shown))
+        made.axes[0].set_ylabel(f"strongest {most} of {n_features:,}", color="0.4")
     return made.figure, made.axes, bars
 
 
@@ -103,6 +106,7 @@ def _ends(heights: NDArray[Any]) -> tuple[float, float]:
 def _style(panel: Any) -> None:
     """Leave a pale grid and no frame on a panel of bars."""
     panel.tick_params(axis="y", length=0)
+    panel.tick_params(axis="x", labelsize="small")
     panel.grid(visible=True, axis="x", color="0.9", linewidth=0.8)
     panel.set_axisbelow(True)
     panel.locator_params(axis="x", nbins=5)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.displays._candidates import best, is_number, levels, text_of
-from tfsoftmax.displays._figures import BEST, COLORS
+from tfsoftmax.displays._figures import BEST, COLORS, label_ticks
 
 _MOST_TICKS = 6  # the values themselves label an axis if they are no more
+_RING = {"markersize": 12, "markeredgewidth": 2, "markerfacecolor": "none"}
 
 
 def draw_by_parameter(
@@ -20,7 +21,7 @@ def draw_by_parameter(
     scores: NDArray[Any],
     std: NDArray[Any] | None,
     name: str,
-) -> dict[str, Any]:
+) -> tuple[Any, dict[str, Any]]:
     """Draw the scores of those candidates that have a parameter, by its value.
 
     Parameters
@@ -34,21 +35,23 @@ def draw_by_parameter(
 
     Returns
     -------
+    points : Line2D
     artists : dict of str -> Artist
-        By what they mean, for the legend. The points are always among them.
+        By what they mean, for the legend.
     """
     values, level_of = levels(candidates, name)
     has = np.array([level is not None for level in level_of])
     level = np.array([at for at in level_of if at is not None], dtype=np.intp)
-    places = _set_axis(panel, values)
+    places = _set_axis(panel, "x", values)
     x, y = places[level], scores[has]
     artists: dict[str, Any] = {}
-    (artists["candidate"],) = panel.plot(
-        x, y, "o", color=COLORS[0], alpha=0.6, markeredgewidth=0
-    )
-    if std is not None:
-        bars = panel.errorbar(x, y, std[has], fmt="none", color=COLORS[0], capsize=3)
-        artists["± standard deviation of the splits"] = bars
+    if std is None:
+        style = {"alpha": 0.6, "markeredgewidth": 0}
+        (points,) = panel.plot(x, y, "o", color=COLORS[0], **style)
+    else:
+        bars = panel.errorbar(x, y, std[has], fmt="o", color=COLORS[0], capsize=3)
+        points, *_ = bars
+        artists["mean ± standard deviation"] = bars
     is_grid = len(values) < len(level)
     if all(map(is_number, values)) and (is_grid or std is not None):
         highest = np.full(len(values), np.nan)
@@ -57,32 +60,56 @@ def draw_by_parameter(
         if is_grid:
             artists["best with this value"] = line
     at = best(scores)[has]
-    ring = {"markersize": 11, "markeredgewidth": 2, "markerfacecolor": "none"}
-    (artists["best candidate"],) = panel.plot(x[at], y[at], "o", color=BEST, **ring)
-    return artists
+    (artists["best candidate"],) = panel.plot(x[at], y[at], "o", color=BEST, **_RING)
+    return points, artists
 
 
-def _set_axis(panel: Any, values: Sequence[Any]) -> NDArray[Any]:
-    """Set the scale and the ticks of the horizontal axis; return where values lie."""
+def draw_by_two_parameters(
+    panel: Any,
+    candidates: Sequence[Mapping[str, Any]],
+    scores: NDArray[Any],
+    names: Sequence[str],
+    cmap: Any,
+) -> Any:
+    """Draw candidates by two parameters, with their scores as colours.
+
+    Returns
+    -------
+    points : matplotlib PathCollection
+    """
+    places, has = [], np.isfinite(scores)
+    for axis, name in zip("xy", names, strict=True):
+        values, level_of = levels(candidates, name)
+        at = _set_axis(panel, axis, values)
+        has &= [level is not None for level in level_of]
+        places.append(np.array([np.nan if i is None else at[i] for i in level_of]))
+    x, y = (at[has] for at in places)
+    points = panel.scatter(x, y, c=scores[has], cmap=cmap, s=70, edgecolors="0.4")
+    at = best(scores)[has]
+    panel.plot(x[at], y[at], "o", color=BEST, **_RING)
+    return points
+
+
+def _set_axis(panel: Any, axis: str, values: Sequence[Any]) -> NDArray[Any]:
+    """Set the scale and the ticks of an axis; return where the values lie."""
+    labels = list(map(text_of, values))
     if not all(map(is_number, values)):
-        labels = list(map(text_of, values))
-        is_tilted = sum(map(len, labels)) + 2 * len(labels) > 26
-        tilt = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-        panel.set_xticks(
-            range(len(values)), labels, parse_math=False, **(tilt if is_tilted else {})
-        )
-        panel.set_xlim(-0.5, len(values) - 0.5)
-        return np.arange(len(values))
+        places = np.arange(len(values))
+        label_ticks(panel, axis, places, labels, room=26 / len(labels) - 2)
+        panel.set(**{f"{axis}lim": (-0.5, len(values) - 0.5)})
+        return places
     places = np.array([float(value) for value in values])
     positive = places[places > 0]
+    scaled = places
     if _is_logarithmic(positive) and (places >= 0).all():
+        set_scale = panel.set_xscale if axis == "x" else panel.set_yscale
         if len(positive) == len(places):
-            panel.set_xscale("log")
+            set_scale("log")
         else:
-            panel.set_xscale("symlog", linthresh=positive.min())
-    if _have_room(panel.transData, places):
-        panel.set_xticks(places, list(map(text_of, values)))
-        panel.set_xticks([], minor=True)
+            set_scale("symlog", linthresh=positive.min())
+        scaled = np.log(np.maximum(places, positive.min() / 10))
+    if _have_room(scaled):
+        label_ticks(panel, axis, places, labels, room=np.inf)
     return places
 
 
@@ -94,14 +121,11 @@ def _is_logarithmic(values: NDArray[Any]) -> bool:
     for scaled in (values, np.log(values)):
         middle = (np.median(scaled) - scaled.min()) / np.ptp(scaled)
         distances.append(abs(middle - 0.5))
-    return distances[1] < distances[0]
+    return bool(distances[1] <= distances[0])
 
 
-def _have_room(transform: Any, places: NDArray[Any]) -> bool:
+def _have_room(places: NDArray[Any]) -> bool:
     """Whether a few values lie far enough apart to label each of them."""
     if not 1 <= len(places) <= _MOST_TICKS:
         return False
-    if len(places) == 1:
-        return True
-    x = transform.transform(np.column_stack([places, places]))[:, 0]
-    return bool(np.diff(x).min() > 0.12 * np.ptp(x))
+    return len(places) == 1 or bool(np.diff(places).min() > 0.12 * np.ptp(places))

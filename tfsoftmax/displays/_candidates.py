@@ -104,7 +104,10 @@ def is_number(value: Any) -> bool:
 
 def text_of(value: Any) -> str:
     """Return the label of a tick."""
-    return f"{float(value):g}" if is_number(value) else shorten(value, 20)
+    if not is_number(value):
+        return shorten(value, 20)
+    number = float(value)
+    return f"{number:g}" if number.is_integer() else f"{number:.4g}"
 
 
 def best(scores: NDArray[Any]) -> NDArray[np.bool_]:

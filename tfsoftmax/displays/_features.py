@@ -57,19 +57,29 @@ def check_feature_names(names: Any, n_features: int) -> list[str]:
     """Return the names that the user passed as a list of text."""
     if isinstance(names, str) or not np.iterable(names):
         raise TypeError(f"feature_names must be a list of names; got {names!r}.")
-    names = [str(name) for name in names]
-    if len(names) != n_features:
+    checked = [str(name) for name in names]
+    if len(checked) != n_features:
         raise ValueError(
             f"feature_names must have a name for each of the classifier's {n_features} "
-            f"features; got {len(names)}."
+            f"features; got {len(checked)}."
         )
-    return names
+    return checked
 
 
 def deviations(steps: list[Any], classifier: Any) -> NDArray[Any] | float | None:
     """Return the standard deviations of a classifier's features, None if unknown."""
     if getattr(classifier, "mean_", None) is not None:
         return classifier.scale_  # type: ignore[no-any-return]
-    last = steps[-1] if steps else None
-    is_standardised = isinstance(last, StandardScaler) and last.scale_ is not None
-    return 1.0 if is_standardised else None
+    return 1.0 if steps and _scale_of(steps[-1]) is not None else None
+
+
+def deviations_of_input(
+    steps: list[Any], classifier: Any
+) -> NDArray[Any] | float | None:
+    """Return the standard deviations of what a pipeline was fitted on, or None."""
+    return _scale_of(steps[0]) if steps else deviations([], classifier)
+
+
+def _scale_of(step: Any) -> NDArray[Any] | None:
+    """Return the standard deviations that a StandardScaler divides by, or None."""
+    return step.scale_ if isinstance(step, StandardScaler) else None

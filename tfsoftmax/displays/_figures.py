@@ -63,7 +63,7 @@ def panels(
     Returns
     -------
     panels : Panels
-        Of axes that were passed, each has room for labels.
+        Of axes that were passed, each is taken to have room below.
 
     Raises
     ------
@@ -100,14 +100,16 @@ def panels(
                 f"ax must be one Axes, or one for each of the {n_panels} panels; got "
                 f"{len(axes)}."
             )
-        return Panels(axes[0].figure, axes, list(axes), list(axes))
+        cells = [(panel, panel.get_subplotspec()) for panel in axes]
+        leftmost = [panel for panel, cell in cells if cell and cell.is_first_col()]
+        return Panels(axes[0].figure, axes, list(axes), leftmost or list(axes))
     cells = [divmod(i, n_cols) for i in range(n_panels)]
     axes = np.array([figure.add_subplot(grid[i, j]) for i, j in cells])
     return Panels(figure, axes, list(axes[-n_cols:]), list(axes[::n_cols]))
 
 
 def add_legend(
-    panel: Any, handles: Sequence[Any], labels: Sequence[str], *, outside: bool
+    panel: Any, handles: Sequence[Any], labels: list[str], *, outside: bool
 ) -> None:
     """Add a legend to a panel, or below all panels of a figure that was made here.
 
@@ -118,7 +120,7 @@ def add_legend(
     for legend in ours:
         legend.remove()
     if outside:
-        width = int(figure.get_figwidth() / 0.09)  # in characters
+        width = int(figure.get_figwidth() / 0.075)  # in characters
         lines = [textwrap.fill(label, width) for label in labels]
         n_cols = max(1, width // (max(map(len, labels)) + 6))
         legend = figure.legend(
@@ -134,11 +136,23 @@ def add_legend(
             height = legend.get_window_extent().height / figure.dpi
             figure.set_figheight(figure.get_figheight() + height)
     else:
-        lines = [textwrap.fill(label, 32) for label in labels]
-        legend = panel.legend(handles, lines, frameon=False)
+        lines = [textwrap.fill(label, 40, break_long_words=False) for label in labels]
+        legend = panel.legend(handles, lines, fontsize="small", edgecolor="none")
         legend.set_in_layout(False)  # a wide one would squash the panels
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def label_ticks(
+    panel: Any, axis: str, places: Any, labels: Sequence[str], room: float
+) -> None:
+    """Label the places on an axis; long labels along x, beyond the room, are tilted."""
+    set_ticks = panel.set_xticks if axis == "x" else panel.set_yticks
+    set_ticks(places, labels, parse_math=False)
+    set_ticks([], minor=True)
+    if axis == "x" and max(map(len, labels)) > room:
+        for text in panel.get_xticklabels():
+            text.set(rotation=30, ha="right", rotation_mode="anchor")
 
 
 def shorten(name: Any, longest: int = _LONGEST_NAME) -> str:
@@ -150,9 +164,12 @@ def shorten(name: Any, longest: int = _LONGEST_NAME) -> str:
     return f"{text[:n_first]}…{text[len(text) - (longest - n_first - 1) :]}"
 
 
-def wrap(title: Any, width: float) -> str:
-    """Break a title into lines for a panel of so many inches."""
-    return textwrap.fill(str(title), max(1, int(width / 0.1)))
+def set_title(panel: Any, title: Any, width: float) -> None:
+    """Set a title, smaller and broken into lines if too long for so many inches."""
+    text, style = str(title), {}
+    if len(text) > width / 0.1:
+        text, style = textwrap.fill(text, int(width / 0.075)), {"fontsize": "medium"}
+    panel.set_title(text, parse_math=False, **style)
 
 
 def check_image_shape(

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.displays._candidates import best, levels, text_of
-from tfsoftmax.displays._figures import BEST
+from tfsoftmax.displays._figures import BEST, label_ticks
 
-_MOST_TICKS = 16  # labels along an axis, before they run into one another
+MOST_TICKS = 16  # labels along an axis, before they run into one another
 
 
 def is_grid(candidates: Sequence[Mapping[str, Any]], x: str, y: str) -> bool:
@@ -63,13 +63,9 @@ def draw_heat_map(
     """
     image = ax.imshow(grid, cmap=cmap, origin="lower", aspect="auto")
     for axis, values in (("x", x_values), ("y", y_values)):
-        step = -(-len(values) // _MOST_TICKS)
+        step = -(-len(values) // MOST_TICKS)
         labels = list(map(text_of, values))[::step]
-        is_tilted = axis == "x" and max(map(len, labels)) > 8
-        tilt = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-        ticks = range(0, len(values), step)
-        set_ticks = ax.set_xticks if axis == "x" else ax.set_yticks
-        set_ticks(ticks, labels, parse_math=False, **(tilt if is_tilted else {}))
+        label_ticks(ax, axis, range(0, len(values), step), labels, room=8)
     for row, column in np.argwhere(best(grid)):
         _add_frame(ax, row, column)
     annotate = grid.size <= 100 if annotate is None else annotate

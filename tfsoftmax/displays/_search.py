@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.displays._by_parameter import draw_by_parameter
+from tfsoftmax.displays._by_parameter import draw_by_parameter, draw_by_two_parameters
 from tfsoftmax.displays._candidates import (
     full_name,
     last_rounds,
@@ -25,7 +25,13 @@ from tfsoftmax.displays._figures import (
     finite_range,
     panels,
 )
-from tfsoftmax.displays._heat_map import draw_heat_map, figure_size, grid_of, is_grid
+from tfsoftmax.displays._heat_map import (
+    MOST_TICKS,
+    draw_heat_map,
+    figure_size,
+    grid_of,
+    is_grid,
+)
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -34,15 +40,17 @@ if TYPE_CHECKING:
 class SearchDisplay:
     """The mean scores of a search, by the parameters that it varied.
 
-    A grid of two parameters is a heat map: where other parameters were searched, too, a
-    cell shows the best of its candidates. A cell without a score is blank, and the best
-    cells are framed.
+    A grid of two parameters is a heat map. Where other parameters were searched, too, a
+    cell shows the best of its candidates; a cell without a score is blank, and the best
+    cells are framed. Two parameters drawn at random, of many values each, are points
+    whose colours are the scores.
 
     Any other search has a panel for each parameter, with a point for each candidate
-    that has the parameter, a ring around the best and, where several share a value, a
-    line through the best with each value. The axis is logarithmic where that spreads
-    the values more evenly. A single parameter has error bars, of one standard deviation
-    of the splits.
+    that has the parameter, a ring around the best and, where several share a number, a
+    line through the best with each. A single parameter has error bars, of one standard
+    deviation of the splits.
+
+    Axes of numbers are logarithmic where that spreads the values more evenly.
 
     Of a candidate that was scored several times, as in halving searches, the last
     score counts.
@@ -56,8 +64,8 @@ class SearchDisplay:
     scores : array-like of shape (n_candidates,)
         Their mean scores; NaN where there is none.
     x, y : str, default=None
-        The full names of the parameters to show: two for a heat map, `x` for a single
-        panel. None are those that vary.
+        The full names of the parameters to show: `x` alone for a single panel, both
+        for a heat map. None are those that vary.
     std : array-like of shape (n_candidates,), default=None
         The standard deviations of the scores; None draws no error bars.
     score_name : str, default="score"
@@ -74,9 +82,10 @@ class SearchDisplay:
     text_ : ndarray of shape (n_y, n_x) of matplotlib Text, or None
         The scores as written in the cells of a heat map.
     colorbar_ : matplotlib Colorbar or None
-        The scale of a heat map; None with ``colorbar=False``.
-    points_ : dict of str -> matplotlib Line2D, or None
-        The points, by parameter; None of a heat map.
+        The scale of the colours; None with ``colorbar=False`` and without colours.
+    points_ : ndarray of shape (n_panels,) of Line2D, or PathCollection, or None
+        The points of each panel; those of two parameters with their scores as colours;
+        None of a heat map.
 
     See Also
     --------
@@ -172,12 +181,11 @@ class SearchDisplay:
         x, y = _axes_of(searched_parameters(results), x, y)
         resource = {getattr(search, "resource", None)} - {x, y}
         candidates, rows = last_rounds(results["params"], resource)
-        columns = [results.get(f"{of}_test_{score_name}") for of in ("mean", "std")]
-        scores, std = (
-            None if column is None else np.asarray(column, dtype=float)[rows]
-            for column in columns
+        mean, std = (
+            np.asarray(results[f"{of}_test_{score_name}"], dtype=float)[rows]
+            for of in ("mean", "std")
         )
-        display = cls(candidates, scores, x=x, y=y, std=std, score_name=score_name)
+        display = cls(candidates, mean, x=x, y=y, std=std, score_name=score_name)
         return display.plot(ax=ax, cmap=cmap, colorbar=colorbar, annotate=annotate)
 
     def plot(
@@ -196,9 +204,9 @@ class SearchDisplay:
             One Axes, whose area is divided if there are several panels, or one for each
             panel. None makes a figure.
         cmap : str or Colormap, default="viridis"
-            The colour map of a heat map; None is matplotlib's default.
+            The colour map of the scores; None is matplotlib's default.
         colorbar : bool, default=True
-            Whether to show the scale of a heat map.
+            Whether to show the scale of the colours.
         annotate : bool, default=None
             Whether to write the scores in the cells of a heat map; None does so up to
             100 cells.
@@ -219,37 +227,48 @@ class SearchDisplay:
         """
         check_matplotlib(type(self))
         check_consistent_length(self.candidates, self.scores, self.std)
-        self.image_ = self.text_ = self.colorbar_ = None
-        self.points_: dict[str, Any] | None = None
+        self.image_: Any = None
+        self.text_: NDArray[Any] | None = None
+        self.points_: Any = None
+        self.colorbar_: Any = None
         names = [name for name in (self.x, self.y) if name is not None]
-        is_heat_map = len(names) == 2
+        is_pair = len(names) == 2
         if not names:
             names = varied_parameters(self.candidates)
-            is_heat_map = len(names) == 2 and is_grid(self.candidates, *names)
+            is_pair = len(names) == 2 and is_grid(self.candidates, *names)
         if not names:
             raise ValueError("SearchDisplay shows parameters; the search has none.")
-        if is_heat_map:
-            self._draw_heat_map(*names, ax, cmap, colorbar, annotate)
+        if is_pair:
+            x, y = names
+            self._draw_pair(x, y, ax, cmap, colorbar, annotate)
         else:
             self._draw_panels(names, ax)
         return self
 
-    def _draw_heat_map(
+    def _draw_pair(
         self, x: str, y: str, ax: Any, cmap: Any, colorbar: bool, annotate: bool | None
     ) -> None:
-        """Draw the best score at each pair of values."""
-        scores = np.asarray(self.scores, dtype=float)
-        grid, x_values, y_values = grid_of(self.candidates, scores, x, y)
-        made = panels(ax, 1, None, panel_size=figure_size(grid.shape))
+        """Draw the scores as colours over both parameters: a heat map, or points."""
+        candidates, scores = self.candidates, np.asarray(self.scores, dtype=float)
+        grid, x_values, y_values = grid_of(candidates, scores, x, y)
+        is_heat_map = is_grid(candidates, x, y) or max(grid.shape) <= MOST_TICKS
+        size = figure_size(grid.shape) if is_heat_map else (5.4, 4.0)
+        made = panels(ax, 1, None, panel_size=size)
         self.figure_, self.axes_ = made.figure, made.axes
         (panel,) = self.axes_
-        self.image_, self.text_ = draw_heat_map(
-            panel, grid, x_values, y_values, cmap=cmap, annotate=annotate
-        )
+        if is_heat_map:
+            self.image_, self.text_ = draw_heat_map(
+                panel, grid, x_values, y_values, cmap=cmap, annotate=annotate
+            )
+        else:
+            self.points_ = draw_by_two_parameters(
+                panel, candidates, scores, (x, y), cmap
+            )
         panel.set(xlabel=self._label(x), ylabel=self._label(y))
         if colorbar:
+            colored = self.image_ if is_heat_map else self.points_
             self.colorbar_ = self.figure_.colorbar(
-                self.image_, ax=panel, label=self._score_label()
+                colored, ax=panel, label=self._score_label()
             )
 
     def _draw_panels(self, names: Sequence[str], ax: Any) -> None:
@@ -257,17 +276,18 @@ class SearchDisplay:
         scores = np.asarray(self.scores, dtype=float)
         is_alone = len(varied_parameters(self.candidates)) == 1
         std = np.asarray(self.std) if is_alone and self.std is not None else None
-        size = (4.4, 3.2) if len(names) == 1 else (3.0, 2.8)
+        size = (4.8, 3.4) if len(names) == 1 else (3.0, 2.8)
         made = panels(ax, len(names), min(len(names), 4), panel_size=size)
         self.figure_, self.axes_ = made.figure, made.axes
-        self.points_ = {}
+        self.points_ = np.empty(len(names), dtype=object)
         artists: dict[str, Any] = {}
         reach = np.array([scores, scores]) + (0 if std is None else [-std, std])
         low, high = finite_range(reach)
         room = 0.06 * (high - low) or 0.01
-        for panel, name in zip(self.axes_, names, strict=True):
-            drawn = draw_by_parameter(panel, self.candidates, scores, std, name)
-            self.points_[name] = drawn["candidate"]
+        for i, (panel, name) in enumerate(zip(self.axes_, names, strict=True)):
+            self.points_[i], drawn = draw_by_parameter(
+                panel, self.candidates, scores, std, name
+            )
             artists |= drawn
             panel.set(xlabel=self._label(name), ylim=(low - room, high + room))
             panel.grid(visible=True, color="0.9", linewidth=0.8)

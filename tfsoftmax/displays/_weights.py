@@ -15,6 +15,7 @@ from tfsoftmax.displays._features import (
     are_pixels,
     check_feature_names,
     deviations,
+    deviations_of_input,
     names_of_features,
 )
 from tfsoftmax.displays._figures import (
@@ -23,7 +24,7 @@ from tfsoftmax.displays._figures import (
     finite_range,
     hide_ticks,
     panels,
-    wrap,
+    set_title,
 )
 from tfsoftmax.displays._parts import map_back, take_apart
 from tfsoftmax.utils.sparse import to_dense
@@ -37,14 +38,16 @@ class WeightsDisplay:
 
     A weight says what a feature does to the class's logit: with
     :math:`z_k = \sum_j w_{kj} x_j + b_k`, the logit changes by :math:`w_{kj}` when the
-    feature grows by 1. Red raises it, blue lowers it. All panels share one scale. Two
+    feature grows by 1: red raises it, blue lowers it. All panels share one scale. Two
     classes have one panel, for the second against the first.
 
     Pixels are drawn as a picture for each class. All other features, such as the
     columns of a table or words, are drawn as bars: for each class those with the
-    largest absolute weights. A table's columns have units, which weights depend on. So
-    where the classifier knows the features' standard deviations, a bar is the weight
-    times the standard deviation.
+    largest absolute weights.
+
+    Weights depend on the features' units: a weight per millimetre is a thousandth of
+    one per metre. So where the features' standard deviations are known, what is shown
+    is the weight times the standard deviation, and the scale says so.
 
     It is made by :meth:`from_estimator`.
 
@@ -140,10 +143,9 @@ class WeightsDisplay:
             second against the first.
         scale : float or array-like of shape (n_features,), default=None
             What the weights are multiplied by: the change of a feature whose effect is
-            shown, for instance ``X.std()``. None is 1 for pictures. For bars it is the
-            features' standard deviations where they are known: with
-            ``rescale="standard"``, which is the default for most tables, or after a
-            `StandardScaler`; otherwise 1.
+            shown, for instance ``X.std()``. None is the features' standard deviations
+            where they are known: with ``rescale="standard"``, which is the default
+            for most tables, or of a `StandardScaler` in the pipeline; otherwise 1.
         n_bars, ax, n_cols, cmap, limit, colorbar
             As in :meth:`plot`.
 
@@ -178,15 +180,15 @@ class WeightsDisplay:
         if image_shape is not None or is_picture:
             W = map_back(W, steps)
             shape = check_image_shape(image_shape, W.shape[1])
-            names, known_scale = None, None
+            names, known = None, deviations_of_input(steps, classifier)
         else:
             shape = (W.shape[1],)
             if feature_names is None:
                 names = names_of_features(steps, classifier, W.shape[1])
             else:
                 names = check_feature_names(feature_names, W.shape[1])
-            known_scale = deviations(steps, classifier)
-        W, label = _scaled(W, scale, known_scale)
+            known = deviations(steps, classifier)
+        W, label = _scaled(W, scale, known)
         display = cls(
             W.reshape(-1, *shape), class_names, feature_names=names, label=label
         )
@@ -292,7 +294,7 @@ class WeightsDisplay:
             zip(self.axes_, pictures, self.class_names, strict=True)
         ):
             self.images_[i] = panel.imshow(picture, cmap=cmap, vmin=-end, vmax=end)
-            panel.set_title(wrap(name, size[0]), parse_math=False)
+            set_title(panel, name, 1.4 if n_panels > 1 else 2.0)
             hide_ticks(panel)
         if colorbar:
             self.colorbar_ = self.figure_.colorbar(
@@ -349,7 +351,8 @@ def _scaled(
             f"scale must be a number, or a number for each of {W.shape[1]} features; "
             f"got an array of shape {factors.shape}."
         )
-    return W * factors, "weight × scale"  # noqa: RUF001
+    is_one = factors.ndim == 0 and factors == 1
+    return W * factors, "weight" if is_one else "weight × scale"  # noqa: RUF001
 
 
 def _weights_by_class(classifier: Any) -> tuple[NDArray[Any], list[Any]]:

@@ -76,13 +76,13 @@ def draw_bars(
     heights = [row[indices] for row, indices in zip(weights, shown, strict=True)]
     ends = (-limit, limit) if limit else _ends(np.concatenate(heights))
     bars = np.empty(n_panels, dtype=object)
-    for i, panel in enumerate(made.axes):
+    for i, (panel, title) in enumerate(zip(made.axes, class_names, strict=True)):
         colors = np.where(heights[i] > 0, _RAISES, _LOWERS)
         places = range(len(shown[i]))
         bars[i] = panel.barh(places, heights[i], color=colors, height=0.7)
         panel.axvline(0, color="0.3", linewidth=0.8)
         panel.set_yticks(places, names[i], parse_math=False, fontsize="small")
-        set_title(panel, class_names[i], _WIDTH)
+        set_title(panel, title, _WIDTH)
         panel.set(xlim=ends, ylim=(min(n_bars, n_features) - 0.4, -0.6))
         _style(panel)
     for panel in made.lowest:

@@ -41,8 +41,13 @@ def names_of_features(steps: list[Any], classifier: Any, n_features: int) -> lis
     if names is None:
         names = getattr(classifier, "feature_names_in_", None)
     if names is None:
-        names = [f"x{i}" for i in range(n_features)]
+        return default_names(n_features)
     return [str(name) for name in names]
+
+
+def default_names(n_features: int) -> list[str]:
+    """Return scikit-learn's names of features that have none."""
+    return [f"x{i}" for i in range(n_features)]
 
 
 def _names_out(step: Any, names: Any) -> Any:
@@ -60,8 +65,8 @@ def check_feature_names(names: Any, n_features: int) -> list[str]:
     checked = [str(name) for name in names]
     if len(checked) != n_features:
         raise ValueError(
-            f"feature_names must have a name for each of the classifier's {n_features} "
-            f"features; got {len(checked)}."
+            f"feature_names must have a name for each of the {n_features} features; "
+            f"got {len(checked)} names."
         )
     return checked
 

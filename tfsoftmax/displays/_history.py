@@ -166,7 +166,7 @@ class HistoryDisplay:
 
         longest = max(len(history) for history in self.histories.values())
         marker = "." if longest <= 20 else ""
-        units = _units(panel, self.histories)
+        units = _units(panel, [h for h in self.histories.values() if column in h])
         if not panel.lines:
             panel.set_prop_cycle(color=_colors(len(self.histories)))
         for name, history in self.histories.items():
@@ -220,11 +220,9 @@ def _names(classifiers: Sequence[Any]) -> list[str]:
     return names if unique else [f"{i}: {n}" for i, n in enumerate(names, 1)]
 
 
-def _units(panel: Any, histories: Mapping[str, pd.DataFrame]) -> str:
+def _units(panel: Any, histories: Sequence[pd.DataFrame]) -> str:
     """Return what the rows of the histories are, those drawn before included."""
-    units = {
-        "epoch" if "learning_rate" in h else "iteration" for h in histories.values()
-    }
+    units = {"epoch" if "learning_rate" in h else "iteration" for h in histories}
     if panel.lines:
         units |= set(panel.get_xlabel().split(" or "))
     return " or ".join(sorted(units))

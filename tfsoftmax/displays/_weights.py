@@ -14,6 +14,7 @@ from tfsoftmax.displays._bars import draw_bars
 from tfsoftmax.displays._features import (
     are_pixels,
     check_feature_names,
+    default_names,
     deviations,
     deviations_of_input,
     names_of_features,
@@ -260,11 +261,13 @@ class WeightsDisplay:
         if weights.ndim == 3:
             self._draw_pictures(weights, ax, n_cols, cmap, limit, colorbar)
             return self
-        names = self.feature_names
+        n_features, names = weights.shape[1], self.feature_names
         self.figure_, self.axes_, self.bars_ = draw_bars(
             weights,
             self.class_names,
-            [f"x{i}" for i in range(weights.shape[1])] if names is None else names,
+            default_names(n_features)
+            if names is None
+            else check_feature_names(names, n_features),
             label=self.label,
             n_bars=n_bars,
             limit=limit,
@@ -342,7 +345,7 @@ def _scaled(
 ) -> tuple[NDArray[Any], str]:
     """Return a copy of the weights times a scale, and what they then are."""
     if scale is None:
-        label = "weight" if known is None else "weight × standard deviation"  # noqa: RUF001
+        label = "weight" if known is None else "weight × standard deviation"
         # A copy, since some estimators go on training in the array of coef_.
         return W * (1.0 if known is None else np.asarray(known)), label
     factors = np.asarray(scale, dtype=float)
@@ -352,7 +355,7 @@ def _scaled(
             f"got an array of shape {factors.shape}."
         )
     is_one = factors.ndim == 0 and factors == 1
-    return W * factors, "weight" if is_one else "weight × scale"  # noqa: RUF001
+    return W * factors, "weight" if is_one else "weight × scale"
 
 
 def _weights_by_class(classifier: Any) -> tuple[NDArray[Any], list[Any]]:

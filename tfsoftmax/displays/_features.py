@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from tfsoftmax.displays._parts import is_linear
+from tfsoftmax.displays._parts import is_elementwise, is_linear, map_back
 
 # From scikit-learn's digits, of 8 by 8 pixels, to its faces, of 64 by 64. The numbers
 # of columns that vectorisers are limited to, such as 10,000, are beyond.
@@ -78,11 +78,24 @@ def deviations(steps: list[Any], classifier: Any) -> NDArray[Any] | float | None
     return 1.0 if steps and _scale_of(steps[-1]) is not None else None
 
 
-def deviations_of_input(
-    steps: list[Any], classifier: Any
-) -> NDArray[Any] | float | None:
-    """Return the standard deviations of what a pipeline was fitted on, or None."""
-    return _scale_of(steps[0]) if steps else deviations([], classifier)
+def deviations_of_input(steps: list[Any], classifier: Any) -> NDArray[Any] | None:
+    """Return the standard deviations of what a pipeline was fitted on, or None.
+
+    Features that a selection drops have 0.
+    """
+    for i, step in enumerate(steps):
+        if _scale_of(step) is not None:
+            return _map_back_scale(step.scale_, steps[:i])
+        if not is_elementwise(step):
+            return None
+    known = deviations([], classifier)
+    return None if known is None else _map_back_scale(np.asarray(known), steps)
+
+
+def _map_back_scale(scale: NDArray[Any], steps: list[Any]) -> NDArray[Any]:
+    """Return the scale of the features before some elementwise steps."""
+    (inverse,) = map_back(1 / np.atleast_2d(scale), steps)
+    return np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse != 0)
 
 
 def _scale_of(step: Any) -> NDArray[Any] | None:

@@ -112,6 +112,12 @@ def is_linear(step: Any) -> bool:
     return isinstance(step, tuple(_RULES)) and not (clips or applies_function)
 
 
+def is_elementwise(step: Any) -> bool:
+    """Whether a fitted step scales, shifts and drops features, and mixes none."""
+    mixers = (PCA, IncrementalPCA, TruncatedSVD, BaseRandomProjection)
+    return is_linear(step) and not isinstance(step, mixers)
+
+
 def _divide(scaler: Any, W: NDArray[Any]) -> NDArray[Any]:
     """Return W A for A = diag(1 / scale_)."""
     return W if scaler.scale_ is None else W / scaler.scale_

@@ -269,12 +269,8 @@ def test_one_parameter_is_a_curve_with_error_bars(searched):
     assert list(curve.get_xdata()) == [0.1, 1.0, 10.0]
     segments = ax.containers[0].lines[2][0].get_segments()
     reach = [segment[:, 1] for segment in segments]
-    expected = [
-        m + s * np.array([-1, 1])
-        for m, s in zip(
-            results["mean_test_score"], results["std_test_score"], strict=True
-        )
-    ]
+    mean, std = (results[f"{of}_test_score"] for of in ("mean", "std"))
+    expected = np.column_stack([mean - std, mean + std])
     np.testing.assert_allclose(reach, expected)
     assert (ax.get_xscale(), tick_labels(ax.xaxis)) == ("log", ["0.1", "1", "10"])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("C", "mean score, cross-validated")

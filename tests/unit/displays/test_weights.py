@@ -144,14 +144,52 @@ def test_sparse_weights_are_shown(scaled):
     assert np.array_equal(display.weights, expected)
 
 
-@pytest.mark.parametrize("kind", ["bars", "pictures"])
-def test_standard_deviations_are_the_same_inside_and_in_a_pipeline(kind, scaled):
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [StandardScaler()],
+        [MinMaxScaler((-2, 3)), StandardScaler()],
+        [feature_selection.SelectKBest(k=5), StandardScaler(), decomposition.PCA(3)],
+        [preprocessing.RobustScaler(), feature_selection.SelectKBest(k=5)],
+        [],
+    ],
+    ids=lambda steps: "-".join(type(step).__name__ for step in steps),
+)
+def test_pictures_show_the_effect_of_a_standard_deviation_where_it_is_known(
+    steps, scaled
+):
     X, y = scaled
-    options = {"image_shape": (3, 4)} if kind == "pictures" else {"n_bars": 12}
-    inside = classic(rescale="standard").fit(X, y)
-    before = make_pipeline(StandardScaler(), classic()).fit(X, y)
-    for clf in (inside, before):
-        display = WeightsDisplay.from_estimator(clf, **options)
-        effects = gradient(clf, X) * X.std(axis=0)
-        np.testing.assert_allclose(display.weights.reshape(3, 12), effects, rtol=1e-6)
-        assert display.label == "weight × standard deviation"
+    clf = classic(rescale="standard", alpha=0.1)
+    pipeline = make_pipeline(*steps, clf).fit(X, y)
+    display = WeightsDisplay.from_estimator(pipeline, image_shape=(3, 4))
+    effects = gradient(pipeline, X) * X.std(axis=0)
+    np.testing.assert_allclose(
+        display.weights.reshape(3, 12), effects, rtol=1e-6, atol=1e-9
+    )
+    assert display.colorbar_.ax.get_ylabel() == "weight × standard deviation"
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        make_pipeline(decomposition.PCA(4), classic(rescale="standard")),
+        make_pipeline(StandardScaler(with_std=False), LogisticRegression()),
+        LogisticRegression(),
+    ],
+    ids=["PCA", "no std", "bare"],
+)
+def test_weights_are_shown_where_no_standard_deviation_is_known(pipeline, scaled):
+    fitted = clone(pipeline).fit(*scaled)
+    display = WeightsDisplay.from_estimator(fitted, image_shape=(3, 4))
+    assert display.colorbar_.ax.get_ylabel() == "weight"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_bars_show_the_effect_of_a_standard_deviation(inside, scaled):
+    X, y = scaled
+    before = make_pipeline(StandardScaler(), classic())
+    clf = (classic(rescale="standard") if inside else before).fit(X, y)
+    display = WeightsDisplay.from_estimator(clf, n_bars=12)
+    effects = gradient(clf, X) * X.std(axis=0)
+    np.testing.assert_allclose(display.weights, effects, rtol=1e-6)
+    assert display.label == "weight × standard deviation"

@@ -16,8 +16,8 @@ from tfsoftmax.displays._parts import is_elementwise, is_linear, map_back
 # of columns that vectorisers are limited to, such as 10,000, are beyond.
 _FEWEST_PIXELS, _MOST_PIXELS = 8**2, 64**2
 
-# pixel_0_0 (load_digits), pixel1 (MNIST at OpenML), 12x7, 405
-_PIXEL = re.compile(r"(pixel|px)?[ _.-]?\d+([ _.x-]\d+)?", re.IGNORECASE)
+# pixel_0_0 (load_digits), pixel1 (MNIST at OpenML), 12x7. Mere numbers may be years.
+_PIXEL = re.compile(r"(pixel|px)[ _-]?\d+([ _x-]\d+)?|\d+x\d+", re.IGNORECASE)
 
 
 def are_pixels(steps: list[Any], classifier: Any) -> bool:
@@ -95,7 +95,8 @@ def deviations_of_input(steps: list[Any], classifier: Any) -> NDArray[Any] | Non
 def _map_back_scale(scale: NDArray[Any], steps: list[Any]) -> NDArray[Any]:
     """Return the scale of the features before some elementwise steps."""
     (inverse,) = map_back(1 / np.atleast_2d(scale), steps)
-    return np.divide(1, inverse, out=np.zeros_like(inverse), where=inverse != 0)
+    known = inverse != 0
+    return np.where(known, 1 / np.where(known, inverse, 1), 0.0)
 
 
 def _scale_of(step: Any) -> NDArray[Any] | None:

@@ -181,18 +181,15 @@ class WeightsDisplay:
         if image_shape is not None or is_picture:
             W = map_back(W, steps)
             shape = check_image_shape(image_shape, W.shape[1])
-            names, known = None, deviations_of_input(steps, classifier)
+            W, label = _scaled(W, scale, deviations_of_input(steps, classifier))
+            display = cls(W.reshape(-1, *shape), class_names, label=label)
         else:
-            shape = (W.shape[1],)
             if feature_names is None:
                 names = names_of_features(steps, classifier, W.shape[1])
             else:
                 names = check_feature_names(feature_names, W.shape[1])
-            known = deviations(steps, classifier)
-        W, label = _scaled(W, scale, known)
-        display = cls(
-            W.reshape(-1, *shape), class_names, feature_names=names, label=label
-        )
+            W, label = _scaled(W, scale, deviations(steps, classifier))
+            display = cls(W, class_names, feature_names=names, label=label)
         return display.plot(
             n_bars=n_bars,
             ax=ax,
@@ -262,12 +259,12 @@ class WeightsDisplay:
             self._draw_pictures(weights, ax, n_cols, cmap, limit, colorbar)
             return self
         n_features, names = weights.shape[1], self.feature_names
+        if names is None:
+            names = default_names(n_features)
         self.figure_, self.axes_, self.bars_ = draw_bars(
             weights,
             self.class_names,
-            default_names(n_features)
-            if names is None
-            else check_feature_names(names, n_features),
+            check_feature_names(names, n_features),
             label=self.label,
             n_bars=n_bars,
             limit=limit,

@@ -100,7 +100,7 @@ PIXELS = [f"pixel_{i}_{j}" for i in range(8) for j in range(8)]
         (784, [f"pixel{i}" for i in range(1, 785)], True),
         (64, PIXELS, True),
         (64, [f"{i}x{j}" for i in range(8) for j in range(8)], True),
-        (64, [str(i) for i in range(64)], True),
+        (64, [str(1950 + i) for i in range(64)], False),
         (64, [*PIXELS[:-1], "age"], False),
         (64, [f"word{i}" for i in range(64)], False),
         (60, PIXELS[:60], False),

@@ -93,13 +93,13 @@ def test_lbfgs_counts_iterations_also_beside_epochs(clf, scaled):
     assert [panel.get_xlabel() for panel in added.axes_] == ["epoch or iteration"] * 2
 
 
-def long_named(clf):
-    return {f"learning_rate={i}, alpha={i}, batch_size={i}": clf for i in range(3)}
+def long_named(clf, n=3):
+    return {f"learning_rate={i}, alpha={i}, batch_size={i}": clf for i in range(n)}
 
 
 def test_long_names_take_no_room_from_the_panels(clf):
     widths = {}
-    for names in ({"a": clf, "b": clf, "c": clf}, long_named(clf)):
+    for names in ({"a": clf, "b": clf, "c": clf}, long_named(clf, 20)):
         for ax in (None, plt.subplots(1, 2, layout="constrained")[1]):
             display = HistoryDisplay.from_estimator(names, ax=ax)
             display.figure_.draw_without_rendering()

@@ -17,13 +17,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.stats import loguniform
+from sklearn.datasets import load_digits, load_wine
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
+from sklearn.utils.discovery import all_estimators
 
-from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxRandomizedSearchCV
 from tfsoftmax.datasets import load_mnist
-from tfsoftmax.displays import HistoryDisplay, WeightsDisplay
+from tfsoftmax.displays import HistoryDisplay, SearchDisplay, WeightsDisplay
 
 IMAGES = Path(__file__).parent / "images"
 CLASSIC = {
@@ -65,6 +69,32 @@ def recipes() -> None:
 
     save(WeightsDisplay.from_estimator(classic).figure_, "weights.png")
     save(HistoryDisplay.from_estimator(recipes).figure_, "history.png")
+
+
+def looking() -> None:
+    """Draw the weights of a table and of words, and a random search."""
+    wine = load_wine(as_frame=True)
+    clf = TFSoftmaxClassifier(random_state=0)
+    clf.fit(wine.data, wine.target_names[wine.target])
+    save(WeightsDisplay.from_estimator(clf, n_bars=6).figure_, "wine.png", dpi=110)
+
+    topics = ["cluster", "ensemble", "feature_selection"]
+    topics += ["linear_model", "neighbors", "preprocessing"]
+    kinds = [kind for _, kind in all_estimators()]
+    docs = pd.Series([kind.__doc__ for kind in kinds])
+    modules = pd.Series([kind.__module__.split(".")[1] for kind in kinds])
+    chosen = modules.isin(topics)
+    words = TfidfVectorizer(token_pattern="[a-z]{3,}", min_df=3)
+    pipe = make_pipeline(words, TFSoftmaxClassifier(random_state=0))
+    pipe.fit(docs[chosen], modules[chosen])
+    save(WeightsDisplay.from_estimator(pipe, n_bars=6).figure_, "words.png", dpi=110)
+
+    drawn = {"learning_rate": loguniform(1e-3, 1), "alpha": loguniform(1e-6, 0.1)}
+    clf = TFSoftmaxClassifier(epochs=5, random_state=0)
+    search = TFSoftmaxRandomizedSearchCV(clf, drawn, n_iter=30, cv=3, random_state=0)
+    warnings.simplefilter("ignore")  # some rates are far too small
+    search.fit(*load_digits(return_X_y=True))
+    save(SearchDisplay.from_estimator(search).figure_, "search.png", dpi=110)
 
 
 def optimum() -> None:
@@ -249,17 +279,23 @@ def objective(clf: Any, X: NDArray[np.float64], y: NDArray[np.bool_]) -> float:
     return (math.fsum(losses) + math.fsum(clf.coef_[0] ** 2) / 2) / len(y)
 
 
-def save(figure: Any, name: str) -> None:
+def save(figure: Any, name: str, dpi: int = 150) -> None:
     """Save a figure, sharp enough for a screen of double density."""
     IMAGES.mkdir(exist_ok=True)
     # Without the date and version that matplotlib notes, the same picture is the
     # same file.
     metadata = {"Software": None}
-    figure.savefig(IMAGES / name, dpi=150, metadata=metadata)
+    figure.savefig(IMAGES / name, dpi=dpi, metadata=metadata)
     print(f"{IMAGES.name}/{name}")
 
 
-FIGURES = {"recipes": recipes, "optimum": optimum, "tables": tables, "text": text}
+FIGURES = {
+    "recipes": recipes,
+    "looking": looking,
+    "optimum": optimum,
+    "tables": tables,
+    "text": text,
+}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -1,9 +1,11 @@
-"""What the displays share: axes to draw on, and the shape of a picture."""
+"""What the displays share: axes, legends, short names, and the shape of a picture."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -15,6 +17,10 @@ from sklearn.utils import check_scalar
 # yellow, which is too pale for a line, from "Color Universal Design", 2008.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 WRONG = "#D55E00"
+BEST = "#D55E00"
+# A name longer than this loses its middle: what differs is mostly at either end.
+_LONGEST_NAME = 28
+_LEGEND = "tfsoftmax-legend"  # marks the legends of figures that the displays added
 
 
 def check_matplotlib(display: type) -> None:
@@ -28,16 +34,26 @@ def check_matplotlib(display: type) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class Panels:
+    """Axes to draw on, and which of them have room for labels at their outer edges."""
+
+    figure: Any
+    axes: NDArray[Any]
+    lowest: list[Any]
+    leftmost: list[Any]
+
+
 def panels(
     ax: Any, n_panels: int, n_cols: int | None, panel_size: tuple[float, float]
-) -> tuple[Any, NDArray[Any]]:
+) -> Panels:
     """Make axes for some panels, row by row.
 
     Parameters
     ----------
     ax : matplotlib Axes, array-like of Axes, or None
-        None makes a figure. One Axes is hidden and its area divided into panels.
-        Several are taken as they are.
+        None makes a figure. One Axes is the panel; for several panels it is hidden and
+        its area divided. Several are taken as they are.
     n_panels : int
     n_cols : int or None
         Panels in a row; None is at most 5.
@@ -46,8 +62,8 @@ def panels(
 
     Returns
     -------
-    figure : matplotlib Figure
-    axes : ndarray of shape (n_panels,)
+    panels : Panels
+        Of axes that were passed, each is taken to have room below.
 
     Raises
     ------
@@ -68,7 +84,7 @@ def panels(
         figure = plt.figure(figsize=size, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # inches
         grid = figure.add_gridspec(n_rows, n_cols)
-    elif isinstance(ax, plt.Axes):
+    elif isinstance(ax, plt.Axes) and n_panels > 1:
         cell = ax.get_subplotspec()
         if cell is None:
             raise ValueError(
@@ -78,15 +94,82 @@ def panels(
         ax.set_axis_off()
         figure, grid = ax.figure, cell.subgridspec(n_rows, n_cols)
     else:
-        axes = np.asarray(ax, dtype=object).ravel()
+        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != n_panels:
             raise ValueError(
                 f"ax must be one Axes, or one for each of the {n_panels} panels; got "
                 f"{len(axes)}."
             )
-        return axes[0].figure, axes
+        cells = [(panel, panel.get_subplotspec()) for panel in axes]
+        leftmost = [panel for panel, cell in cells if cell and cell.is_first_col()]
+        return Panels(axes[0].figure, axes, list(axes), leftmost or list(axes))
     cells = [divmod(i, n_cols) for i in range(n_panels)]
-    return figure, np.array([figure.add_subplot(grid[i, j]) for i, j in cells])
+    axes = np.array([figure.add_subplot(grid[i, j]) for i, j in cells])
+    return Panels(figure, axes, list(axes[-n_cols:]), list(axes[::n_cols]))
+
+
+def add_legend(
+    panel: Any, handles: Sequence[Any], labels: list[str], *, outside: bool
+) -> None:
+    """Add a legend to a panel, or below all panels of a figure that was made here.
+
+    It replaces the legend of a display that has drawn on the same axes before.
+    """
+    figure = panel.figure
+    ours = [legend for legend in figure.legends if legend.get_gid() == _LEGEND]
+    for legend in ours:
+        legend.remove()
+    if outside:
+        width = int(figure.get_figwidth() / 0.075)  # in characters
+        lines = [textwrap.fill(label, width) for label in labels]
+        n_cols = max(1, width // (max(map(len, labels)) + 6))
+        legend = figure.legend(
+            handles,
+            lines,
+            loc="outside lower center",
+            ncols=min(n_cols, len(labels)),
+            frameon=False,
+        )
+        legend.set_gid(_LEGEND)
+        if not ours:  # the panels keep their height
+            figure.draw_without_rendering()
+            height = legend.get_window_extent().height / figure.dpi
+            figure.set_figheight(figure.get_figheight() + height)
+    else:
+        lines = [textwrap.fill(label, 40, break_long_words=False) for label in labels]
+        legend = panel.legend(handles, lines, fontsize="small", edgecolor="none")
+        legend.set_in_layout(False)  # a wide one would squash the panels
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def label_ticks(
+    panel: Any, axis: str, places: Any, labels: Sequence[str], room: float
+) -> None:
+    """Label the places on an axis; long labels along x, beyond the room, are tilted."""
+    set_ticks = panel.set_xticks if axis == "x" else panel.set_yticks
+    set_ticks(places, labels, parse_math=False)
+    set_ticks([], minor=True)
+    if axis == "x" and max(map(len, labels)) > room:
+        for text in panel.get_xticklabels():
+            text.set(rotation=30, ha="right", rotation_mode="anchor")
+
+
+def shorten(name: Any, longest: int = _LONGEST_NAME) -> str:
+    """Return a name as text, with … for its middle where it is too long."""
+    text = str(name)
+    if len(text) <= longest:
+        return text
+    n_first = longest // 2
+    return f"{text[:n_first]}…{text[len(text) - (longest - n_first - 1) :]}"
+
+
+def set_title(panel: Any, title: Any, width: float) -> None:
+    """Set a title, smaller and broken into lines if too long for so many inches."""
+    text, style = str(title), {}
+    if len(text) > width / 0.1:
+        text, style = textwrap.fill(text, int(width / 0.075)), {"fontsize": "medium"}
+    panel.set_title(text, parse_math=False, **style)
 
 
 def check_image_shape(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsoftmax.displays._figures import COLORS, check_matplotlib, panels
+from tfsoftmax.displays._figures import COLORS, add_legend, check_matplotlib, panels
 from tfsoftmax.displays._parts import take_apart
 from tfsoftmax.utils.sklearn_compat import check_pandas_support
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # The name of a single estimator if the user passes none; it needs no legend.
 _UNNAMED = "TFSoftmaxClassifier"
+
+# More than so many letters or names in a legend would hide the curves.
+_LONGEST_NAME, _MOST_NAMES = 24, 5
 
 _LABELS = {
     "loss": "cross-entropy",
@@ -29,7 +32,7 @@ class HistoryDisplay:
 
     Training is drawn solid, held-out rows dashed, with a dot on the epoch that early
     stopping kept. A learning rate that changes from epoch to epoch is drawn in a third
-    panel.
+    panel. What is an epoch for the other optimizers is an iteration for L-BFGS.
 
     It is made by :meth:`from_estimator`.
 
@@ -142,13 +145,12 @@ class HistoryDisplay:
         n_axes = np.asarray(ax, dtype=object).size
         if n_axes == 2 or (n_axes == 1 and not self._rate_changes()):
             columns.remove("learning_rate")
-        self.figure_, self.axes_ = panels(
-            ax, len(columns), len(columns), panel_size=(3.6, 3.0)
-        )
+        made = panels(ax, len(columns), len(columns), panel_size=(3.6, 3.0))
+        self.figure_, self.axes_ = made.figure, made.axes
         self.lines_: dict[str, dict[str, Any]] = {name: {} for name in self.histories}
         for panel, column in zip(self.axes_, columns, strict=True):
             self._draw(panel, column)
-        _add_legend(self.axes_[0])
+        _add_legend(self.axes_[0], is_ours=ax is None)
         return self
 
     def _rate_changes(self) -> bool:
@@ -164,8 +166,9 @@ class HistoryDisplay:
 
         longest = max(len(history) for history in self.histories.values())
         marker = "." if longest <= 20 else ""
+        units = _units(panel, [h for h in self.histories.values() if column in h])
         if not panel.lines:
-            panel.set_prop_cycle(color=COLORS)
+            panel.set_prop_cycle(color=_colors(len(self.histories)))
         for name, history in self.histories.items():
             if column not in history:
                 panel.plot([], [])  # takes this history's colour from the cycle
@@ -184,7 +187,7 @@ class HistoryDisplay:
                     marker="o" if "kept" in history else None,
                     markevery=np.flatnonzero(history.get("kept", [])).tolist(),
                 )
-        panel.set(xlabel="epoch", ylabel=_LABELS[column])
+        panel.set(xlabel=units, ylabel=_LABELS[column])
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         panel.grid(visible=True, color="0.9", linewidth=0.8)
         panel.set_axisbelow(True)
@@ -217,14 +220,33 @@ def _names(classifiers: Sequence[Any]) -> list[str]:
     return names if unique else [f"{i}: {n}" for i, n in enumerate(names, 1)]
 
 
-def _add_legend(panel: Any) -> None:
-    """Add the legend: names by colour, and what lines and dots mean."""
+def _units(panel: Any, histories: Sequence[pd.DataFrame]) -> str:
+    """Return what the rows of the histories are, those drawn before included."""
+    units = {"epoch" if "learning_rate" in h else "iteration" for h in histories}
+    if panel.lines:
+        units |= set(panel.get_xlabel().split(" or "))
+    return " or ".join(sorted(units))
+
+
+def _colors(n: int) -> Any:
+    """Return colours for n curves: apart from one another, or from dark to light."""
+    from matplotlib import colormaps
+
+    return COLORS if n <= len(COLORS) else colormaps["viridis"](np.linspace(0, 0.93, n))
+
+
+def _add_legend(panel: Any, *, is_ours: bool) -> None:
+    """Add the legend: names by colour, and what lines and dots mean.
+
+    Below a figure of ours there is room for long names.
+    """
     from matplotlib.lines import Line2D
 
     handles, labels = panel.get_legend_handles_labels()
     held_out = [line for line in panel.lines if line.get_linestyle() == "--"]
     if labels == [_UNNAMED]:
         handles, labels = [], []
+    outside = len(labels) > _MOST_NAMES or any(len(n) > _LONGEST_NAME for n in labels)
     keys = [("-", "", "training"), ("--", "", "held out")] if held_out else []
     if any(line.get_marker() == "o" for line in held_out):
         keys.append(("", "o", "kept epoch"))
@@ -232,5 +254,4 @@ def _add_legend(panel: Any) -> None:
         handles.append(Line2D([], [], color="0.35", linestyle=style, marker=marker))
         labels.append(label)
     if handles:
-        for text in panel.legend(handles, labels, frameon=False).get_texts():
-            text.set_parse_math(False)
+        add_legend(panel, handles, labels, outside=outside and is_ours)

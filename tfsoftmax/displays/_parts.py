@@ -95,18 +95,27 @@ LinearMap = Callable[[Any, NDArray[Any]], NDArray[Any]]
 
 def _linear_map(step: Any) -> LinearMap:
     """Return the map for a step, or raise a ValueError if it may be nonlinear."""
-    clips = getattr(step, "clip", False)
-    applies_function = getattr(step, "func", None) is not None
-    if not (clips or applies_function):
-        for kind, linear_map in _RULES.items():
-            if isinstance(step, kind):
-                return linear_map
+    if is_linear(step):
+        return next(m for kind, m in _RULES.items() if isinstance(step, kind))
     raise ValueError(
         f"The weights can't be mapped back through {step!r}, which is not known to be "
         "linear. Known are scikit-learn's scalers, selectors, PCA, TruncatedSVD and "
         "random projections. Pass the pipeline's last step, pipeline[-1], for the "
         "weights of the transformed features."
     )
+
+
+def is_linear(step: Any) -> bool:
+    """Whether weights can be mapped back through a fitted step."""
+    clips = getattr(step, "clip", False)
+    applies_function = getattr(step, "func", None) is not None
+    return isinstance(step, tuple(_RULES)) and not (clips or applies_function)
+
+
+def is_elementwise(step: Any) -> bool:
+    """Whether a fitted step scales, shifts and drops features, and mixes none."""
+    mixers = (PCA, IncrementalPCA, TruncatedSVD, BaseRandomProjection)
+    return is_linear(step) and not isinstance(step, mixers)
 
 
 def _divide(scaler: Any, W: NDArray[Any]) -> NDArray[Any]:

@@ -24,6 +24,7 @@ from tfsoftmax.displays._figures import (
     finite_range,
     hide_ticks,
     panels,
+    shorten,
 )
 from tfsoftmax.displays._parts import take_apart
 from tfsoftmax.utils.sklearn_compat import _safe_indexing
@@ -31,6 +32,10 @@ from tfsoftmax.validation.arrays import check_structure
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
+
+
+# Longer names than this go on lines of their own.
+_LONGEST_BESIDE = 8
 
 
 class PredictionsDisplay:
@@ -267,23 +272,38 @@ class PredictionsDisplay:
         check_matplotlib(type(self))
         pictures = _drawable(np.asarray(self.images))
         low, high = finite_range(pictures)
-        self.figure_, self.axes_ = panels(
-            ax, len(pictures), n_cols, panel_size=(1.5, 1.9)
-        )
         predictions = map(np.asarray, (self.y_true, self.y_pred, self.probability))
-        for panel, picture, true, predicted, probability in zip(
-            self.axes_, pictures, *predictions, strict=True
+        y_true, y_pred, probability = predictions
+        titles = _titles(y_true, y_pred, probability)
+        lines = "\n".join(titles).splitlines()
+        size = (
+            max(1.5, 0.07 * max(map(len, lines))),
+            1.6 + 0.15 * len(lines) / len(titles),
+        )
+        made = panels(ax, len(pictures), n_cols, panel_size=size)
+        self.figure_, self.axes_ = made.figure, made.axes
+        for panel, picture, title, is_right in zip(
+            self.axes_, pictures, titles, y_true == y_pred, strict=True
         ):
             panel.imshow(picture, cmap=cmap, vmin=low, vmax=high)
             hide_ticks(panel)
-            title = panel.set_title(
-                f"true {true}\npredicted {predicted} ({probability:.2f})",
-                fontsize="small",
-                parse_math=False,
-            )
-            if true != predicted:
-                title.set_color(WRONG)
+            text = panel.set_title(title, fontsize="small", parse_math=False)
+            if not is_right:
+                text.set_color(WRONG)
         return self
+
+
+def _titles(
+    y_true: NDArray[Any], y_pred: NDArray[Any], probability: NDArray[Any]
+) -> list[str]:
+    """Return the titles, with long class names shortened and on lines of their own."""
+    names = [[shorten(name) for name in y] for y in (y_true, y_pred)]
+    longest = max((len(name) for name in names[0] + names[1]), default=0)
+    break_ = "\n" if longest > _LONGEST_BESIDE else " "
+    return [
+        f"true{break_}{true}\npredicted{break_}{predicted} ({p:.2f})"
+        for true, predicted, p in zip(*names, probability, strict=True)
+    ]
 
 
 def _select(

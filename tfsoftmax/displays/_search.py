@@ -1,38 +1,73 @@
-"""SearchDisplay: a grid's scores as a heat map."""
+"""SearchDisplay: the scores of a search by the parameters that it varied."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from numbers import Real
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.displays._figures import WRONG, check_matplotlib
+from tfsoftmax.displays._by_parameter import draw_by_parameter, draw_by_two_parameters
+from tfsoftmax.displays._candidates import (
+    full_name,
+    last_rounds,
+    metric_name,
+    searched_parameters,
+    short_name,
+    varied_parameters,
+)
+from tfsoftmax.displays._figures import (
+    add_legend,
+    check_matplotlib,
+    finite_range,
+    panels,
+)
+from tfsoftmax.displays._heat_map import (
+    MOST_TICKS,
+    draw_heat_map,
+    figure_size,
+    grid_of,
+    is_grid,
+)
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
 
 class SearchDisplay:
-    """The mean scores of a search over two parameters, as a heat map.
+    """The mean scores of a search, by the parameters that it varied.
 
-    Where other parameters were searched, too, a cell shows the best of its
-    candidates; of a candidate that was scored several times, as in halving searches,
-    the last score counts. A cell without a score is blank; the best cells are framed.
+    A grid of two parameters is a heat map. Where other parameters were searched, too, a
+    cell shows the best of its candidates; a cell without a score is blank, and the best
+    cells are framed. Two parameters drawn at random, of many values each, are points
+    whose colours are the scores.
+
+    Any other search has a panel for each parameter, with a point for each candidate
+    that has the parameter, a ring around the best and, where several share a number, a
+    line through the best with each. A single parameter has error bars, of one standard
+    deviation of the splits.
+
+    Axes of numbers are logarithmic where that spreads the values more evenly.
+
+    Of a candidate that was scored several times, as in halving searches, the last
+    score counts.
 
     It is made by :meth:`from_estimator`.
 
     Parameters
     ----------
-    scores : array-like of shape (n_y, n_x)
-        The mean score at each pair of values; NaN where there is none.
-    x_values, y_values : array-like of shape (n_x,) and (n_y,)
-        The parameters' values.
-    x, y : str
-        The parameters' names.
+    candidates : sequence of dict, of length n_candidates
+        The parameters of each candidate.
+    scores : array-like of shape (n_candidates,)
+        Their mean scores; NaN where there is none.
+    x, y : str, default=None
+        The full names of the parameters to show: `x` alone for a single panel, both
+        for a heat map. None are those that vary.
+    std : array-like of shape (n_candidates,), default=None
+        The standard deviations of the scores; None draws no error bars.
     score_name : str, default="score"
         What the scores are.
 
@@ -40,14 +75,22 @@ class SearchDisplay:
     ----------
     figure_ : matplotlib Figure
         The figure drawn on.
-    ax_ : matplotlib Axes
-        The axes drawn on.
-    image_ : matplotlib AxesImage
+    axes_ : ndarray of shape (n_panels,) of matplotlib Axes
+        The panels; a heat map is one.
+    image_ : matplotlib AxesImage or None
         The heat map.
     text_ : ndarray of shape (n_y, n_x) of matplotlib Text, or None
-        The scores as written in the cells.
+        The scores as written in the cells of a heat map.
     colorbar_ : matplotlib Colorbar or None
-        The scale; None with ``colorbar=False``.
+        The scale of the colours; None with ``colorbar=False`` and without colours.
+    points_ : ndarray of shape (n_panels,) of Line2D, or PathCollection, or None
+        The points of each panel; those of two parameters with their scores as colours;
+        None of a heat map.
+
+    See Also
+    --------
+    sklearn.model_selection.ValidationCurveDisplay : Training and test scores by a
+        parameter, without a search.
 
     Examples
     --------
@@ -63,19 +106,19 @@ class SearchDisplay:
 
     def __init__(
         self,
+        candidates: Sequence[Mapping[str, Any]],
         scores: ArrayLike,
-        x_values: Sequence[Any] | NDArray[Any],
-        y_values: Sequence[Any] | NDArray[Any],
         *,
-        x: str,
-        y: str,
+        x: str | None = None,
+        y: str | None = None,
+        std: ArrayLike | None = None,
         score_name: str = "score",
     ) -> None:
+        self.candidates = candidates
         self.scores = scores
-        self.x_values = x_values
-        self.y_values = y_values
         self.x = x
         self.y = y
+        self.std = std
         self.score_name = score_name
 
     @classmethod
@@ -83,8 +126,8 @@ class SearchDisplay:
         cls,
         search: Any,
         *,
-        x: str = "learning_rate",
-        y: str = "alpha",
+        x: str | None = None,
+        y: str | None = None,
         metric: str | None = None,
         ax: Any = None,
         cmap: str | Colormap | None = "viridis",
@@ -97,11 +140,12 @@ class SearchDisplay:
         ----------
         search : fitted search, as TFSoftmaxGridSearchCV or GridSearchCV
             Anything with `cv_results_`.
-        x : str, default="learning_rate"
+        x : str, default=None
             The parameter on the horizontal axis. Of a pipeline's parameter, the last
-            part of the name is enough where no other parameter ends in it.
-        y : str, default="alpha"
-            The parameter on the vertical axis, named likewise.
+            part of the name is enough where no other parameter ends in it. None shows
+            all parameters that vary.
+        y : str, default=None
+            The parameter on the vertical axis of a heat map, named likewise.
         metric : str, default=None
             Which score to show; None is the only score, or of several the score that
             `refit` names.
@@ -119,8 +163,9 @@ class SearchDisplay:
         TypeError
             If it is no estimator or has no `cv_results_`.
         ValueError
-            If `x` or `y` was not searched, both are the same, `metric` is none of the
-            scores, or no colour map is named `cmap`.
+            If `x` or `y` was not searched, both are the same, `y` is passed without
+            `x`, `metric` is none of the scores, no parameter was searched, or
+            :meth:`plot` refuses an argument.
         ImportError
             If matplotlib is missing.
         """
@@ -132,26 +177,15 @@ class SearchDisplay:
                 f"{type(search).__name__} has none."
             )
         results = search.cv_results_
-        score_name = _metric(search, metric)
-        means = np.asarray(results[f"mean_test_{score_name}"], dtype=float)
-        x_parameter = _parameter(results, x, "x")
-        y_parameter = _parameter(results, y, "y")
-        if x_parameter == y_parameter:
-            raise ValueError(f"x and y must differ; both are {x_parameter!r}.")
-        x_values, columns = _levels(results, x_parameter)
-        y_values, rows = _levels(results, y_parameter)
-        scores = np.full((len(y_values), len(x_values)), np.nan)
-        # A halving search scores its candidates in rounds, which differ in a resource.
-        resource = {getattr(search, "resource", None)} - {x_parameter, y_parameter}
-        last_round = {
-            repr([item for item in params.items() if item[0] not in resource]): i
-            for i, params in enumerate(results["params"])
-        }
-        for i in last_round.values():
-            row, column = rows[i], columns[i]
-            if row is not None and column is not None:
-                scores[row, column] = np.fmax(scores[row, column], means[i])
-        display = cls(scores, x_values, y_values, x=x, y=y, score_name=score_name)
+        score_name = metric_name(search, metric)
+        x, y = _axes_of(searched_parameters(results), x, y)
+        resource = {getattr(search, "resource", None)} - {x, y}
+        candidates, rows = last_rounds(results["params"], resource)
+        mean, std = (
+            np.asarray(results[f"{of}_test_{score_name}"], dtype=float)[rows]
+            for of in ("mean", "std")
+        )
+        display = cls(candidates, mean, x=x, y=y, std=std, score_name=score_name)
         return display.plot(ax=ax, cmap=cmap, colorbar=colorbar, annotate=annotate)
 
     def plot(
@@ -162,18 +196,20 @@ class SearchDisplay:
         colorbar: bool = True,
         annotate: bool | None = None,
     ) -> SearchDisplay:
-        """Draw the heat map.
+        """Draw the heat map, or a panel for each parameter.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+        ax : matplotlib Axes or array-like of Axes, default=None
+            One Axes, whose area is divided if there are several panels, or one for each
+            panel. None makes a figure.
         cmap : str or Colormap, default="viridis"
-            The colour map; None is matplotlib's default.
+            The colour map of the scores; None is matplotlib's default.
         colorbar : bool, default=True
-            Whether to show the scale.
+            Whether to show the scale of the colours.
         annotate : bool, default=None
-            Whether to write the scores in the cells; None does so up to 100 cells.
+            Whether to write the scores in the cells of a heat map; None does so up to
+            100 cells.
 
         Returns
         -------
@@ -183,107 +219,108 @@ class SearchDisplay:
         Raises
         ------
         ValueError
-            If no colour map is named `cmap`.
+            If `ax` has another number of axes than there are panels, or is a single
+            one that is not part of a grid, no parameter was searched, or no colour map
+            is named `cmap`.
         ImportError
             If matplotlib is missing.
         """
         check_matplotlib(type(self))
-        import matplotlib.pyplot as plt
-
-        scores = np.asarray(self.scores)
-        n_y, n_x = scores.shape
-        if ax is None:
-            size = (2.2 + 0.75 * min(n_x, 16), 1.4 + 0.5 * min(n_y, 16))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
-        self.image_ = ax.imshow(scores, cmap=cmap, origin="lower", aspect="auto")
-        ax.set_xticks(range(n_x), list(map(_text, self.x_values)), parse_math=False)
-        ax.set_yticks(range(n_y), list(map(_text, self.y_values)), parse_math=False)
-        ax.set(xlabel=self.x, ylabel=self.y)
-        annotate = scores.size <= 100 if annotate is None else annotate
-        self.text_ = self._annotate(scores) if annotate else None
-        best = np.fmax.reduce(scores, axis=None)
-        for row, column in np.argwhere(scores == best):
-            corner = (column - 0.5, row - 0.5)
-            frame = plt.Rectangle(corner, 1, 1, fill=False, edgecolor=WRONG, lw=2.5)
-            ax.add_patch(frame).set_clip_on(False)
-        self.colorbar_ = None
-        if colorbar:
-            label = f"mean {self.score_name}, cross-validated"
-            self.colorbar_ = self.figure_.colorbar(self.image_, ax=ax, label=label)
+        check_consistent_length(self.candidates, self.scores, self.std)
+        self.image_: Any = None
+        self.text_: NDArray[Any] | None = None
+        self.points_: Any = None
+        self.colorbar_: Any = None
+        names = [name for name in (self.x, self.y) if name is not None]
+        is_pair = len(names) == 2
+        if not names:
+            names = varied_parameters(self.candidates)
+            is_pair = len(names) == 2 and is_grid(self.candidates, *names)
+        if not names:
+            raise ValueError("SearchDisplay shows parameters; the search has none.")
+        if is_pair:
+            x, y = names
+            self._draw_pair(x, y, ax, cmap, colorbar, annotate)
+        else:
+            self._draw_panels(names, ax)
         return self
 
-    def _annotate(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Write each score in its cell, black on light cells and white on dark ones."""
-        texts = np.full(scores.shape, None, dtype=object)
-        colors = self.image_.cmap(self.image_.norm(scores))
-        luminance = colors[..., :3] @ (0.299, 0.587, 0.114)
-        for (row, column), score in np.ndenumerate(scores):
-            if np.isfinite(score):
-                color = "black" if luminance[row, column] > 0.5 else "white"
-                texts[row, column] = self.ax_.text(
-                    column, row, f"{score:.3f}", ha="center", va="center", color=color
-                )
-        return texts
+    def _draw_pair(
+        self, x: str, y: str, ax: Any, cmap: Any, colorbar: bool, annotate: bool | None
+    ) -> None:
+        """Draw the scores as colours over both parameters: a heat map, or points."""
+        candidates, scores = self.candidates, np.asarray(self.scores, dtype=float)
+        grid, x_values, y_values = grid_of(candidates, scores, x, y)
+        is_heat_map = is_grid(candidates, x, y) or max(grid.shape) <= MOST_TICKS
+        size = figure_size(grid.shape) if is_heat_map else (5.4, 4.0)
+        made = panels(ax, 1, None, panel_size=size)
+        self.figure_, self.axes_ = made.figure, made.axes
+        (panel,) = self.axes_
+        if is_heat_map:
+            self.image_, self.text_ = draw_heat_map(
+                panel, grid, x_values, y_values, cmap=cmap, annotate=annotate
+            )
+        else:
+            self.points_ = draw_by_two_parameters(
+                panel, candidates, scores, (x, y), cmap
+            )
+        panel.set(xlabel=self._label(x), ylabel=self._label(y))
+        if colorbar:
+            colored = self.image_ if is_heat_map else self.points_
+            self.colorbar_ = self.figure_.colorbar(
+                colored, ax=panel, label=self._score_label()
+            )
+
+    def _draw_panels(self, names: Sequence[str], ax: Any) -> None:
+        """Draw the scores by each parameter, all panels on one scale."""
+        scores = np.asarray(self.scores, dtype=float)
+        is_alone = len(varied_parameters(self.candidates)) == 1
+        std = np.asarray(self.std) if is_alone and self.std is not None else None
+        size = (4.8, 3.4) if len(names) == 1 else (3.0, 2.8)
+        made = panels(ax, len(names), min(len(names), 4), panel_size=size)
+        self.figure_, self.axes_ = made.figure, made.axes
+        self.points_ = np.empty(len(names), dtype=object)
+        artists: dict[str, Any] = {}
+        reach = np.array([scores, scores]) + (0 if std is None else [-std, std])
+        low, high = finite_range(reach)
+        room = 0.06 * (high - low) or 0.01
+        for i, (panel, name) in enumerate(zip(self.axes_, names, strict=True)):
+            self.points_[i], drawn = draw_by_parameter(
+                panel, self.candidates, scores, std, name
+            )
+            artists |= drawn
+            panel.set(xlabel=self._label(name), ylim=(low - room, high + room))
+            panel.grid(visible=True, color="0.9", linewidth=0.8)
+            panel.set_axisbelow(True)
+            panel.spines[["top", "right"]].set_visible(False)
+        for panel in set(self.axes_) - set(made.leftmost):
+            panel.tick_params(labelleft=False)
+        for panel in made.leftmost:
+            panel.set_ylabel(self._score_label())
+        labels = list(artists)
+        add_legend(made.axes[0], list(artists.values()), labels, outside=ax is None)
+
+    def _label(self, name: str) -> str:
+        """Return what to call a parameter."""
+        return short_name({n for params in self.candidates for n in params}, name)
+
+    def _score_label(self) -> str:
+        """Return what the scores are."""
+        return f"mean {self.score_name}, cross-validated"
 
 
-def _metric(search: Any, metric: str | None) -> str:
-    """Return the name of the score to show."""
-    names = _names_after("mean_test_", search.cv_results_)
-    if metric is None and len(names) == 1:
-        return names[0]
-    name = getattr(search, "refit", None) if metric is None else metric
-    if name not in names:
-        raise ValueError(f"metric must be one of {names}; got {metric!r}.")
-    return str(name)
-
-
-def _parameter(results: dict[str, Any], name: str, argument: str) -> str:
-    """Return the full name of a searched parameter."""
-    searched = _names_after("param_", results)
-    if name in searched:
-        return name
-    matches = [full for full in searched if full.endswith(f"__{name}")]
-    if len(matches) != 1:
-        raise ValueError(
-            f"{argument} must be one of the parameters searched, {searched}; got "
-            f"{name!r}" + (f", which is the end of {matches}." if matches else ".")
-        )
-    return matches[0]
-
-
-def _names_after(prefix: str, results: dict[str, Any]) -> list[str]:
-    """Return what follows a prefix in those columns of the results that have it."""
-    return [key.removeprefix(prefix) for key in results if key.startswith(prefix)]
-
-
-def _levels(results: dict[str, Any], name: str) -> tuple[list[Any], list[int | None]]:
-    """Return the values of a parameter, and the position of each candidate's value.
-
-    Numbers are sorted, other values stay in the order tried. The position is None for
-    a candidate without the parameter.
-    """
-    tried = [params[name] for params in results["params"] if name in params]
-    values = {_key(value): value for value in tried}
-    if all(map(_is_number, tried)):
-        values = dict(sorted(values.items()))
-    positions = {key: position for position, key in enumerate(values)}
-    return list(values.values()), [
-        positions[_key(params[name])] if name in params else None
-        for params in results["params"]
-    ]
-
-
-def _key(value: Any) -> Any:
-    """Return the number, or the text of a value that may not be hashable."""
-    return value if _is_number(value) else repr(value)
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a real number, which a bool is not."""
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _text(value: Any) -> str:
-    """Return the label of a tick."""
-    return f"{float(value):g}" if _is_number(value) else str(value)
+def _axes_of(
+    searched: Sequence[str], x: str | None, y: str | None
+) -> tuple[str | None, str | None]:
+    """Return the full names of the parameters that were asked for."""
+    if x is None:
+        if y is not None:
+            raise ValueError(f"y={y!r} needs x, the parameter on the other axis.")
+        return None, None
+    x = full_name(searched, x, "x")
+    if y is None:
+        return x, None
+    y = full_name(searched, y, "y")
+    if x == y:
+        raise ValueError(f"x and y must differ; both are {x!r}.")
+    return x, y

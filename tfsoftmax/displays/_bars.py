@@ -1,0 +1,113 @@
+"""Bars of a class's strongest weights, with the names of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfsoftmax.displays._figures import finite_range, panels, set_title, shorten
+
+# The ends of RdBu_r, in which the pictures are: what raises a logit is red.
+_RAISES, _LOWERS = "#D55E00", "#0072B2"
+_WIDTH = 2.1  # of a panel without names, in inches
+
+
+def strongest(weights: NDArray[Any], n: int) -> NDArray[np.intp]:
+    """Return the indices of the n largest weights by absolute value, descending.
+
+    Where there are no more than n weights, all stay in their order.
+    """
+    if len(weights) <= n:
+        return np.arange(len(weights))
+    first: NDArray[np.intp] = np.argsort(-np.abs(weights), kind="stable")[:n]
+    first = first[weights[first] != 0]
+    return first[np.argsort(-weights[first], kind="stable")]
+
+
+def draw_bars(
+    weights: NDArray[Any],
+    class_names: Sequence[str],
+    feature_names: Sequence[str],
+    *,
+    label: str,
+    n_bars: int,
+    limit: float | None,
+    ax: Any,
+    n_cols: int | None,
+) -> tuple[Any, NDArray[Any], NDArray[Any]]:
+    """Draw a panel of bars for each class, all on one scale.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_panels, n_features)
+    class_names : sequence of str of length n_panels
+    feature_names : sequence of str of length n_features
+    label : str
+        What the weights are, for the horizontal axes.
+    n_bars : int
+        The largest number of bars in a panel.
+    limit : float or None
+        The scale goes from −limit to limit; None fits it to the bars.
+    ax, n_cols
+        As in `panels`.
+
+    Returns
+    -------
+    figure : matplotlib Figure
+    axes : ndarray of shape (n_panels,) of Axes
+    bars : ndarray of shape (n_panels,) of BarContainer
+    """
+    n_panels, n_features = weights.shape
+    shown = [strongest(row, n_bars) for row in weights]
+    names = [[shorten(feature_names[j]) for j in indices] for indices in shown]
+    longest = max((len(name) for panel in names for name in panel), default=0)
+    made = panels(
+        ax,
+        n_panels,
+        (3 if n_panels < 10 else 4) if n_cols is None else n_cols,
+        panel_size=(
+            _WIDTH + 0.2 + 0.07 * longest,
+            0.7 + 0.21 * min(n_bars, n_features),
+        ),
+    )
+    heights = [row[indices] for row, indices in zip(weights, shown, strict=True)]
+    ends = (-limit, limit) if limit else _ends(np.concatenate(heights))
+    bars = np.empty(n_panels, dtype=object)
+    for i, (panel, title) in enumerate(zip(made.axes, class_names, strict=True)):
+        colors = np.where(heights[i] > 0, _RAISES, _LOWERS)
+        places = range(len(shown[i]))
+        bars[i] = panel.barh(places, heights[i], color=colors, height=0.7)
+        panel.axvline(0, color="0.3", linewidth=0.8)
+        panel.set_yticks(places, names[i], parse_math=False, fontsize="small")
+        set_title(panel, title, _WIDTH)
+        panel.set(xlim=ends, ylim=(min(n_bars, n_features) - 0.4, -0.6))
+        _style(panel)
+    for panel in made.lowest:
+        panel.set_xlabel(label, fontsize="small")
+    if n_features <= n_bars:
+        for panel in set(made.axes) - set(made.leftmost):
+            panel.tick_params(labelleft=False)
+    else:
+        most = max(map(len, shown))
+        made.axes[0].set_ylabel(f"strongest {most} of {n_features:,}", color="0.4")
+    return made.figure, made.axes, bars
+
+
+def _ends(heights: NDArray[Any]) -> tuple[float, float]:
+    """Return the ends of a scale with room for all bars and for zero."""
+    low, high = finite_range(np.append(heights, 0.0))
+    room = 0.05 * (high - low) or 1.0
+    return low - room * (low < 0 or high == low), high + room * (high >= 0)
+
+
+def _style(panel: Any) -> None:
+    """Leave a pale grid and no frame on a panel of bars."""
+    panel.tick_params(axis="y", length=0)
+    panel.tick_params(axis="x", labelsize="small")
+    panel.grid(visible=True, axis="x", color="0.9", linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.locator_params(axis="x", nbins=5)
+    panel.spines[["top", "right", "left"]].set_visible(False)

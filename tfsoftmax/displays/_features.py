@@ -1,0 +1,104 @@
+"""What a classifier's features are: pixels or not, their names, their deviations."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from tfsoftmax.displays._parts import is_elementwise, is_linear, map_back
+
+# From scikit-learn's digits, of 8 by 8 pixels, to its faces, of 64 by 64. The numbers
+# of columns that vectorisers are limited to, such as 10,000, are beyond.
+_FEWEST_PIXELS, _MOST_PIXELS = 8**2, 64**2
+
+# pixel_0_0 (load_digits), pixel1 (MNIST at OpenML), 12x7. Mere numbers may be years.
+_PIXEL = re.compile(r"(pixel|px)[ _-]?\d+([ _x-]\d+)?|\d+x\d+", re.IGNORECASE)
+
+
+def are_pixels(steps: list[Any], classifier: Any) -> bool:
+    """Whether a pipeline's input looks like square pictures, and can be mapped back."""
+    first, *_ = [*steps, classifier]
+    n_features = getattr(first, "n_features_in_", 0)  # a vectoriser has none
+    names = getattr(first, "feature_names_in_", None)
+    return (
+        _FEWEST_PIXELS <= n_features <= _MOST_PIXELS
+        and math.isqrt(n_features) ** 2 == n_features
+        and (names is None or all(_PIXEL.fullmatch(name) for name in names))
+        and all(map(is_linear, steps))
+    )
+
+
+def names_of_features(steps: list[Any], classifier: Any, n_features: int) -> list[str]:
+    """Return the names of a classifier's features, as the steps before it say."""
+    names = None
+    for step in steps:
+        names = _names_out(step, names)
+    if names is None:
+        names = getattr(classifier, "feature_names_in_", None)
+    if names is None:
+        return default_names(n_features)
+    return [str(name) for name in names]
+
+
+def default_names(n_features: int) -> list[str]:
+    """Return scikit-learn's names of features that have none."""
+    return [f"x{i}" for i in range(n_features)]
+
+
+def _names_out(step: Any, names: Any) -> Any:
+    """Return the names of what a step makes of named features, or None."""
+    try:
+        return step.get_feature_names_out(names)
+    except AttributeError:  # of the step, or of a column transformer's part
+        return None
+
+
+def check_feature_names(names: Any, n_features: int) -> list[str]:
+    """Return the names that the user passed as a list of text."""
+    if isinstance(names, str) or not np.iterable(names):
+        raise TypeError(f"feature_names must be a list of names; got {names!r}.")
+    checked = [str(name) for name in names]
+    if len(checked) != n_features:
+        raise ValueError(
+            f"feature_names must have a name for each of the {n_features} features; "
+            f"got {len(checked)} names."
+        )
+    return checked
+
+
+def deviations(steps: list[Any], classifier: Any) -> NDArray[Any] | float | None:
+    """Return the standard deviations of a classifier's features, None if unknown."""
+    if getattr(classifier, "mean_", None) is not None:
+        return classifier.scale_  # type: ignore[no-any-return]
+    return 1.0 if steps and _scale_of(steps[-1]) is not None else None
+
+
+def deviations_of_input(steps: list[Any], classifier: Any) -> NDArray[Any] | None:
+    """Return the standard deviations of what a pipeline was fitted on, or None.
+
+    Features that a selection drops have 0.
+    """
+    for i, step in enumerate(steps):
+        if _scale_of(step) is not None:
+            return _map_back_scale(step.scale_, steps[:i])
+        if not is_elementwise(step):
+            return None
+    known = deviations([], classifier)
+    return None if known is None else _map_back_scale(np.asarray(known), steps)
+
+
+def _map_back_scale(scale: NDArray[Any], steps: list[Any]) -> NDArray[Any]:
+    """Return the scale of the features before some elementwise steps."""
+    (inverse,) = map_back(1 / np.atleast_2d(scale), steps)
+    known = inverse != 0
+    return np.where(known, 1 / np.where(known, inverse, 1), 0.0)
+
+
+def _scale_of(step: Any) -> NDArray[Any] | None:
+    """Return the standard deviations that a StandardScaler divides by, or None."""
+    return step.scale_ if isinstance(step, StandardScaler) else None

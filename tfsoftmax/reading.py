@@ -57,7 +57,7 @@ def read(
 ) -> Passed:
     """Validate the training rows; the parameters are those of `prepare`."""
     if is_dask(X) or is_dask(y) or is_dask(sample_weight):
-        return _read_collections(estimators[0], X, y, sample_weight, classes, previous)
+        return _read_collections(estimators, X, y, sample_weight, classes, previous)
     first = estimators[0]
     X = check_rows(first, X, reset=previous is None)
     y = check_labels(y, X.shape[0])
@@ -102,21 +102,27 @@ def read_held_out(
 
 
 def _read_collections(
-    estimator: Any,
+    estimators: Sequence[Any],
     X: Any,
     y: Any,
     sample_weight: Any,
     classes: NDArray[Any] | None,
     previous: Result | None,
 ) -> Passed:
-    """Have the workers of a cluster read Dask collections."""
+    """Have the workers of a cluster read Dask collections.
+
+    All estimators have the class weights of the first.
+    """
     from tfsoftmax.distributed import reading
 
+    estimator = estimators[0]
     found = reading.read(estimator, X, y, sample_weight, reset=previous is None)
     with found.closing:  # which the parts take over, if there is no error
         known = _known_classes(estimator, found.labels, classes, previous)
         dataset, total = reading.encode_parts(found, known, estimator.class_weight)
-    return Passed(dataset, dataset.weighted_by_sample(), np.array([total]), known)
+    return Passed(
+        dataset, dataset.weighted_by_sample(), np.full(len(estimators), total), known
+    )
 
 
 def _by_rows(X: Any, optimizer: str) -> Any:

@@ -13,7 +13,7 @@ slots; the slots left over have weight 0.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,15 @@ class Layout:
         else:
             size = math.ceil(batch_size / math.ceil(batch_size / largest))
         return cls(min(batch_size, n_samples), size, max(1, chunk_rows // size))
+
+    def evenly(self, n_samples: int) -> Layout:
+        """Return a layout of as many batches, all of about the same number of rows.
+
+        For small data sets one after another, each of which would end with a batch of
+        few rows. Micro-batches have empty slots instead.
+        """
+        n_batches = math.ceil(n_samples / self.batch_size)
+        return replace(self, batch_size=math.ceil(n_samples / n_batches))
 
     @property
     def micro_batches_per_batch(self) -> int:

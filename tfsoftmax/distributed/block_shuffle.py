@@ -1,9 +1,10 @@
 """Mini-batches over rows that lie in parts: the weights travel, the rows stay.
 
 An epoch goes through the parts in an order that is drawn anew, and through the rows of
-each block in one, too; a batch has rows of one block. So it is the training of one
-machine, on a permutation that isn't any permutation. Where each part is a sample of all
-rows it does as well; where each has other classes, it does not, and there is a warning.
+each block in one, too; a batch has rows of one block, and none is small. So it is the
+training of one machine, on a permutation that isn't any permutation. Where each part is
+a sample of all rows it does as well; where each has other classes, it does not, and
+there is a warning.
 """
 
 from __future__ import annotations
@@ -72,9 +73,11 @@ class BlockShuffle:
             "batch_size": batch_size,
             "precision": self.precision,
             "l1": l1,
+            "n_models": n_models,
+            "even_batches": True,
         }
         n_rows = 1 if n_classes == 2 else n_classes
-        self._shape = 1, n_rows, dataset.n_features + fit_intercept
+        self._shape = n_models, n_rows, dataset.n_features + fit_intercept
         _warn_of_sorted_rows(dataset)
 
     def __enter__(self) -> Self:
@@ -97,12 +100,14 @@ class BlockShuffle:
         return states[0]
 
     def model_weights(self, states: list[Weights], model: int) -> Weights:
-        """Return the weights and slots of the only model."""
-        return states[0]
+        """Return the weights and slots of one model."""
+        V, slots = states[0]
+        its = slice(model, model + 1)
+        return V[its], tuple(slot[its] for slot in slots)
 
     def largest_weight(self, states: list[Weights], model: int) -> float:
         """Return the largest absolute value of the weights."""
-        return float(abs(states[0][0]).max())
+        return float(abs(states[0][0][model]).max())
 
     def whole(self, states: list[Weights]) -> list[Weights]:
         """Return the states: there is nothing to multiply their weights by."""
@@ -123,7 +128,7 @@ class BlockShuffle:
         if order is not None:
             items, seeds = [items[i] for i in order[0]], order[1].tolist()
         training = Training(self._n_classes, self._parameters, hyper)
-        state = states[0], np.zeros((2, 1))
+        state = states[0], np.zeros((2, self._shape[0]))
         weights, sums = self._dataset.cluster.chain(
             train_part, items, state, [(training, seed) for seed in seeds]
         )
@@ -161,9 +166,7 @@ class HeldOutParts:
     The parameters are those of :class:`~tfsoftmax.engine.engine.Engine`.
     """
 
-    def __init__(
-        self, dataset: Parts, n_classes: int, n_models: int = 1, **parameters: Any
-    ) -> None:
+    def __init__(self, dataset: Parts, n_classes: int, **parameters: Any) -> None:
         self._dataset, self._arguments = dataset, (n_classes, parameters)
 
     def __enter__(self) -> Self:
@@ -182,7 +185,7 @@ class HeldOutParts:
         return weights
 
     def evaluate(self, weights: NDArray[Any]) -> Means:
-        """Compute the loss and the accuracy, of shape (1,)."""
+        """Compute the loss and the accuracy of each model."""
         sums = self._dataset.fold(
             evaluate_block, weights, *self._arguments, combine=add
         )

@@ -57,6 +57,8 @@ class Engine:
         Whether some model may have an L1 penalty.
     n_models : int, default=1
         Number of models on the same batches.
+    even_batches : bool, default=False
+        Whether batches have about the same number of rows, at most `batch_size`.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Engine:
         optimizer: str | None = None,
         l1: bool = False,
         n_models: int = 1,
+        even_batches: bool = False,
     ) -> None:
         import_tensorflow()
         from tfsoftmax.engine.device import n_threads as available_threads
@@ -84,6 +87,8 @@ class Engine:
         if self._is_sparse:
             row_bytes = padded_csr.row_bytes(dataset, self.precision)
         layout = Layout.choose(batch_size, len(dataset), row_bytes)
+        if even_batches:
+            layout = layout.evenly(len(dataset))
         n_threads = min(available_threads(), MAX_THREADS)
         self._n_at_once = 1 if optimizer else n_threads
         self._loader = ChunkLoader(

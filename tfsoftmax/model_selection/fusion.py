@@ -19,6 +19,7 @@ from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.result import Outcome, Problem, Result
 from tfsoftmax.storing import fitted_attributes, store
 from tfsoftmax.utils.slices import split_at_most
+from tfsoftmax.validation.collections import is_dask
 from tfsoftmax.validation.parameters import RULES
 
 # What the weights, gradients and slots of models trained together may take: larger
@@ -58,9 +59,17 @@ def fit_group(
     errors : list of Exception or None
         For each classifier the error with which its fit ended, if any.
     """
+    if is_dask(X) and len(apart := _by_class_weight(group)) > 1:
+        errors: Errors = [None] * len(group)
+        for some in apart:
+            fitted = fit_group([group[i] for i in some], X, y, params)
+            for i, error in zip(some, fitted, strict=True):
+                errors[i] = error
+        return errors
     problem = error_of(partial(_checked_problem, group, X, y, params))
     if isinstance(problem, Problem):
-        return _fit(group, problem, X, y, params)
+        with problem:
+            return _fit(group, problem, X, y, params)
     if len(group) == 1:
         return [problem]
     # The error may be one candidate's: the others go on without it.
@@ -68,12 +77,24 @@ def fit_group(
         error_of(partial(_checked_problem, [clone(clf)], X, y, params)) for clf in group
     ]
     valid = [i for i, result in enumerate(alone) if isinstance(result, Problem)]
-    errors: Errors = [None if i in valid else alone[i] for i in range(len(group))]
+    errors = [None if i in valid else alone[i] for i in range(len(group))]
     if valid:
         fitted = fit_group([group[i] for i in valid], X, y, params)
         for i, error in zip(valid, fitted, strict=True):
             errors[i] = error
     return errors
+
+
+def _by_class_weight(group: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
+    """Group the indices of classifiers with the same class weights.
+
+    The parts of a Dask collection have the same weights for all models.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for i, clf in enumerate(group):
+        key = params_key({"class_weight": clf.class_weight})
+        groups.setdefault(key, []).append(i)
+    return list(groups.values())
 
 
 def error_of(call: Callable[[], Any]) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
@@ -26,6 +27,7 @@ from tfsoftmax.utils.sklearn_compat import (
     _warn_or_raise_about_fit_failures,
 )
 from tfsoftmax.validation.arrays import check_structure
+from tfsoftmax.validation.collections import is_dask, is_dask_array, n_rows_known
 
 # Attributes that only some searches set: a new fit must not keep those of another.
 _CHOICE = (
@@ -42,6 +44,8 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     search._validate_params()
     scorers, refit_metric = search._get_scorers()
     X, y = indexable(check_structure(X), y)
+    if is_dask(X):
+        X, y = _kept(X, y)
     params = _check_method_params(X, params=params)
     routed = search._get_routed_params_for_fit(params)
     task = SearchTask(search, X, y, params.get("sample_weight"))
@@ -73,6 +77,27 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     search.scorer_ = getattr(scorers, "_scorers", scorers)
     search.cv_results_ = evaluator.results
     task.end()
+
+
+def _kept(X: Any, y: Any) -> tuple[Any, Any]:
+    """Return Dask collections whose blocks are computed once, and not in each fit.
+
+    Folds are drawn of the labels in memory, and cut out of arrays alone.
+    """
+    import dask
+
+    if not is_dask_array(X):
+        raise TypeError(
+            "A search takes its folds from Dask arrays, and X is a Dask DataFrame. "
+            "Call X = X.to_dask_array(lengths=True), and the same for y."
+        )
+    if n_rows_known(X) is None:
+        raise ValueError(
+            "A search takes its folds from rows whose number is known, and X has "
+            "chunks of unknown sizes. Call X.compute_chunk_sizes(), and the same for y."
+        )
+    X, y = dask.persist(X, y)
+    return X, np.asarray(y) if is_dask(y) else y
 
 
 def _splits(
@@ -148,7 +173,9 @@ class _Evaluator:
 
     def _evaluate(self, jobs: Sequence[EvaluationJob]) -> list[Evaluation]:
         search = self._search
-        parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
+        # Blocks on the workers of a cluster are not for other processes.
+        n_jobs = 1 if is_dask(self._template.X) else search.n_jobs
+        parallel = Parallel(n_jobs=n_jobs, pre_dispatch=search.pre_dispatch)
         done = parallel(delayed(evaluate)(job) for job in jobs)
         by_position = {
             position: evaluation

@@ -28,6 +28,7 @@ from tfsoftmax.utils.sklearn_compat import (
 )
 from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.utils.sparse import to_dense
+from tfsoftmax.validation.collections import is_dask
 
 # What the logits of candidates scored together may take.
 MAX_LOGITS_BYTES = 64 << 20
@@ -86,6 +87,7 @@ class Scoring:
         matrix product computes for many, and the transformed rows.
         """
         by_predictions = self._by_predictions and models and _predicts_by_logits(models)
+        by_predictions = by_predictions and not is_dask(X)  # whose rows stay away
         rows = self._transform(models[0], X) if by_predictions else None
         if rows is None:
             yield from ((model, X) for model in models)

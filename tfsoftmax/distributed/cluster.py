@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -31,7 +32,7 @@ FAN_IN = 8
 class Cluster(Protocol):
     """Runs tasks. What they leave, an *item*, stays where it is: by its handle."""
 
-    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+    def start(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute Delayed objects, and return the handles of their items."""
 
     def derive(
@@ -88,7 +89,7 @@ def current_cluster() -> Iterator[Cluster]:
 class ThisProcess:
     """Runs tasks in this process, where there is no client of Dask."""
 
-    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+    def start(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute them by Dask's current scheduler."""
         import dask
 
@@ -143,9 +144,9 @@ class DaskCluster:
         self._groups: dict[str, list[_Group]] = {}
         self._sizes: dict[Callable[..., Any], int] = {}
         self._fetched: list[Any] = []
-        self._last_seen = time.monotonic()
+        self._has_scattered = False
 
-    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+    def start(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute Delayed objects."""
         return self._finished(self._client.compute(list(tasks)))
 
@@ -162,15 +163,7 @@ class DaskCluster:
 
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
         """Run a call on each part, in one task a thread or, if large, by a tree."""
-        for _ in range(MAX_LOSSES):
-            try:
-                return self._fold(parts, call)
-            except _WorkerLostError:
-                self._groups.clear()
-        raise RuntimeError(
-            f"Workers were lost {MAX_LOSSES} times during one task on all rows. Look "
-            "at their logs; mostly they are short of memory."
-        )
+        return self._retried(lambda: self._fold(parts, call))
 
     def _fold(self, parts: Sequence[Any], call: Call) -> Any:
         n, groups = len(parts), self._placed(parts)
@@ -202,16 +195,33 @@ class DaskCluster:
         arguments: Sequence[Any],
     ) -> Any:
         """Take a state through the parts, from worker to worker."""
-        future = self._sent(state)
-        for part, argument in zip(parts, arguments, strict=True):
-            (future,) = self._submit(function, [(part, future, argument)])
-        return self._gathered(self._finished([future]))[0]
+
+        def go_through() -> Any:
+            future = self._sent(state)
+            for part, argument in zip(parts, arguments, strict=True):
+                (future,) = self._submit(function, [(part, future, argument)])
+            return self._gathered(self._finished([future]))[0]
+
+        return self._retried(go_through)
 
     def release(self, items: Sequence[Any]) -> None:
         """Tell the scheduler that they are not needed here."""
         self._fetched = []
         for item in items:
             item.release()  # not `cancel`, which would end what depends on them, too
+
+    def _retried(self, attempt: Callable[[], Any]) -> Any:
+        """Return what an attempt returns, the first that loses no worker."""
+        for _ in range(MAX_LOSSES):
+            try:
+                self._has_scattered = False
+                return attempt()
+            except _WorkerLostError:
+                self._groups.clear()
+        raise RuntimeError(
+            f"Workers were lost {MAX_LOSSES} times during one pass over all rows. "
+            "Look at their logs; most often they are short of memory."
+        )
 
     def _gathered(self, futures: list[Any]) -> list[Any]:
         """Fetch the results of futures that are finished and needed no more."""
@@ -239,13 +249,14 @@ class DaskCluster:
         """Send an argument of several tasks to a worker, once, where it is large."""
         if _n_bytes(argument) < LARGE:
             return argument
+        self._has_scattered = True  # nothing can compute it again
         return self._client.scatter(argument, hash=False)
 
     def _placed(self, parts: Sequence[Any]) -> list[_Group]:
         """Group the parts by the workers that have them, one group a thread."""
         key = parts[0].key
         if key not in self._groups:
-            self._finished(list(parts))
+            self._wait(list(parts))
             n_threads, having = self._client.nthreads(), self._client.who_has(parts)
             by_worker: dict[str, list[int]] = {}
             for number, part in enumerate(parts):
@@ -263,31 +274,38 @@ class DaskCluster:
     def _finished(
         self, futures: list[Any], workers: set[str] | None = None
     ) -> list[Any]:
-        """Wait for futures, as long as they can finish; return them, or raise."""
-        from distributed import wait
-
+        """Wait for futures and return them; if they fail, end those still running."""
         try:
-            while True:
-                try:
-                    wait(futures, timeout=TICK)
-                    break
-                except TimeoutError:
-                    if any(future.status == "error" for future in futures):
-                        break
-                    self._look(workers or set())
-            for future in futures:
-                if future.status == "error":
-                    raise _explained(future.exception())
-        except BaseException as error:
+            self._wait(futures, workers)
+        except BaseException:
             with suppress(Exception):  # without a scheduler there is nothing to end
                 self._client.cancel(futures)
-            if _is_cancellation(error):
-                raise self._lost() from error
             raise
         return futures
 
-    def _look(self, needed: set[str]) -> None:
-        """Raise an error where there are no workers to wait for."""
+    def _wait(self, futures: list[Any], workers: set[str] | None = None) -> None:
+        """Wait for futures, as long as they can finish; raise what they fail with."""
+        from distributed import wait
+
+        last_seen = time.monotonic()
+        while True:
+            try:
+                wait(futures, timeout=TICK)
+                break
+            except TimeoutError:
+                if any(future.status == "error" for future in futures):
+                    break
+                last_seen = self._look(workers or set(), last_seen)
+            except CancelledError as error:
+                if self._has_scattered and self._client.status == "running":
+                    raise _WorkerLostError from error
+                raise self._lost() from error
+        for future in futures:
+            if future.status == "error":
+                raise _explained(future.exception())
+
+    def _look(self, needed: set[str], last_seen: float) -> float:
+        """Return when a worker was last running, or raise where there is none."""
         try:
             workers = self._workers()
         except Exception as error:
@@ -296,8 +314,8 @@ class DaskCluster:
             raise _WorkerLostError
         now = time.monotonic()
         if "running" in workers.values():
-            self._last_seen = now
-        elif now - self._last_seen > PATIENCE:
+            return now
+        if now - last_seen > PATIENCE:
             if workers:
                 raise MemoryError(
                     f"All Dask workers have paused for {PATIENCE:.0f} seconds: their "
@@ -307,6 +325,7 @@ class DaskCluster:
             raise RuntimeError(
                 f"All Dask workers have been gone for {PATIENCE:.0f} seconds."
             )
+        return last_seen
 
     def _workers(self) -> dict[str, str]:
         """Return the status of each worker, by its address."""
@@ -353,12 +372,6 @@ def _n_bytes(value: Any) -> int:
     if hasattr(value, "__dataclass_fields__"):
         return sum(map(_n_bytes, vars(value).values()))
     return int(getattr(value, "nbytes", 0))
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    from concurrent.futures import CancelledError
-
-    return isinstance(error, CancelledError)
 
 
 def _explained(error: BaseException) -> BaseException:

@@ -8,6 +8,7 @@ is a list of neighbouring blocks, and which these are depends on the blocks alon
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -143,11 +144,19 @@ def read(
     checker = dask.delayed(_reader(estimator), pure=False)
     with ExitStack() as closing:
         cluster = closing.enter_context(current_cluster())
+        token = uuid.uuid4().hex
         tasks = [
-            task(blocks[some], some.start, checker, names, this_version())
+            task(
+                blocks[some],
+                some.start,
+                checker,
+                names,
+                this_version(),
+                dask_key_name=f"tfsoftmax-check-{token}-{some.start}",
+            )
             for some in neighbours(X, len(blocks))
         ]
-        items = cluster.start(tasks, "check")
+        items = cluster.start(tasks)
         closing.callback(cluster.release, items)
         abouts = cluster.collect(about_of, items)
         filled = [i for i, about in enumerate(abouts) if about is not None]

@@ -92,7 +92,8 @@ def read_held_out(
         found = reading.read(
             estimator, X_val, y_val, sample_weight_val, names, reset=False
         )
-        return reading.encode_parts(found, classes, names=names)[0]
+        with found.closing:
+            return reading.encode_parts(found, classes, names=names)[0]
     X_val = check_rows(estimator, X_val, "X_val", reset=False)
     y_val = check_labels(y_val, X_val.shape[0], "y_val", "X_val")
     codes = encode(y_val, classes, "y_val")
@@ -112,11 +113,10 @@ def _read_collections(
     from tfsoftmax.distributed import reading
 
     found = reading.read(estimator, X, y, sample_weight, reset=previous is None)
-    with found.closing as closing:
+    with found.closing:
         labels = found.labels
         known = _known_classes(estimator, labels, classes, previous)
         dataset, total = reading.encode_parts(found, known, estimator.class_weight)
-        closing.pop_all()
     return Passed(dataset, dataset.weighted_by_sample(), np.array([total]), known)
 
 

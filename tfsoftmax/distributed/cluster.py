@@ -66,9 +66,11 @@ def current_cluster() -> Iterator[Cluster]:
     except ImportError:
         yield ThisProcess()
         return
-    with suppress(ValueError):
+    try:
         get_worker()
-        # In a task, which gives its thread to others while it waits.
+    except ValueError:
+        pass
+    else:  # in a task, which gives its thread to others while it waits
         with worker_client() as client:
             yield DaskCluster(client)
         return

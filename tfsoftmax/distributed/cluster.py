@@ -8,11 +8,12 @@ an error where there are none to wait for.
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ MAX_LOSSES = 5
 # Bytes from which on arguments are sent once, and results are combined by workers.
 LARGE = 1 << 20
 FAN_IN = 8
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Cluster(Protocol):
@@ -137,6 +140,23 @@ class _WorkerLostError(Exception):
     """A worker has gone that tasks were meant for."""
 
 
+def _needs_scheduler(method: Method) -> Method:
+    """Decorate a method so that its errors say so where the scheduler is gone."""
+
+    @functools.wraps(method)
+    def explained(self: DaskCluster, *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            if self._client.status != "running" or _is_cancellation(error):
+                raise self._lost() from error
+            raise
+
+    return explained  # type: ignore[return-value]
+
+
 class DaskCluster:
     """Runs tasks on the workers of a client's cluster; handles are its futures."""
 
@@ -146,10 +166,12 @@ class DaskCluster:
         self._sizes: dict[Callable[..., Any], int] = {}
         self._last_seen = time.monotonic()
 
+    @_needs_scheduler
     def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
         """Compute Delayed objects."""
         return self._finished(self._client.compute(list(tasks)))
 
+    @_needs_scheduler
     def derive(
         self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
     ) -> list[Any]:
@@ -158,11 +180,13 @@ class DaskCluster:
             [self._submit(function, item, *arguments) for item in items]
         )
 
+    @_needs_scheduler
     def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a function with each item."""
         futures = self.derive(function, items)
         return self._client.gather(futures)  # type: ignore[no-any-return]
 
+    @_needs_scheduler
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
         """Run a call on each part, in one task a thread or, if large, by a tree."""
         for _ in range(MAX_LOSSES):
@@ -198,6 +222,7 @@ class DaskCluster:
         self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
         return root(combine_nodes(nodes, n, call.combine))
 
+    @_needs_scheduler
     def chain(
         self,
         function: Callable[..., Any],
@@ -266,11 +291,9 @@ class DaskCluster:
             for future in futures:
                 if future.status == "error":
                     raise _explained(future.exception())
-        except BaseException as error:
+        except BaseException:
             with suppress(Exception):  # without a scheduler there is nothing to end
                 self._client.cancel(futures)
-            if _is_cancellation(error):
-                raise self._lost() from error
             raise
         return futures
 

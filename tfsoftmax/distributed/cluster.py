@@ -8,12 +8,13 @@ an error where there are none to wait for.
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ MAX_LOSSES = 5
 # Bytes from which on arguments are sent once, and results are combined by workers.
 LARGE = 1 << 20
 FAN_IN = 8
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Cluster(Protocol):
@@ -67,9 +70,11 @@ def current_cluster() -> Iterator[Cluster]:
     except ImportError:
         yield ThisProcess()
         return
-    with suppress(ValueError):
+    try:
         get_worker()
-        # In a task, which gives its thread to others while it waits.
+    except ValueError:
+        pass
+    else:  # in a task, which gives its thread to others while it waits
         with worker_client() as client:
             yield DaskCluster(client)
         return
@@ -136,6 +141,23 @@ class _WorkerLostError(Exception):
     """A worker has gone that tasks were meant for."""
 
 
+def _needs_scheduler(method: Method) -> Method:
+    """Decorate a method so that its errors say so where the scheduler is gone."""
+
+    @functools.wraps(method)
+    def explained(self: DaskCluster, *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            if self._client.status != "running" or isinstance(error, CancelledError):
+                raise self._lost() from error
+            raise
+
+    return explained  # type: ignore[return-value]
+
+
 class DaskCluster:
     """Runs tasks on the workers of a client's cluster; handles are its futures."""
 
@@ -146,10 +168,12 @@ class DaskCluster:
         self._fetched: list[Any] = []
         self._has_scattered = False
 
+    @_needs_scheduler
     def start(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute Delayed objects."""
         return self._finished(self._client.compute(list(tasks)))
 
+    @_needs_scheduler
     def derive(
         self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
     ) -> list[Any]:
@@ -157,10 +181,12 @@ class DaskCluster:
         calls = [(item, *arguments) for item in items]
         return self._finished(self._submit(function, calls))
 
+    @_needs_scheduler
     def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a function with each item."""
         return self._gathered(self.derive(function, items))
 
+    @_needs_scheduler
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
         """Run a call on each part, in one task a thread or, if large, by a tree."""
         return self._retried(lambda: self._fold(parts, call))
@@ -187,6 +213,7 @@ class DaskCluster:
         self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
         return root(combine_nodes(nodes, n, call.combine))
 
+    @_needs_scheduler
     def chain(
         self,
         function: Callable[..., Any],
@@ -214,10 +241,11 @@ class DaskCluster:
         """Return what an attempt returns, the first that loses no worker."""
         for _ in range(MAX_LOSSES):
             try:
-                self._has_scattered = False
                 return attempt()
             except _WorkerLostError:
                 self._groups.clear()
+            finally:
+                self._has_scattered = False
         raise RuntimeError(
             f"Workers were lost {MAX_LOSSES} times during one pass over all rows. "
             "Look at their logs; most often they are short of memory."

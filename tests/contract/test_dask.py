@@ -454,7 +454,7 @@ def test_sorted_rows_are_warned_of():
 def test_the_dual_gap_is_measured_of_any_model():
     clf = by_batches().fit(blocks(X), blocks(Y))
     actual = dual_gap(clf, blocks(X), blocks(Y))
-    assert actual == pytest.approx(dual_gap(clf, X, Y), rel=1e-10)
+    assert actual == pytest.approx(dual_gap(clf, X, Y), rel=1e-7)
 
 
 # What is refused
@@ -566,7 +566,7 @@ def start(n_workers=2, n_threads=1):
         n_workers=n_workers,
         threads_per_worker=n_threads,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from operator import add
 
@@ -93,7 +92,7 @@ def test_a_wait_ends_where_the_scheduler_is_gone():
     client = NoScheduler()
     client.status = "closed"
     with pytest.raises(ConnectionError, match="the client is closed"):
-        DaskCluster(client)._look(set())
+        DaskCluster(client)._look(set(), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -110,20 +109,20 @@ def test_a_wait_ends_where_no_worker_has_run_for_a_minute(
     monkeypatch.setattr(cluster.time, "monotonic", lambda: now)
     waiting = DaskCluster(NoScheduler({"a": "running"}))
     now = 50.0
-    waiting._look(set())
+    assert waiting._look(set(), 0.0) == 50.0
     waiting._client.workers = workers
     now = 109.0
-    waiting._look(set())
+    assert waiting._look(set(), 50.0) == 50.0
     now = 111.0
     with pytest.raises(kind, match=words):
-        waiting._look(set())
+        waiting._look(set(), 50.0)
 
 
 def test_a_wait_for_a_worker_that_is_gone_is_given_up():
     waiting = DaskCluster(NoScheduler({"a": "running"}))
-    waiting._look({"a"})
+    waiting._look({"a"}, 0.0)
     with pytest.raises(cluster._WorkerLostError):
-        waiting._look({"a", "b"})
+        waiting._look({"a", "b"}, 0.0)
 
 
 def test_old_schedulers_are_asked_without_a_limit():
@@ -158,11 +157,6 @@ def test_errors_of_dask_are_explained():
     assert "can't import tfsoftmax" in str(cluster._explained(missing))
     for error in (ModuleNotFoundError("No module", name="pandas"), ValueError("X")):
         assert cluster._explained(error) is error
-
-
-def test_a_cancellation_is_a_lost_part():
-    assert cluster._is_cancellation(CancelledError())
-    assert not cluster._is_cancellation(ValueError())
 
 
 @dataclass

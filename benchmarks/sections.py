@@ -23,6 +23,7 @@ NAMES = (
     "small",
     "grid",
     "search",
+    "dask",
 )
 
 

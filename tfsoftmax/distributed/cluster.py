@@ -142,6 +142,7 @@ class DaskCluster:
         self._client, self._fit = client, uuid.uuid4().hex[:8]
         self._groups: dict[str, list[_Group]] = {}
         self._sizes: dict[Callable[..., Any], int] = {}
+        self._fetched: list[Any] = []
         self._last_seen = time.monotonic()
 
     def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
@@ -152,9 +153,8 @@ class DaskCluster:
         self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
     ) -> list[Any]:
         """Call a function with each item; its results stay on the workers."""
-        return self._finished(
-            [self._submit(function, item, *arguments) for item in items]
-        )
+        calls = [(item, *arguments) for item in items]
+        return self._finished(self._submit(function, calls))
 
     def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a function with each item."""
@@ -182,15 +182,14 @@ class DaskCluster:
             numbers = [group.numbers for group in groups]
             workers = {group.worker for group in groups}
         name = call.function.__name__.strip("_")
-        futures = [
-            self._submit(_run, [parts[i] for i in some], some, n, argument, name=name)
-            for some in numbers
-        ]
+        calls = [([parts[i] for i in some], some, n, argument) for some in numbers]
+        futures = self._submit(_run, calls, name)
         while len(futures) > FAN_IN and not workers:
-            futures = [
-                self._submit(combine_nodes, futures[i : i + FAN_IN], n, call.combine)
-                for i in range(0, len(futures), FAN_IN)
+            neighbours = [
+                futures[i : i + FAN_IN] for i in range(0, len(futures), FAN_IN)
             ]
+            merges = [(some, n, call.combine) for some in neighbours]
+            futures = self._submit(combine_nodes, merges)
         nodes = self._gathered(self._finished(futures, workers))
         self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
         return root(combine_nodes(nodes, n, call.combine))
@@ -205,26 +204,36 @@ class DaskCluster:
         """Take a state through the parts, from worker to worker."""
         future = self._sent(state)
         for part, argument in zip(parts, arguments, strict=True):
-            future = self._submit(function, part, future, argument)
+            (future,) = self._submit(function, [(part, future, argument)])
         return self._gathered(self._finished([future]))[0]
 
     def release(self, items: Sequence[Any]) -> None:
         """Tell the scheduler that they are not needed here."""
+        self._fetched = []
         for item in items:
             item.release()  # not `cancel`, which would end what depends on them, too
 
     def _gathered(self, futures: list[Any]) -> list[Any]:
         """Fetch the results of futures that are finished and needed no more."""
         results: list[Any] = self._client.gather(futures)
-        self.release(futures)
+        # Released with the next message: one that is sent now holds up the next one by
+        # the client's interval between two, 10 ms.
+        self._fetched = futures
         return results
 
     def _submit(
-        self, function: Callable[..., Any], *arguments: Any, name: str | None = None
-    ) -> Any:
-        name = name or function.__name__.strip("_")
-        key = f"tfsoftmax-{name.replace('_', '-')}-{self._fit}-{uuid.uuid4().hex}"
-        return self._client.submit(function, *arguments, key=key, pure=False)
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        name: str | None = None,
+    ) -> list[Any]:
+        """Submit a task for each tuple of arguments, all in one message."""
+        name = (name or function.__name__.strip("_")).replace("_", "-")
+        keys = [f"tfsoftmax-{name}-{self._fit}-{uuid.uuid4().hex}" for _ in calls]
+        columns = map(list, zip(*calls, strict=True))
+        futures: list[Any] = self._client.map(function, *columns, key=keys, pure=False)
+        self._fetched = []
+        return futures
 
     def _sent(self, argument: Any) -> Any:
         """Send an argument of several tasks to a worker, once, where it is large."""

@@ -1,0 +1,212 @@
+"""Data on a cluster.
+
+Rows as a Dask array in eight blocks, on workers that are processes of this machine. An
+evaluation of the loss and its gradient: the ratio is its time over that in this process
+with two threads, in turn. A round trip: a task on each worker that computes nothing.
+Two classes: time until F, the mean cross-entropy + ‖W‖² / 2n, is at most 1 + 1e-4 times
+its minimum, with the fewest iterations for each; the ratio is the time of dask-ml's
+fastest solver over this package's. Memory: what this process grows by in a fit of rows
+that the workers make.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import data
+from benchmarks.measure import PeakMemory, interleaved
+from benchmarks.records import Options, Row, at_least, at_most
+from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.data.dataset import add_each
+from tfsoftmax.fitting import prepare
+from tfsoftmax.solvers.engines import make_full_batch
+
+N_BLOCKS = 8
+GAP = 1e-4
+SINGLE = np.dtype(np.float32)
+# The fastest of dask-ml's: on 20,000 × 20 its others took as long or, admm, 30 times.
+THEIR_SOLVERS = ("newton", "lbfgs")
+
+
+def run(options: Options) -> list[Row]:
+    """Measure evaluations, then fits beside dask-ml's, then memory."""
+    rows = []
+    for n_rows, dtype, most in (
+        (60_000, "float32", 1.5),
+        (60_000, "uint8", None),
+        (600_000, "uint8", 1.15),
+    ):
+        n = n_rows // 100 if options.quick else n_rows
+        for n_workers, n_threads in ((2, 1), (1, 2))[: 1 if options.quick else 2]:
+            goal = most if n_workers == 2 else None
+            with cluster(n_workers, n_threads):
+                rows += evaluations(
+                    n, dtype, f"{n_workers} × {n_threads}", goal, options
+                )
+    with cluster(2, 1):
+        return [*rows, *two_classes(options), *memory(options)]
+
+
+@contextmanager
+def cluster(n_workers: int, n_threads: int) -> Iterator[Any]:
+    """Start worker processes."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=n_threads,
+            processes=True,
+            dashboard_address=None,
+            memory_limit=0,
+        ) as workers,
+        Client(workers) as client,
+    ):
+        yield client
+
+
+def in_blocks(*arrays: NDArray[Any]) -> list[Any]:
+    """Return Dask arrays of eight blocks of rows."""
+    import dask.array as da
+
+    n = -(-len(arrays[0]) // N_BLOCKS)
+    return [da.from_array(a, chunks=(n, *a.shape[1:])) for a in arrays]
+
+
+def evaluations(
+    n: int, dtype: str, workers: str, goal: float | None, options: Options
+) -> list[Row]:
+    """Time an evaluation at random weights, and a task that does nothing."""
+    X, y = data.digits(min(n, 60_000))
+    X, y = np.resize(X, (n, X.shape[1])).astype(dtype), np.resize(y, n)
+    clf = TFSoftmaxClassifier(optimizer="lbfgs", rescale=1 / 255)
+    with prepare([clf], *in_blocks(X, y)) as there, prepare([clf], X, y) as here:
+        (theirs, _), (ours, _) = map(make_full_batch, (there, here))
+        U = 0.01 * np.random.default_rng(0).normal(size=ours.shape)
+        fold = partial(there.dataset.fold, nothing, combine=add_each)
+        with ours:
+            timings = interleaved(
+                {
+                    "workers": partial(theirs, U, SINGLE),
+                    "process": partial(ours, U, SINGLE),
+                    "round trip": fold,
+                },
+                3 * options.repeats,
+            )
+    seconds = timings.median("workers")
+    share = timings.ratio("round trip", "workers")
+    name = f"{n:,} × {X.shape[1]}, {dtype}, {workers} threads"
+    return [
+        Row(
+            "dask",
+            f"an evaluation, {name}",
+            seconds * 1e3,
+            "ms",
+            timings.ratio("workers", "process"),
+            goal and at_most(goal),
+            f"one process {timings.median('process') * 1e3:.0f} ms; a round trip is "
+            f"{share:.0%} of it",
+        )
+    ]
+
+
+def nothing(rows: Any) -> tuple[float]:
+    """Compute nothing."""
+    return (0.0,)
+
+
+def two_classes(options: Options) -> list[Row]:
+    """Time fits to the same objective beside dask-ml's, which has two classes alone."""
+    try:
+        from dask_ml.linear_model import LogisticRegression
+    except ImportError:
+        note = "dask-ml is not installed"
+        return [Row("dask", "two classes", None, "s", None, at_least(5), note)]
+
+    n, d = (2_000, 10) if options.quick else (1_000_000, 50)
+    rng = np.random.default_rng(0)
+    X, w = rng.normal(size=(n, d)), rng.normal(size=d)
+    y = (X @ w + rng.logistic(size=n) > 0).astype(np.int64)
+    there = in_blocks(X, y)
+
+    def theirs(iterations: int, solver: str) -> Any:
+        return LogisticRegression(solver=solver, tol=1e-12, max_iter=iterations)
+
+    def ours(iterations: int) -> Any:
+        return TFSoftmaxClassifier(optimizer="lbfgs", tol=0.0, epochs=iterations)
+
+    best = objective(TFSoftmaxClassifier(optimizer="lbfgs").fit(X, y), X, y)
+    makers: dict[str, Callable[[int], Any]] = {"this": ours}
+    solvers = THEIR_SOLVERS[: 1 if options.quick else 2]
+    makers |= {f"dask-ml, {s}": partial(theirs, solver=s) for s in solvers}
+    found = {
+        name: next(
+            (
+                iterations
+                for iterations in (3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)
+                if objective(make(iterations).fit(*there), X, y) <= best * (1 + GAP)
+            ),
+            None,
+        )
+        for name, make in makers.items()
+    }
+    contenders = {
+        name: partial(makers[name](iterations).fit, *there)
+        for name, iterations in found.items()
+        if iterations
+    }
+    timings = interleaved(contenders, options.rounds(3), warm_up=False)
+    fastest = min(contenders, key=lambda name: (name == "this", timings.median(name)))
+    never = [name for name, iterations in found.items() if not iterations]
+    words = [f"{name} {timings.median(name):.2f} s" for name in contenders]
+    note = ", ".join(words) + (f"; not in 100 iterations: {never}" if never else "")
+    return [
+        Row(
+            "dask",
+            f"two classes, {n:,} × {d}, a fit to 1e-4",
+            timings.median("this"),
+            "s",
+            timings.ratio(fastest, "this"),
+            at_least(5),
+            note,
+        )
+    ]
+
+
+def objective(clf: Any, X: NDArray[Any], y: NDArray[Any]) -> float:
+    """Compute F of a fitted classifier of two classes."""
+    z = X @ np.ravel(clf.coef_) + np.ravel(clf.intercept_)[0]
+    losses = np.logaddexp(0, np.where(y == 1, -z, z))
+    return float(losses.mean() + np.square(clf.coef_).sum() / (2 * len(X)))
+
+
+def memory(options: Options) -> list[Row]:
+    """Measure this process in a fit of rows that the workers make."""
+    import dask.array as da
+
+    n = 60_000 if options.quick else 6_000_000
+    X = da.random.default_rng(0).normal(size=(n, 50), chunks=(n // 24, 50))
+    y = (X.sum(axis=1) > 0).astype(np.int8)
+    clf = TFSoftmaxClassifier(optimizer="lbfgs", epochs=10)
+    began = time.perf_counter()
+    with PeakMemory() as watch:
+        clf.fit(X, y)
+    seconds = time.perf_counter() - began
+    return [
+        Row(
+            "dask",
+            f"growth of this process, {n:,} × 50 made by the workers",
+            watch.resident,
+            "MB",
+            None,
+            at_most(64),
+            f"X has {n * 400 / 1e6:,.0f} MB; the fit took {seconds:.0f} s",
+        )
+    ]

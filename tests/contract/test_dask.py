@@ -566,7 +566,7 @@ def start(n_workers=2, n_threads=1):
         n_workers=n_workers,
         threads_per_worker=n_threads,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",
     )
 
 

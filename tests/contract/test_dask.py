@@ -84,7 +84,7 @@ KINDS = mostly_slow(
 )
 
 
-@pytest.mark.parametrize("rescale", ["auto", "standard"])
+@pytest.mark.parametrize("rescale", mostly_slow(["auto"], ("standard",)))
 @pytest.mark.parametrize("rows", KINDS)
 def test_rows_of_each_dtype_have_the_optimum_of_memory(rows, rescale):
     is_single = rows.dtype.itemsize <= 4 and rows.dtype != object
@@ -344,7 +344,9 @@ def test_the_steps_are_those_of_memory(optimizer, parameters):
     assert_trained_as_in_memory(optimizer=optimizer, **parameters)
 
 
-@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
+@pytest.mark.parametrize(
+    "optimizer", mostly_slow(["adam"], ("sgd",), ("momentum",), ("nesterov",))
+)
 @pytest.mark.parametrize(
     "parameters",
     [

@@ -9,9 +9,10 @@ an error where there are none to wait for.
 from __future__ import annotations
 
 import functools
+import math
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -28,6 +29,8 @@ MAX_LOSSES = 5
 # Bytes from which on arguments are sent once, and results are combined by workers.
 LARGE = 1 << 20
 FAN_IN = 8
+# Of a worker's memory, what its threads' tasks may bring into memory together.
+MAX_TASK_SHARE = 0.25
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -281,21 +284,23 @@ class DaskCluster:
         return self._client.scatter(argument, hash=False)
 
     def _placed(self, parts: Sequence[Any]) -> list[_Group]:
-        """Group the parts by the workers that have them, one group a thread."""
+        """Group the parts by the workers that have them, one group a thread or more."""
         key = parts[0].key
         if key not in self._groups:
             self._wait(list(parts))
-            n_threads, having = self._client.nthreads(), self._client.who_has(parts)
+            having = self._client.who_has(parts)
             by_worker: dict[str, list[int]] = {}
             for number, part in enumerate(parts):
                 if not (workers := having[part.key]):
                     raise _WorkerLostError
                 by_worker.setdefault(min(workers), []).append(number)
+            sizes = self._client.nbytes([part.key for part in parts], summary=False)
+            n_bytes = [sizes.get(part.key, 0) for part in parts]
+            about = self._workers()
             self._groups[key] = [
-                _Group(some.tolist(), worker)
-                for worker, numbers in by_worker.items()
-                for some in np.array_split(numbers, n_threads.get(worker, 1))
-                if some.size
+                _Group(numbers, worker)
+                for worker, its in by_worker.items()
+                for numbers in _cut(its, n_bytes, about.get(worker, {}))
             ]
         return self._groups[key]
 
@@ -341,29 +346,29 @@ class DaskCluster:
         if needed - workers.keys():
             raise _WorkerLostError
         now = time.monotonic()
-        if "running" in workers.values():
+        if any(worker["status"] == "running" for worker in workers.values()):
             return now
         if now - last_seen > PATIENCE:
             if workers:
                 raise MemoryError(
                     f"All Dask workers have paused for {PATIENCE:.0f} seconds: their "
-                    "memory is short. Use more workers, or give them more memory; a "
-                    "fit holds all of X in the memory and on the disks of the workers."
+                    "memory is short. Use more workers, or give them more memory: a "
+                    "fit holds all of X in it."
                 )
             raise RuntimeError(
                 f"All Dask workers have been gone for {PATIENCE:.0f} seconds."
             )
         return last_seen
 
-    def _workers(self) -> dict[str, str]:
-        """Return the status of each worker, by its address."""
+    def _workers(self) -> dict[str, Any]:
+        """Return what the scheduler knows of each worker, by its address."""
         if self._client.status not in ("running", "connecting"):
             raise ConnectionError(self._client.status)
         try:
             info = self._client.scheduler_info(n_workers=-1)
         except TypeError:  # before there was a limit
             info = self._client.scheduler_info()
-        return {at: worker["status"] for at, worker in info["workers"].items()}
+        return dict(info["workers"])
 
     def _lost(self) -> Exception:
         if self._client.status != "running":
@@ -376,6 +381,21 @@ class DaskCluster:
             "be computed again: nothing says how. Pass collections that are read or "
             "computed by tasks, not made of scattered data."
         )
+
+
+def _cut(
+    numbers: Sequence[int], n_bytes: Sequence[int], worker: Mapping[str, Any]
+) -> list[list[int]]:
+    """Cut the parts of a worker into groups, of which each is a task.
+
+    There is one for each thread, or more where the parts are large beside the worker's
+    memory: a task brings all of its parts into memory, those on disk included.
+    """
+    n_threads = worker.get("nthreads", 1)
+    limit = (worker.get("memory_limit") or math.inf) * MAX_TASK_SHARE / n_threads
+    total = sum(n_bytes[number] for number in numbers)
+    n_groups = max(n_threads, math.ceil(total / limit))
+    return [some.tolist() for some in np.array_split(numbers, n_groups) if some.size]
 
 
 def _run(

@@ -45,7 +45,7 @@ def test_dask_computes_what_a_fit_starts_by_its_scheduler():
 
     tasks = [dask.delayed(add)(i, i) for i in range(3)]
     with dask.config.set(scheduler=get):
-        assert ThisProcess().start(tasks, "check") == [0, 2, 4]
+        assert ThisProcess().start(tasks) == [0, 2, 4]
     assert used == [3]
 
 
@@ -130,7 +130,7 @@ def test_old_schedulers_are_asked_without_a_limit():
         def scheduler_info(self):
             return super().scheduler_info()
 
-    assert DaskCluster(Old({"a": "running"}))._workers() == {"a": "running"}
+    assert DaskCluster(Old({"a": "running"}))._workers() == {"a": {"status": "running"}}
 
 
 def test_workers_lost_again_and_again_end_a_fold(monkeypatch):
@@ -172,3 +172,19 @@ def test_bytes_are_counted_of_all_arrays_within():
     assert cluster._n_bytes(Record(ones, Record(ones, 3))) == 160
     call = Call(value, (ones,), add, made_of=(ones, ones))
     assert cluster._n_bytes(call) == 240
+
+
+@pytest.mark.parametrize(
+    ("worker", "expected"),
+    [
+        ({}, [[0, 2, 3, 5]]),
+        ({"nthreads": 2}, [[0, 2], [3, 5]]),
+        ({"nthreads": 2, "memory_limit": 0}, [[0, 2], [3, 5]]),
+        ({"nthreads": 1, "memory_limit": 160}, [[0, 2, 3, 5]]),
+        ({"nthreads": 1, "memory_limit": 80}, [[0, 2], [3, 5]]),
+        ({"nthreads": 2, "memory_limit": 80}, [[0], [2], [3], [5]]),
+        ({"nthreads": 9, "memory_limit": 1}, [[0], [2], [3], [5]]),
+    ],
+)
+def test_a_task_brings_no_more_than_a_quarter_of_the_memory_in(worker, expected):
+    assert cluster._cut([0, 2, 3, 5], [10] * 6, worker) == expected

@@ -1,8 +1,10 @@
 """The documentation: ``python -m sphinx -W docs docs/_build/html``.
 
-The notebooks of ``examples/`` are run by the build; to see a change of words quickly, add
-``-D nb_execution_mode=off``, which shows their stored outputs. Nothing is fetched: formulas are
-set as MathML, and links to other projects' pages are made from their names.
+The notebooks of ``examples/`` are run by the build. With ``-D nb_execution_mode=off``
+it shows their stored outputs, and takes seconds.
+
+Nothing is fetched: formulas are set as MathML, and links to other projects' pages are
+made from their names.
 """
 
 import base64
@@ -60,6 +62,14 @@ def last_picture(notebook: Path) -> bytes:
     return base64.b64decode([d["image/png"] for d in data if "image/png" in d][-1])
 
 
+# The picture at the head of a display's page, and what it shows.
+PICTURES = {
+    "WeightsDisplay": ("wine.png", "The strongest weights of each class of a table."),
+    "HistoryDisplay": ("history.png", "Two trainings by epoch."),
+    "PredictionsDisplay": ("predictions.png", "The test digits that are read worst."),
+    "SearchDisplay": ("search.png", "Thirty candidates of a random search."),
+}
+
 project = "tfsoftmax"
 author = "The tfsoftmax developers"
 copyright = "The tfsoftmax developers, BSD 3-Clause License"
@@ -95,7 +105,7 @@ nb_execution_timeout = 120  # seconds a cell
 nb_merge_streams = True
 
 autosummary_generate = True
-autosummary_context = {"methods_of": methods_by_origin()}
+autosummary_context = {"methods_of": methods_by_origin(), "pictures": PICTURES}
 autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False

@@ -13,7 +13,7 @@ OPENING = '<mo stretchy="false">&#x00028;</mo>'
 
 
 def as_mathml(formula: str, display: str) -> str:
-    """Convert a formula, with no space around bars nor between a name and its bracket."""
+    """Convert a formula, with no space around bars nor after a function's name."""
     found = convert(formula, display=display)
     found = found.replace(BAR, BAR.replace("<mo", '<mo lspace="0" rspace="0"'))
     return re.sub(rf"<mo>(\w+)</mo>(?={OPENING})", r'<mo rspace="0">\1</mo>', found)

@@ -115,7 +115,11 @@ def looking() -> None:
     wine = load_wine(as_frame=True)
     clf = TFSoftmaxClassifier(random_state=0)
     clf.fit(wine.data, wine.target_names[wine.target])
-    save(WeightsDisplay.from_estimator(clf, n_bars=6, n_cols=2).figure_, "wine.png", dpi=110)
+    save(
+        WeightsDisplay.from_estimator(clf, n_bars=6, n_cols=2).figure_,
+        "wine.png",
+        dpi=110,
+    )
 
     topics = ["cluster", "ensemble", "feature_selection"]
     topics += ["linear_model", "neighbors", "preprocessing"]

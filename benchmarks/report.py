@@ -10,11 +10,16 @@ from typing import Any
 from benchmarks.records import Row, Section
 
 HEADER = ("what", "measured", "ratio", "goal", "held", "note")
+# `python docs/make_figures.py benchmarks` draws it from the page.
+CHART = """\
+![Four tasks, and the seconds that this package and others take for \
+each](images/benchmarks.png)"""
 INTRODUCTION = """\
 This package beside its alternatives: each section is one run, the contenders in turn,
 round by round. Given is the median of the rounds; a ratio is the median of the rounds'
-own ratios, since what slows one slows the other. Goals that are missed are marked. To
-measure on your own machine, which takes half an hour:
+own ratios, since what slows one slows the other. Goals that are missed are marked,
+and [all goals](#goals) are at the end. To measure on your own machine, which takes half
+an hour:
 
 ```sh
 pip install -e '.[benchmark]'
@@ -37,15 +42,15 @@ def as_text(section: Section) -> str:
 
 
 def as_markdown(sections: Sequence[Section], machine: dict[str, str]) -> str:
-    """Write a page: the machine, the goals at a glance, then section by section."""
-    parts = ["# Benchmarks", INTRODUCTION]
-    parts += [_table(("machine", ""), machine.items()), "## Goals"]
-    goals = [row for section in sections for row in section.rows if row.goal]
-    at_a_glance = ((row.section, *_cells(row)[:-1]) for row in goals)
-    parts.append(_table(("section", *HEADER[:-1]), at_a_glance))
+    """Write a page: a chart, the machine, section by section, the goals at a glance."""
+    parts = ["# Benchmarks", CHART, INTRODUCTION]
+    parts.append(_table(("machine", ""), machine.items()))
     for section in sections:
         parts += [f"## {section.title}", section.about.replace("\n", " ")]
         parts.append(_table(HEADER, map(_cells, section.rows)))
+    goals = [row for section in sections for row in section.rows if row.goal]
+    at_a_glance = ((row.section, *_cells(row)[:-1]) for row in goals)
+    parts += ["## Goals", _table(("section", *HEADER[:-1]), at_a_glance)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,9 +1,10 @@
-"""Make the pictures of the README and the guide: ``python docs/make_figures.py``.
+"""Make the pictures of the README and the site: ``python docs/make_figures.py``.
 
 With names only those: ``python docs/make_figures.py optimum``, which takes a minute.
 """
 
 import math
+import re
 import sys
 import time
 import warnings
@@ -27,7 +28,12 @@ from sklearn.utils.discovery import all_estimators
 
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxRandomizedSearchCV
 from tfsoftmax.datasets import load_mnist
-from tfsoftmax.displays import HistoryDisplay, SearchDisplay, WeightsDisplay
+from tfsoftmax.displays import (
+    HistoryDisplay,
+    PredictionsDisplay,
+    SearchDisplay,
+    WeightsDisplay,
+)
 
 IMAGES = Path(__file__).parent / "images"
 CLASSIC = {
@@ -46,6 +52,37 @@ STYLES = {
     "saga": ("#000000", "v"),
 }
 OURS, *THEIRS = STYLES
+# What the chart of the benchmarks shows: a section's rows, and what to call them there.
+COMPARED = {
+    "The classic recipe": {
+        "this, uint8": "tfsoftmax, bytes",
+        "hand-written NumPy, W (10, 784)": "hand-written NumPy",
+        "this, float32": "tfsoftmax, float32",
+        "MLPClassifier(hidden_layer_sizes=())": "MLPClassifier",
+        "TensorFlow 1 graph and Session": "TensorFlow 1",
+        "keras.wrappers.SKLearnClassifier": "Keras' SKLearnClassifier",
+        "SciKeras KerasClassifier": "SciKeras",
+    },
+    "To the optimum": {
+        "this, adam, cosine, 7 epochs, uint8": 'tfsoftmax, "adam"',
+        "this, lbfgs, 76 iterations, uint8": 'tfsoftmax, "lbfgs"',
+        "LogisticRegression()": "LogisticRegression, lbfgs",
+        "SGDClassifier(loss='log_loss')": "SGDClassifier",
+        "LogisticRegression(solver='saga', max_iter=20)": "LogisticRegression, saga",
+    },
+    "Sparse rows": {
+        "this, sgd, 130,107 columns, 3 epochs": "tfsoftmax, 130,107 columns",
+        "SGDClassifier, 130,107 columns, 3 epochs": "SGDClassifier, 130,107 columns",
+        "this, sgd, 2²⁰ columns, 3 epochs": "tfsoftmax, few rows, 2²⁰ columns",
+        "SGDClassifier, 2²⁰ columns, 3 epochs": "SGDClassifier, few rows, 2²⁰ columns",
+    },
+    "A grid trained at once": {
+        "TFSoftmaxGridSearchCV": "TFSoftmaxGridSearchCV",
+        "GridSearchCV, n_jobs=2": "GridSearchCV over tfsoftmax, n_jobs=2",
+        "GridSearchCV over MLPClassifier": "… over MLPClassifier, estimated",
+        "GridSearchCV over LogisticRegression": "… over LogisticRegression, estimated",
+    },
+}
 ITERATIONS = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 1000]
 ROUNDING = 1e-14  # of F, relative: nearer to the minimum nothing can be seen
 
@@ -69,6 +106,8 @@ def recipes() -> None:
 
     save(WeightsDisplay.from_estimator(classic).figure_, "weights.png")
     save(HistoryDisplay.from_estimator(recipes).figure_, "history.png")
+    worst = PredictionsDisplay.from_estimator(default, X_test, y_test, n_pictures=12)
+    save(worst.figure_, "predictions.png", dpi=110)
 
 
 def looking() -> None:
@@ -76,7 +115,11 @@ def looking() -> None:
     wine = load_wine(as_frame=True)
     clf = TFSoftmaxClassifier(random_state=0)
     clf.fit(wine.data, wine.target_names[wine.target])
-    save(WeightsDisplay.from_estimator(clf, n_bars=6).figure_, "wine.png", dpi=110)
+    save(
+        WeightsDisplay.from_estimator(clf, n_bars=6, n_cols=2).figure_,
+        "wine.png",
+        dpi=110,
+    )
 
     topics = ["cluster", "ensemble", "feature_selection"]
     topics += ["linear_model", "neighbors", "preprocessing"]
@@ -193,6 +236,42 @@ def text() -> None:
     save(figure, "text.png")
 
 
+def benchmarks() -> None:
+    """Draw the seconds of ours and of others, as the page of benchmarks has them."""
+    from matplotlib.figure import Figure
+
+    page = (IMAGES.parent / "benchmarks.md").read_text(encoding="utf-8")
+    heights = [len(rows) for rows in COMPARED.values()]
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    panels = figure.subplots(len(COMPARED), sharex=True, height_ratios=heights)
+    for ax, (title, rows) in zip(panels, COMPARED.items(), strict=True):
+        measured = seconds_of(page, title)
+        seconds = [measured[row] for row in rows]
+        is_ours = [row.startswith(("this", "TFSoftmax")) for row in rows]
+        colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]
+        names = list(rows.values())
+        ax.scatter(seconds, names, c=colors, zorder=2)
+        for at in zip(seconds, names, strict=True):
+            label = f"{at[0]:,.3g} s" if at[0] < 1000 else f"{at[0]:,.0f} s"
+            near = {"xytext": (8, 0), "textcoords": "offset points"}
+            ax.annotate(label, at, va="center", **near)
+        ax.set_title(title, loc="left", fontsize="medium", fontweight="bold")
+        ax.set(xscale="log", xlim=(0.02, 9000), ylim=(len(rows) - 0.5, -0.5))
+        ax.grid(color="0.9")
+        ax.tick_params(which="both", length=0)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.spines[:].set_visible(False)
+    ax.set(xlabel="seconds, on a logarithmic scale: further left is faster")
+    save(figure, "benchmarks.png")
+
+
+def seconds_of(page: str, title: str) -> dict[str, float]:
+    """Read what took how many seconds from a section of the page of benchmarks."""
+    section = page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"^\| (.+?) \| ([\d,.]+) s \|", section, re.MULTILINE)
+    return {what: float(seconds.replace(",", "")) for what, seconds in found}
+
+
 def by_columns(X: NDArray[Any]) -> pd.DataFrame:
     """Return X as a DataFrame that lies by columns, as most do."""
     return pd.DataFrame(np.asfortranarray(X))
@@ -295,6 +374,7 @@ FIGURES = {
     "optimum": optimum,
     "tables": tables,
     "text": text,
+    "benchmarks": benchmarks,
 }
 
 if __name__ == "__main__":

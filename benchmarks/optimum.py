@@ -26,6 +26,7 @@ from benchmarks.measure import interleaved
 from benchmarks.records import Goal, Options, Row, at_least
 
 THEIRS = "LogisticRegression()"
+MLP = "MLPClassifier(hidden_layer_sizes=(), solver='adam')"
 SAGA = "LogisticRegression(solver='saga'"
 GAP = 1e-6
 MOST = 2_000  # iterations
@@ -61,7 +62,9 @@ def to_its_objective(options: Options) -> list[Row]:
         peers.this, optimizer="adam", learning_rate_schedule="cosine", alpha=alpha
     )
     lbfgs = partial(peers.this, optimizer="lbfgs", alpha=alpha)
+    mlp = partial(peers.CosineMLP, alpha=alpha)
     epochs = fewest(reaches(adam, X))
+    mlp_epochs = fewest(reaches(mlp, single), guess=epochs)
     iterations = fewest(reaches(lbfgs, X))
     sweeps = next(filter(reaches(saga, single), (5, 10, 15, 20, 30, 40)), 80)
     by_sgd = SGDClassifier(loss="log_loss", random_state=0)
@@ -71,6 +74,7 @@ def to_its_objective(options: Options) -> list[Row]:
             f"this, adam, cosine, {epochs} epochs, uint8", adam(epochs), X, at_least(20)
         ),
         Contender(f"this, lbfgs, {iterations} iterations, uint8", lbfgs(iterations), X),
+        Contender(f"{MLP}, cosine, {mlp_epochs} epochs", mlp(mlp_epochs), single),
         Contender(f"{SAGA}, max_iter={sweeps})", saga(sweeps), single, rounds=1),
         Contender("SGDClassifier(loss='log_loss')", by_sgd, single, rounds=1),
     ]

@@ -64,7 +64,7 @@ def cluster(n_workers: int, n_threads: int) -> Iterator[Any]:
             n_workers=n_workers,
             threads_per_worker=n_threads,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",
             memory_limit=0,
         ) as workers,
         Client(workers) as client,

@@ -219,8 +219,10 @@ def _scaling_of(
 
 def _share(all_rows: Rows, dataset: Rows) -> Any:
     """Return which part of the weight of all rows those of a dataset have."""
-    index = dataset.index if isinstance(dataset, Dataset) else None
-    weights = all_rows.weights if isinstance(all_rows, Dataset) else None
+    if not (isinstance(dataset, Dataset) and isinstance(all_rows, Dataset)):
+        assert not isinstance(dataset, Dataset)
+        return dataset.share
+    index, weights = dataset.index, all_rows.weights
     if index is None or weights is None:
         return len(dataset) / len(all_rows)
     return weights[..., index].sum(axis=-1) / len(all_rows)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.reading import read_known
 from tfsoftmax.solvers.duality import duality_gap
 from tfsoftmax.utils.sparse import to_dense
-from tfsoftmax.validation.arrays import check_rows
-from tfsoftmax.validation.labels import check_labels, encode
-from tfsoftmax.validation.weights import row_weights
 
 
 def dual_gap(
@@ -31,7 +29,7 @@ def dual_gap(
     ----------
     classifier : TFSoftmaxClassifier
         A fitted classifier.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
         The rows, those that it was trained on, mostly.
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
         Their classes, or soft labels.
@@ -78,23 +76,23 @@ def dual_gap(
     True
     """
     check_is_fitted(classifier)
-    X = check_rows(classifier, X, reset=False)
-    codes = encode(check_labels(y, X.shape[0]), classifier.classes_)
-    weights = row_weights(
+    rows = read_known(
+        classifier,
+        classifier.classes_,
+        X,
+        y,
         sample_weight,
-        X.shape[0],
         class_weight=classifier.class_weight,
-        y=codes,
-        classes=classifier.classes_,
     )
     settings = classifier._result.settings
-    return duality_gap(
-        Dataset(X, codes, weights),
-        to_dense(classifier.coef_),
-        classifier.intercept_,
-        n_classes=len(classifier.classes_),
-        fit_intercept=settings.fit_intercept,
-        scaling=classifier._result.scaling,
-        alpha=settings.alpha,
-        l1_ratio=settings.l1_ratio,
-    )
+    with closing(rows):
+        return duality_gap(
+            rows,
+            to_dense(classifier.coef_),
+            classifier.intercept_,
+            n_classes=len(classifier.classes_),
+            fit_intercept=settings.fit_intercept,
+            scaling=classifier._result.scaling,
+            alpha=settings.alpha,
+            l1_ratio=settings.l1_ratio,
+        )

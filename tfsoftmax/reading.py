@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,20 +86,46 @@ def read_held_out(
     if X_val is None or y_val is None:
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(f"X_val and y_val go together; got no {missing}.")
-    if is_dask(X_val) or is_dask(y_val) or is_dask(sample_weight_val):
+    names = "X_val", "y_val", "sample_weight_val"
+    held_out = read_known(
+        estimator, classes, X_val, y_val, sample_weight_val, names=names
+    )
+    if isinstance(held_out, Dataset):
+        return replace(held_out, X=_by_rows(held_out.X, estimator.optimizer))
+    return held_out
+
+
+def read_known(
+    estimator: Any,
+    classes: NDArray[Any],
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    class_weight: Any = None,
+    names: tuple[str, str, str] = ("X", "y", "sample_weight"),
+) -> Rows:
+    """Validate rows of features and classes that are known; return a dataset.
+
+    Errors call the arguments by `names`.
+    """
+    if is_dask(X) or is_dask(y) or is_dask(sample_weight):
         from tfsoftmax.distributed import reading
 
-        names = "X_val", "y_val", "sample_weight_val"
-        found = reading.read(
-            estimator, X_val, y_val, sample_weight_val, names, reset=False
-        )
+        found = reading.read(estimator, X, y, sample_weight, names, reset=False)
         with found.closing:
-            return reading.encode_parts(found, classes, names=names)[0]
-    X_val = check_rows(estimator, X_val, "X_val", reset=False)
-    y_val = check_labels(y_val, X_val.shape[0], "y_val", "X_val")
-    codes = encode(y_val, classes, "y_val")
-    weights = row_weights(sample_weight_val, X_val.shape[0], name="sample_weight_val")
-    return Dataset(_by_rows(X_val, estimator.optimizer), codes, weights)
+            return reading.encode_parts(found, classes, class_weight, names)[0]
+    X = check_rows(estimator, X, names[0], reset=False)
+    codes = encode(check_labels(y, X.shape[0], *names[1::-1]), classes, names[1])
+    weights = row_weights(
+        sample_weight,
+        X.shape[0],
+        class_weight=class_weight,
+        y=codes,
+        classes=classes,
+        name=names[2],
+    )
+    return Dataset(X, codes, weights)
 
 
 def _read_collections(

@@ -82,6 +82,23 @@ def test_a_file_trains_in_less_memory_than_a_copy_takes(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_cluster_trains_on_more_rows_than_this_process_may_hold():
+    lines = lines_of("dask_cluster.py")
+    printed = "\n".join(lines)
+    if sys.platform == "linux":
+        assert lines[0] == "X takes 400 MB. This process may take 100."
+        assert "X would not fit into it: Unable to allocate 381. MiB" in printed
+        grown = re.search(r"^This process grew by (-?\d+) MB\.$", printed, re.M)
+        assert int(grown[1]) < 50
+    assert re.search(r"^Trained in .*, on 500,000 rows\.$", printed, re.M)
+    received = re.search(r"sent to this process: (\d+) MB\.$", printed, re.M)
+    assert 1 < int(received[1]) < 20
+    best, accuracy = (float(line.rpartition(" ")[2]) for line in lines[-2:])
+    assert best == pytest.approx(0.772, abs=0.005)  # the weights that drew the labels
+    assert best - 0.003 < accuracy <= best
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -95,6 +112,8 @@ def test_a_file_trains_in_less_memory_than_a_copy_takes(tmp_path):
         ("out_of_core.py", ["--rows", "5"], "rows must be at least 400,000; got 5."),
         ("out_of_core.py", ["--rows", "9" * 12], "The file takes 784000.0 GB, and "),
         ("out_of_core.py", ["--folder", "nowhere"], "[Errno 2] No such file"),
+        ("dask_cluster.py", ["--rows", "5"], "rows must be at least 500,000; got 5."),
+        ("dask_cluster.py", ["--memory", "much"], "Could not interpret 'much' as"),
     ],
 )
 def test_an_example_says_in_a_line_what_is_wrong_with_an_option(

@@ -397,7 +397,7 @@ def test_workers_predict_without_tensorflow():
     clf.fit(ROWS, labels)
     y = da.from_array(labels, chunks=(SIZES,))
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     )
     with cluster, distributed.Client(cluster) as client:
         for method in METHODS:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsoftmax.data.widths import next_width
+
 # Rows in one matrix product at most, and their bytes.
 MAX_MICRO_BATCH = 1024
 MAX_MICRO_BATCH_BYTES = 32 << 20
@@ -42,12 +44,20 @@ class Layout:
     micro_batches_per_chunk: int
 
     @classmethod
-    def choose(cls, batch_size: int, n_samples: int, row_bytes: int) -> Layout:
+    def choose(
+        cls,
+        batch_size: int,
+        n_samples: int,
+        row_bytes: int,
+        *,
+        shares_programs: bool = False,
+    ) -> Layout:
         """Return a layout that data sets of similar size share.
 
         The sizes of micro-batches and chunks are part of what a program is compiled
         for, so they depend on `n_samples` as little as possible: only where all rows
-        are one batch, and then by powers of two.
+        are one batch, and then by powers of two. Micro-batches of similar sizes share a
+        program, where that is asked for, if they have a few empty slots.
         """
         largest = max(1, min(MAX_MICRO_BATCH, MAX_MICRO_BATCH_BYTES // row_bytes))
         chunk_rows = min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES // row_bytes)
@@ -58,6 +68,8 @@ class Layout:
             chunk_rows = min(chunk_rows, next_power_of_two // 8)
         else:
             size = math.ceil(batch_size / math.ceil(batch_size / largest))
+        if shares_programs:
+            size = next_width(size)
         return cls(min(batch_size, n_samples), size, max(1, chunk_rows // size))
 
     def evenly(self, n_samples: int) -> Layout:

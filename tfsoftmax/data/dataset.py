@@ -167,6 +167,7 @@ class RowsElsewhere(Protocol):
     X: Any
     y: NDArray[Any]
     n_weight_rows: int
+    share: float  # of the weight of all rows that were passed
 
     def __len__(self) -> int: ...
     @property

@@ -224,8 +224,11 @@ def _warn_of_sorted_rows(dataset: Parts) -> None:
     # Half of the sum of differences is 1 − p_k where a part has the class k alone.
     differences = abs(shares - overall).sum(axis=1) / 2
     largest = 1 - (overall**2).sum()
-    weights = totals.sum(axis=1) / totals.sum()
-    if len(totals) > 1 and weights @ differences > MAX_SORTED * largest:
+    # What few rows differ by, drawn at random, is no more than their deviations.
+    n_rows = np.maximum(totals.sum(axis=1), 1)
+    by_chance = np.sqrt(overall * (1 - overall)).sum() / np.sqrt(n_rows) / 2
+    excess = totals.sum(axis=1) / totals.sum() @ (differences - by_chance)
+    if len(totals) > 1 and excess > MAX_SORTED * largest:
         warn(
             "The rows of the Dask collection are sorted by class, or nearly: each part "
             "has some of the classes alone. Training by mini-batches goes from part to "

@@ -8,11 +8,14 @@ an error where there are none to wait for.
 
 from __future__ import annotations
 
+import functools
+import math
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,12 +29,16 @@ MAX_LOSSES = 5
 # Bytes from which on arguments are sent once, and results are combined by workers.
 LARGE = 1 << 20
 FAN_IN = 8
+# Of a worker's memory, what its threads' tasks may bring into memory together.
+MAX_TASK_SHARE = 0.25
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Cluster(Protocol):
     """Runs tasks. What they leave, an *item*, stays where it is: by its handle."""
 
-    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+    def start(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute Delayed objects, and return the handles of their items."""
 
     def derive(
@@ -66,9 +73,11 @@ def current_cluster() -> Iterator[Cluster]:
     except ImportError:
         yield ThisProcess()
         return
-    with suppress(ValueError):
+    try:
         get_worker()
-        # In a task, which gives its thread to others while it waits.
+    except ValueError:
+        pass
+    else:  # in a task, which gives its thread to others while it waits
         with worker_client() as client:
             yield DaskCluster(client)
         return
@@ -88,7 +97,7 @@ def current_cluster() -> Iterator[Cluster]:
 class ThisProcess:
     """Runs tasks in this process, where there is no client of Dask."""
 
-    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+    def start(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute them by Dask's current scheduler."""
         import dask
 
@@ -135,6 +144,23 @@ class _WorkerLostError(Exception):
     """A worker has gone that tasks were meant for."""
 
 
+def _needs_scheduler(method: Method) -> Method:
+    """Decorate a method so that its errors say so where the scheduler is gone."""
+
+    @functools.wraps(method)
+    def explained(self: DaskCluster, *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            if self._client.status != "running" or isinstance(error, CancelledError):
+                raise self._lost() from error
+            raise
+
+    return explained  # type: ignore[return-value]
+
+
 class DaskCluster:
     """Runs tasks on the workers of a client's cluster; handles are its futures."""
 
@@ -143,12 +169,14 @@ class DaskCluster:
         self._groups: dict[str, list[_Group]] = {}
         self._sizes: dict[Callable[..., Any], int] = {}
         self._fetched: list[Any] = []
-        self._last_seen = time.monotonic()
+        self._has_scattered = False
 
-    def start(self, tasks: Sequence[Any], name: str) -> list[Any]:
+    @_needs_scheduler
+    def start(self, tasks: Sequence[Any]) -> list[Any]:
         """Compute Delayed objects."""
         return self._finished(self._client.compute(list(tasks)))
 
+    @_needs_scheduler
     def derive(
         self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
     ) -> list[Any]:
@@ -156,21 +184,15 @@ class DaskCluster:
         calls = [(item, *arguments) for item in items]
         return self._finished(self._submit(function, calls))
 
+    @_needs_scheduler
     def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call a function with each item."""
         return self._gathered(self.derive(function, items))
 
+    @_needs_scheduler
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
         """Run a call on each part, in one task a thread or, if large, by a tree."""
-        for _ in range(MAX_LOSSES):
-            try:
-                return self._fold(parts, call)
-            except _WorkerLostError:
-                self._groups.clear()
-        raise RuntimeError(
-            f"Workers were lost {MAX_LOSSES} times during one task on all rows. Look "
-            "at their logs; mostly they are short of memory."
-        )
+        return self._retried(lambda: self._fold(parts, call))
 
     def _fold(self, parts: Sequence[Any], call: Call) -> Any:
         n, groups = len(parts), self._placed(parts)
@@ -194,6 +216,7 @@ class DaskCluster:
         self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
         return root(combine_nodes(nodes, n, call.combine))
 
+    @_needs_scheduler
     def chain(
         self,
         function: Callable[..., Any],
@@ -202,16 +225,34 @@ class DaskCluster:
         arguments: Sequence[Any],
     ) -> Any:
         """Take a state through the parts, from worker to worker."""
-        future = self._sent(state)
-        for part, argument in zip(parts, arguments, strict=True):
-            (future,) = self._submit(function, [(part, future, argument)])
-        return self._gathered(self._finished([future]))[0]
+
+        def go_through() -> Any:
+            future = self._sent(state)
+            for part, argument in zip(parts, arguments, strict=True):
+                (future,) = self._submit(function, [(part, future, argument)])
+            return self._gathered(self._finished([future]))[0]
+
+        return self._retried(go_through)
 
     def release(self, items: Sequence[Any]) -> None:
         """Tell the scheduler that they are not needed here."""
         self._fetched = []
         for item in items:
             item.release()  # not `cancel`, which would end what depends on them, too
+
+    def _retried(self, attempt: Callable[[], Any]) -> Any:
+        """Return what an attempt returns, the first that loses no worker."""
+        for _ in range(MAX_LOSSES):
+            try:
+                return attempt()
+            except _WorkerLostError:
+                self._groups.clear()
+            finally:
+                self._has_scattered = False
+        raise RuntimeError(
+            f"Workers were lost {MAX_LOSSES} times during one pass over all rows. "
+            "Look at their logs; most often they are short of memory."
+        )
 
     def _gathered(self, futures: list[Any]) -> list[Any]:
         """Fetch the results of futures that are finished and needed no more."""
@@ -239,55 +280,65 @@ class DaskCluster:
         """Send an argument of several tasks to a worker, once, where it is large."""
         if _n_bytes(argument) < LARGE:
             return argument
+        self._has_scattered = True  # nothing can compute it again
         return self._client.scatter(argument, hash=False)
 
     def _placed(self, parts: Sequence[Any]) -> list[_Group]:
-        """Group the parts by the workers that have them, one group a thread."""
+        """Group the parts by the workers that have them, one group a thread or more."""
         key = parts[0].key
         if key not in self._groups:
-            self._finished(list(parts))
-            n_threads, having = self._client.nthreads(), self._client.who_has(parts)
+            self._wait(list(parts))
+            having = self._client.who_has(parts)
             by_worker: dict[str, list[int]] = {}
             for number, part in enumerate(parts):
                 if not (workers := having[part.key]):
                     raise _WorkerLostError
                 by_worker.setdefault(min(workers), []).append(number)
+            sizes = self._client.nbytes([part.key for part in parts], summary=False)
+            n_bytes = [sizes.get(part.key, 0) for part in parts]
+            about = self._workers()
             self._groups[key] = [
-                _Group(some.tolist(), worker)
-                for worker, numbers in by_worker.items()
-                for some in np.array_split(numbers, n_threads.get(worker, 1))
-                if some.size
+                _Group(numbers, worker)
+                for worker, its in by_worker.items()
+                for numbers in _cut(its, n_bytes, about.get(worker, {}))
             ]
         return self._groups[key]
 
     def _finished(
         self, futures: list[Any], workers: set[str] | None = None
     ) -> list[Any]:
-        """Wait for futures, as long as they can finish; return them, or raise."""
-        from distributed import wait
-
+        """Wait for futures and return them; if they fail, end those still running."""
         try:
-            while True:
-                try:
-                    wait(futures, timeout=TICK)
-                    break
-                except TimeoutError:
-                    if any(future.status == "error" for future in futures):
-                        break
-                    self._look(workers or set())
-            for future in futures:
-                if future.status == "error":
-                    raise _explained(future.exception())
-        except BaseException as error:
+            self._wait(futures, workers)
+        except BaseException:
             with suppress(Exception):  # without a scheduler there is nothing to end
                 self._client.cancel(futures)
-            if _is_cancellation(error):
-                raise self._lost() from error
             raise
         return futures
 
-    def _look(self, needed: set[str]) -> None:
-        """Raise an error where there are no workers to wait for."""
+    def _wait(self, futures: list[Any], workers: set[str] | None = None) -> None:
+        """Wait for futures, as long as they can finish; raise what they fail with."""
+        from distributed import wait
+
+        last_seen = time.monotonic()
+        while True:
+            try:
+                wait(futures, timeout=TICK)
+                break
+            except TimeoutError:
+                if any(future.status == "error" for future in futures):
+                    break
+                last_seen = self._look(workers or set(), last_seen)
+            except CancelledError as error:
+                if self._has_scattered and self._client.status == "running":
+                    raise _WorkerLostError from error
+                raise self._lost() from error
+        for future in futures:
+            if future.status == "error":
+                raise _explained(future.exception())
+
+    def _look(self, needed: set[str], last_seen: float) -> float:
+        """Return when a worker was last running, or raise where there is none."""
         try:
             workers = self._workers()
         except Exception as error:
@@ -295,28 +346,29 @@ class DaskCluster:
         if needed - workers.keys():
             raise _WorkerLostError
         now = time.monotonic()
-        if "running" in workers.values():
-            self._last_seen = now
-        elif now - self._last_seen > PATIENCE:
+        if any(worker["status"] == "running" for worker in workers.values()):
+            return now
+        if now - last_seen > PATIENCE:
             if workers:
                 raise MemoryError(
                     f"All Dask workers have paused for {PATIENCE:.0f} seconds: their "
-                    "memory is short. Use more workers, or give them more memory; a "
-                    "fit holds all of X in the memory and on the disks of the workers."
+                    "memory is short. Use more workers, or give them more memory: a "
+                    "fit holds all of X in it."
                 )
             raise RuntimeError(
                 f"All Dask workers have been gone for {PATIENCE:.0f} seconds."
             )
+        return last_seen
 
-    def _workers(self) -> dict[str, str]:
-        """Return the status of each worker, by its address."""
+    def _workers(self) -> dict[str, Any]:
+        """Return what the scheduler knows of each worker, by its address."""
         if self._client.status not in ("running", "connecting"):
             raise ConnectionError(self._client.status)
         try:
             info = self._client.scheduler_info(n_workers=-1)
         except TypeError:  # before there was a limit
             info = self._client.scheduler_info()
-        return {at: worker["status"] for at, worker in info["workers"].items()}
+        return dict(info["workers"])
 
     def _lost(self) -> Exception:
         if self._client.status != "running":
@@ -329,6 +381,21 @@ class DaskCluster:
             "be computed again: nothing says how. Pass collections that are read or "
             "computed by tasks, not made of scattered data."
         )
+
+
+def _cut(
+    numbers: Sequence[int], n_bytes: Sequence[int], worker: Mapping[str, Any]
+) -> list[list[int]]:
+    """Cut the parts of a worker into groups, of which each is a task.
+
+    There is one for each thread, or more where the parts are large beside the worker's
+    memory: a task brings all of its parts into memory, those on disk included.
+    """
+    n_threads = worker.get("nthreads", 1)
+    limit = (worker.get("memory_limit") or math.inf) * MAX_TASK_SHARE / n_threads
+    total = sum(n_bytes[number] for number in numbers)
+    n_groups = max(n_threads, math.ceil(total / limit))
+    return [some.tolist() for some in np.array_split(numbers, n_groups) if some.size]
 
 
 def _run(
@@ -353,12 +420,6 @@ def _n_bytes(value: Any) -> int:
     if hasattr(value, "__dataclass_fields__"):
         return sum(map(_n_bytes, vars(value).values()))
     return int(getattr(value, "nbytes", 0))
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    from concurrent.futures import CancelledError
-
-    return isinstance(error, CancelledError)
 
 
 def _explained(error: BaseException) -> BaseException:

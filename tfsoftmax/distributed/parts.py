@@ -36,6 +36,8 @@ class Parts:
         The weights of each class in each part.
     by_sample : bool, default=False
         Whether the rows have their sample weights alone, without class weights.
+    share : float, default=1.0
+        What these rows have of the weight of all rows that were passed.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Parts:
         class_totals: NDArray[np.float64],
         *,
         by_sample: bool = False,
+        share: float = 1.0,
     ) -> None:
         self.cluster, self.items, self.abouts = cluster, items, abouts
+        self.share = share
         self.X, self.y, self._kind, self._n_rows = kind.X, kind.y, kind, n_rows
         self.class_totals, self._by_sample = class_totals, by_sample
         self._closing = ExitStack()
@@ -94,12 +98,22 @@ class Parts:
         return replace(some, weights=some.weights / some.weights.mean())
 
     def with_items(
-        self, items: Sequence[Any], n_rows: int, class_totals: NDArray[np.float64]
+        self,
+        items: Sequence[Any],
+        n_rows: int,
+        class_totals: NDArray[np.float64],
+        share: float,
     ) -> Self:
         """Return other parts of the same kind, which `close` frees with these."""
         self._closing.callback(self.cluster.release, items)
         return type(self)(
-            self.cluster, items, self._kind, n_rows, self.abouts, class_totals
+            self.cluster,
+            items,
+            self._kind,
+            n_rows,
+            self.abouts,
+            class_totals,
+            share=share,
         )
 
     def close_with(self, closing: ExitStack) -> None:

@@ -8,8 +8,9 @@ is a list of neighbouring blocks, and which these are depends on the blocks alon
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -25,7 +26,8 @@ from tfsoftmax.distributed.cluster import Cluster, current_cluster
 from tfsoftmax.distributed.part import Part
 from tfsoftmax.distributed.rows import RowsInParts
 from tfsoftmax.validation.arrays import check_rows, check_weights, refuse_zeros
-from tfsoftmax.validation.collections import rows_in_blocks
+from tfsoftmax.validation.collections import is_dask_frame, rows_in_blocks
+from tfsoftmax.validation.errors import errors_name
 from tfsoftmax.validation.labels import (
     check_labels,
     encode,
@@ -138,21 +140,31 @@ def read(
     if y is None:
         check_labels(y, 0, names[1])
     blocks = rows_in_blocks(X, y, sample_weight, names=names)
-    check_features(estimator, X, reset=reset)
+    without_rows = X._meta if is_dask_frame(X) else np.zeros((0, X.shape[1]))
+    with errors_name(names[0]):
+        validate_data(estimator, without_rows, skip_check_array=True, reset=reset)
     task = dask.delayed(check, pure=False)
     checker = dask.delayed(_reader(estimator), pure=False)
     with ExitStack() as closing:
         cluster = closing.enter_context(current_cluster())
+        token = uuid.uuid4().hex
         tasks = [
-            task(blocks[some], some.start, checker, names, this_version())
+            task(
+                blocks[some],
+                some.start,
+                checker,
+                names,
+                this_version(),
+                dask_key_name=f"tfsoftmax-check-{token}-{some.start}",
+            )
             for some in neighbours(X, len(blocks))
         ]
-        items = cluster.start(tasks, "check")
+        items = cluster.start(tasks)
         closing.callback(cluster.release, items)
         abouts = cluster.collect(about_of, items)
         filled = [i for i, about in enumerate(abouts) if about is not None]
         if not filled:
-            check_rows(estimator, np.zeros((0, estimator.n_features_in_)), reset=False)
+            check_rows(estimator, without_rows, names[0], reset=False)  # refuses it
         return Read(
             cluster,
             [items[i] for i in filled],
@@ -160,13 +172,6 @@ def read(
             estimator.n_features_in_,
             closing.pop_all(),
         )
-
-
-def check_features(estimator: Any, X: Any, *, reset: bool) -> None:
-    """Check the names and the number of a collection's columns, or store them."""
-    shape = (0, X.shape[1])
-    meta = X._meta if hasattr(X, "columns") else np.zeros(shape)
-    validate_data(estimator, meta, skip_check_array=True, reset=reset)
 
 
 def _reader(estimator: Any) -> Any:
@@ -212,13 +217,24 @@ def check(
         )
     checked = []
     for number, block in enumerate(blocks, first):
-        try:
+        with _errors_note(number, number, names[0]):
             if len_of(block[0]):
                 checked.append(_check_block(block, estimator, names))
-        except (TypeError, ValueError) as error:
-            error.add_note(f"In block {number} of {names[0]}, counted from 0.")
-            raise
-    return Checked(checked, _describe(checked) if checked else None)
+    if not checked:
+        return Checked([], None)
+    with _errors_note(first, first + len(blocks) - 1, names[0]):
+        return Checked(checked, _describe(checked, names[1]))
+
+
+@contextmanager
+def _errors_note(first: int, last: int, name: str) -> Iterator[None]:
+    """Add to an error the numbers of the blocks that it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        blocks = f"block {first}" if first == last else f"blocks {first} to {last}"
+        error.add_note(f"In {blocks} of {name}, counted from 0.")
+        raise
 
 
 def len_of(X: Any) -> int:
@@ -255,20 +271,20 @@ def _aligned_copy(X: NDArray[Any]) -> NDArray[Any]:
     return copy
 
 
-def _describe(blocks: Sequence[Block]) -> About:
+def _describe(blocks: Sequence[Block], name: str) -> About:
     soft = is_soft(blocks[0].y)
     X = blocks[0].X
     is_sparse = sparse.issparse(X)
     weights = [b.weights for b in blocks]
     largest = max((float(w.max()) for w in weights if w is not None), default=1.0)
     classes = (
-        find_classes(blocks[0].y)
+        find_classes(blocks[0].y, name)
         if soft
-        else sorted_classes(np.concatenate([np.asarray(b.y) for b in blocks]))
+        else sorted_classes(np.concatenate([np.asarray(b.y) for b in blocks]), name)
     )
     totals = np.zeros(len(classes))
     for _, y, w in blocks:
-        codes = encode(y, classes)
+        codes = encode(y, classes, name)
         w = np.ones(len(codes)) if w is None else w / (largest or 1)
         totals += w @ codes if soft else np.bincount(codes, w, len(classes))
     integers = [b.X for b in blocks if b.X.dtype.kind in "biu"]
@@ -315,8 +331,11 @@ def encode_parts(
     if class_weight is not None:
         by_class = _weights_by_class(class_weight, classes, counts)
         if not isinstance(class_weight, str):  # "balanced" leaves the sum as it is
-            total = counts @ by_class
-        by_class = by_class * (counts.sum() / (counts @ by_class))
+            with np.errstate(over="ignore"):
+                total = counts @ by_class
+        by_class = np.where(counts > 0, by_class, 0)
+        by_class /= by_class.max()  # so that huge weights don't overflow in the sum
+        by_class *= counts.sum() / (counts @ by_class)
     encoding = Encoding(classes, names[1], largest, n_rows / counts.sum(), by_class)
     items = found.cluster.derive(encode_part, found.items, encoding)
     found.closing.callback(found.cluster.release, items)
@@ -330,7 +349,8 @@ def encode_parts(
         totals,
     )
     parts.close_with(found.closing)
-    return parts, float(total * largest)
+    with np.errstate(over="ignore"):
+        return parts, float(total * largest)
 
 
 def encode_part(checked: Checked, encoding: Encoding) -> Part:

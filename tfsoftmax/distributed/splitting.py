@@ -42,6 +42,11 @@ def split(
     limit = np.uint64(int(fraction * 2**64))
     held_out = _take(parts, partial(_is_below, limit, seed))
     train = _take(parts, partial(_is_not_below, limit, seed))
+    if not (len(held_out) and train.share):
+        raise ValueError(
+            "early_stopping needs rows to hold out and rows to train on, and there are "
+            "too few different rows. Pass X_val and y_val instead."
+        )
     return train, train.weighted_by_sample(), held_out.weighted_by_sample()
 
 
@@ -53,22 +58,18 @@ def _take(
     items = cluster.derive(select, parts.items, chosen)
     counts: list[Count] = cluster.collect(count, items)
     filled = [i for i, found in enumerate(counts) if found.n_rows]
-    if not filled:
-        cluster.release(items)
-        raise ValueError(
-            "early_stopping needs rows to hold out and rows to train on, and there are "
-            "too few different rows. Pass X_val and y_val instead."
-        )
     some, counts = [items[i] for i in filled], [counts[i] for i in filled]
     n_rows = sum(found.n_rows for found in counts)
-    weights = sum(found.weight for found in counts)
+    weight = sum(found.weight for found in counts)
     by_sample = sum(found.by_sample for found in counts)
-    scaled = cluster.derive(scale, some, n_rows / weights, n_rows / by_sample)
+    # Of classes that have no weight, rows are held out, too.
+    factors = n_rows / (weight or 1), n_rows / (by_sample or 1)
+    scaled = cluster.derive(scale, some, *factors)
     cluster.release(items)
     class_totals = np.zeros((len(filled), parts.class_totals.shape[1]))
     for row, found in zip(class_totals, counts, strict=True):
         row[: len(found.by_class)] = found.by_class
-    return parts.with_items(scaled, n_rows, class_totals)
+    return parts.with_items(scaled, n_rows, class_totals, weight / len(parts))
 
 
 def select(part: Part, chosen: Callable[[Dataset], NDArray[np.bool_]]) -> Part:

@@ -13,7 +13,7 @@ from tfsoftmax.data import padded_csr
 from tfsoftmax.data.batches import Layout
 from tfsoftmax.data.dataset import Dataset, dtypes_for
 from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
-from tfsoftmax.data.widths import narrow, shared_width, widen
+from tfsoftmax.data.widths import MAX_SHARED_BYTES, narrow, shared_width, widen
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.placement import (
     MAX_THREADS,
@@ -86,7 +86,10 @@ class Engine:
         row_bytes = self._width * storage.itemsize
         if self._is_sparse:
             row_bytes = padded_csr.row_bytes(dataset, self.precision)
-        layout = Layout.choose(batch_size, len(dataset), row_bytes)
+        is_small = len(dataset) * row_bytes <= MAX_SHARED_BYTES
+        layout = Layout.choose(
+            batch_size, len(dataset), row_bytes, shares_programs=is_small
+        )
         if even_batches:
             layout = layout.evenly(len(dataset))
         n_threads = min(available_threads(), MAX_THREADS)

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset, dtypes_for, full_batch_dtypes_for
+from tfsoftmax.data.dataset import (
+    Dataset,
+    add_each,
+    dtypes_for,
+    full_batch_dtypes_for,
+)
 
 BYTES, SINGLE, DOUBLE = map(np.dtype, (np.uint8, np.float32, np.float64))
 
@@ -175,3 +180,47 @@ def test_full_batches_are_handed_over_in_their_dtype(dtype, storage, precision):
     for other in (SINGLE, DOUBLE):
         expected = (other if is_cast else storage, other)
         assert full_batch_dtypes_for(X, other) == expected
+
+
+# Folds, as of rows that lie in parts
+
+
+def combine_nothing(one, other):
+    raise AssertionError("there is one dataset")
+
+
+def test_a_fold_over_rows_in_memory_is_a_call():
+    dataset = dataset_of(5)
+    found = dataset.fold(lambda *given: given, 1, 2, combine=combine_nothing)
+    assert found == (dataset, 1, 2)
+
+
+def test_what_is_bound_is_made_once_from_the_rows():
+    class Made:
+        n_made = 0
+
+        def __init__(self, dataset, factor):
+            Made.n_made += 1
+            self.product = len(dataset) * factor
+
+        def plus(self, more):
+            return self.product + more
+
+    bound = dataset_of(5).bind(Made, 10)
+    assert bound.fold(Made.plus, 1, combine=combine_nothing) == 51
+    assert bound.fold(Made.plus, 2, combine=combine_nothing) == 52
+    assert Made.n_made == 1
+
+
+def test_sums_are_added_element_by_element():
+    both = add_each((1, np.ones(2)), (2, np.arange(2)))
+    assert both[0] == 3
+    np.testing.assert_array_equal(both[1], [1, 2])
+    with pytest.raises(ValueError, match="zip"):
+        add_each((1, 2), (1,))
+
+
+def test_rows_in_memory_have_nothing_to_free():
+    dataset = dataset_of(5)
+    dataset.close()
+    assert len(dataset.X) == 5

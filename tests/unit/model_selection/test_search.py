@@ -665,7 +665,7 @@ def test_dask_carries_the_search():
     options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"}
     alone = TFSoftmaxGridSearchCV(pipeline("passthrough"), grid, **options).fit(X, Y)
     cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
     )
     with cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
         search = TFSoftmaxGridSearchCV(pipeline("passthrough"), grid, **options)

@@ -1,10 +1,10 @@
 """Any layout of X.
 
-The classic recipe on MNIST, whole fits of 10 epochs. For X by columns, as a DataFrame
-has it, the ratio is its time over that of the same X by rows. For `rescale="standard"`
-it is the time over `rescale=1/255`'s, beside what a `StandardScaler` in a pipeline
-takes. For rows of float32 it is the time of softmax regression written by hand in NumPy
-over ours.
+The classic recipe on MNIST, whole fits of 10 epochs. If X is stored by columns, like a
+DataFrame, the ratio is the time divided by that for the same X stored by rows. For
+`rescale="standard"` it is the time divided by that of `rescale=1/255`; a
+`StandardScaler` in a pipeline is measured for comparison. For float32 rows it is the
+time of softmax regression written by hand in NumPy divided by ours.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Grid search.
 
 `GridSearchCV` with 3 learning rates × 2 batch sizes and 3 folds of 60,000 digits, 5
-epochs a fit, no refit. This package gets bytes, the others float32 X in [0, 1], made
-before. The ratio is a search's time over that of this package with `n_jobs=1`.
+epochs per fit, no refit. This package receives bytes, the others float32 X in [0, 1],
+prepared before. The ratio is a search's time divided by that of this package with
+`n_jobs=1`.
 """
 
 from __future__ import annotations

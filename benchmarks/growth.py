@@ -1,8 +1,8 @@
 """Growth.
 
-The time of an epoch (batch 100, bytes; a fit divided by its epochs) as the rows, the
-features and the classes grow. The ratio is the time for one row, feature and class over
-that of the 60,000 digits: 1 is linear growth.
+Time of an epoch (batches of 100, bytes; a fit divided by its epochs) as the number of
+rows, features and classes grows. The ratio is the time per row, feature and class
+divided by that for the 60,000 digits: 1 is linear growth.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The limit.
 
-An epoch's time over that of its floating-point operations, 4·n·d·K for a model (two
-matrix products), at the rate of a large NumPy sgemm in the same round: the ratio. An
-epoch is a twentieth of a whole fit of 20, so that what a fit does once hardly counts.
-32 models at once, each at another learning rate, are trained on the same batches.
+The ratio is the time of an epoch divided by the time that its floating-point
+operations, 4·n·d·K per model (two matrix products), would take at the speed of a large
+NumPy sgemm in the same round. An epoch is a twentieth of a whole fit of 20 epochs, so
+that one-time costs hardly count. In the rows with 32 models, these are trained at once
+on the same batches, each at another learning rate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Many fits in one process.
 
-200 fits of folds of digits, each with its own number of rows and learning rate, as a
-search has them: how long they take, what is compiled, and what memory they leave taken.
+200 fits on folds of digits with different numbers of rows and learning rates, as in a
+search: how long they take, how many compilations they need, and how much memory stays
+allocated.
 """
 
 from __future__ import annotations

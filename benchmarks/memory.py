@@ -1,11 +1,11 @@
 """Memory.
 
-The most resident memory during one fit over that just before it, TensorFlow loaded by a
-fit of 600 other rows of the same width. Each contender is in a process of its own that
-holds the 60,000 digits as bytes or, where the row says so, as floats already. A float
-copy that it forces on its user counts as part of the fit. For the memmap, anonymous
-memory counts, not the file's pages; the ratio is its speed over that of as many rows in
-memory.
+Peak resident memory during a fit minus the memory just before it. TensorFlow has been
+loaded by a fit on 600 other rows of the same width. Each contender runs in a separate
+process that holds the 60,000 digits as bytes or, where the row says so, as floats. If a
+contender needs a float copy, the copy counts as part of the fit. For the memmap,
+anonymous memory counts, not the file's pages; the ratio is its speed divided by that
+for the same number of rows in memory.
 """
 
 from __future__ import annotations

@@ -52,6 +52,41 @@ def mlp(epochs: int, **parameters: Any) -> MLPClassifier:
     return MLPClassifier(**own | parameters)
 
 
+class CosineMLP(MLPClassifier):
+    """`MLPClassifier` without a hidden layer, Adam's rate along a cosine to 0.
+
+    It has no such schedule itself, so each epoch is a `partial_fit` at another rate.
+
+    Parameters
+    ----------
+    epochs : int
+    alpha : float
+        The penalty of this package's objective, in which the batch doesn't count.
+    """
+
+    def __init__(self, epochs: int, alpha: float) -> None:
+        super().__init__(
+            hidden_layer_sizes=(),
+            alpha=alpha * BATCH_SIZE,  # it divides by the rows of a batch
+            batch_size=BATCH_SIZE,
+            learning_rate_init=LEARNING_RATE,
+            random_state=0,
+        )
+        self.epochs = epochs
+
+    def fit(self, X: NDArray[Any], y: NDArray[Any]) -> CosineMLP:
+        """Descend for as many epochs, from new weights."""
+        for name in ("coefs_", "_optimizer"):
+            vars(self).pop(name, None)
+        for epoch in range(self.epochs):
+            if epoch:
+                falling = (1 + np.cos(np.pi * epoch / self.epochs)) / 2
+                self._optimizer.learning_rate_init = LEARNING_RATE * falling
+            self.partial_fit(X, y, classes=np.unique(y))
+        self.coef_, self.intercept_ = self.coefs_[0].T, self.intercepts_[0]
+        return self
+
+
 def keras_wrapper(epochs: int) -> Any:
     """Make Keras' own scikit-learn wrapper; it builds its model anew in each fit.
 

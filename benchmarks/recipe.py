@@ -1,9 +1,10 @@
 """The classic recipe.
 
-MNIST, batches of 100, learning rate 0.01, 10 epochs of plain gradient descent. Whole
-fits, each contender having fitted once before; the float32 X in [0, 1] that most of
-them need is made before the clock starts. The ratio is a contender's time over this
-package's with bytes (in the rows that name two, the first over the second).
+MNIST, batches of 100, learning rate 0.01, 10 epochs of plain gradient descent. The
+times are for whole fits; each contender has fitted once before. Most contenders need
+float32 X in [0, 1], which is prepared before the clock starts. The ratio is a
+contender's time divided by this package's time with bytes. In a row that names two
+contenders, it is the first one's time divided by the second one's.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ CHART = """\
 ![Four tasks, and the seconds that this package and others take for \
 each](images/benchmarks.png)"""
 INTRODUCTION = """\
-This package beside its alternatives: each section is one run, the contenders in turn,
-round by round. Given is the median of the rounds; a ratio is the median of the rounds'
-own ratios, since what slows one slows the other. Goals that are missed are marked,
-and [all goals](#goals) are at the end. To measure on your own machine, which takes half
-an hour:
+Each section compares this package with its alternatives in a single run, in which the
+contenders take turns, round by round. The figures are medians of the rounds. A ratio is
+the median of the ratios of the rounds, because a disturbance slows all contenders of a
+round. Missed goals are marked, and [all goals](#goals) are listed at the end. To
+measure on your machine, which takes half an hour:
 
 ```sh
 pip install -e '.[benchmark]'

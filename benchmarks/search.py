@@ -1,9 +1,10 @@
 """A grid trained at once.
 
-`TFSoftmaxGridSearchCV` beside `GridSearchCV`: 8 learning rates × 4 alphas, 5 folds of
-60,000 digits as bytes, 10 epochs a fit, no refit. The ratio is a search's time over
-that of `TFSoftmaxGridSearchCV`. Those of MLPClassifier and LogisticRegression, on
-float32 rows in [0, 1] made before, are estimated from whole fits of one fold.
+`TFSoftmaxGridSearchCV` and `GridSearchCV`: 8 learning rates × 4 alphas, 5 folds of
+60,000 digits as bytes, 10 epochs per fit, no refit. The ratio is a search's time
+divided by that of `TFSoftmaxGridSearchCV`. The times of MLPClassifier and
+LogisticRegression, on float32 rows in [0, 1] prepared before, are estimated from whole
+fits on one fold.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Small things.
 
-Imports, predictions, a fit of iris and a pickle, beside scikit-learn's. The ratio is
-this package's time (or bytes) over theirs.
+Imports, predictions, a fit of iris and a pickle, compared with scikit-learn's. The
+ratio is this package's time (or bytes) divided by scikit-learn's.
 """
 
 from __future__ import annotations

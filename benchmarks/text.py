@@ -1,13 +1,15 @@
 """Sparse rows.
 
-Made-up text in scikit-learn's CSR: as many rows, words and classes as the 20 newsgroups
-have (11,314 rows of 96 values, 20 classes) in 130,107 and 10,000 columns, and 2,000
-rows, 5 classes in the 2²⁰ columns of a `HashingVectorizer`; words are drawn by a power
-law, values are float64. The ratio is the time of `SGDClassifier(loss="log_loss")` for
-as many epochs over ours, whole fits; for lbfgs that of `LogisticRegression()` to where
-it stops, with the fewest iterations of ours whose F is no larger; for the search that
-of `GridSearchCV` over ours. Memory is the peak of the process over that before the fit,
-and its ratio is to 1.5 times the bytes of X and 4 times those of the weights.
+Generated text in scikit-learn's CSR format: as many rows, words and classes as the 20
+newsgroups have (11,314 rows of 96 values, 20 classes) in 130,107 and 10,000 columns,
+and 2,000 rows in 5 classes in the 2²⁰ columns of a `HashingVectorizer`. Words follow a
+power law, values are float64. The ratio is the time of `SGDClassifier(loss="log_loss")`
+for the same number of epochs divided by ours, for whole fits. For lbfgs it is the time
+of `LogisticRegression()` divided by ours, with the fewest iterations whose F is no
+larger than the one at which `LogisticRegression()` stops. For the search it is the time
+of `GridSearchCV` divided by ours. Memory is the process's peak minus its memory before
+the fit; the ratio divides it by 1.5 times the bytes of X plus 4 times those of the
+weights.
 """
 
 from __future__ import annotations

@@ -104,10 +104,16 @@ def test_the_fitted_attributes_table_shows_the_history_as_an_array():
 
 def test_the_links_of_the_readme_lead_to_files():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
-    assert "docs/images/weights.png" in targets
-    assert "docs/images/history.png" in targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    targets = dict(re.findall(r"^\[(\w+)\]: (\S+)$", readme, re.M))
+    used = re.findall(r"\]\[(\w+)\]", readme)
+    assert "docs/images/speed.png" in targets.values()
+    assert set(used) == set(targets)
+    assert [file for file in targets.values() if not (ROOT / file).exists()] == []
+
+
+def test_the_readme_reads_on_a_package_index():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not re.search(r"\]\(|\{\w+\}`|^:::", readme, re.M)  # links inline, MyST
 
 
 def test_there_are_four_notebooks():

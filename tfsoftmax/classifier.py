@@ -574,7 +574,7 @@ class TFSoftmaxClassifier(
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
         AttributeError
             If pandas can't be imported.
         """

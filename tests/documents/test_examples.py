@@ -91,7 +91,7 @@ def test_a_file_trains_in_less_memory_than_a_copy_takes(tmp_path):
             ["--epochs", "0"],
             "epochs must be a positive integer; got 0.",
         ),
-        ("grid_search.py", ["--data-dir", "nowhere"], "There is neither train-images"),
+        ("grid_search.py", ["--data-dir", "nowhere"], "Found neither train-images"),
         ("out_of_core.py", ["--rows", "5"], "rows must be at least 400,000; got 5."),
         ("out_of_core.py", ["--rows", "9" * 12], "The file takes 784000.0 GB, and "),
         ("out_of_core.py", ["--folder", "nowhere"], "[Errno 2] No such file"),

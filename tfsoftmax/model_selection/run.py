@@ -88,13 +88,13 @@ def _kept(X: Any, y: Any) -> tuple[Any, Any]:
 
     if not is_dask_array(X):
         raise TypeError(
-            "A search takes its folds from Dask arrays, and X is a Dask DataFrame. "
-            "Call X = X.to_dask_array(lengths=True), and the same for y."
+            "A search can't take folds from X, a Dask DataFrame. Convert it with "
+            "X.to_dask_array(lengths=True), and do the same for y."
         )
     if n_rows_known(X) is None:
         raise ValueError(
-            "A search takes its folds from rows whose number is known, and X has "
-            "chunks of unknown sizes. Call X.compute_chunk_sizes(), and the same for y."
+            "A search can't take folds from X, since its chunk sizes are unknown. Call "
+            "X.compute_chunk_sizes(), and do the same for y."
         )
     X, y = dask.persist(X, y)
     return X, np.asarray(y) if is_dask(y) else y

@@ -49,7 +49,7 @@ def refuse_images(X: Any, name: str = "X") -> None:
         return
     if len(shape) > 2:
         raise ValueError(
-            f"{name} must have two dimensions, a row for each sample; got shape "
+            f"{name} must have two dimensions, with one row per sample; got shape "
             f"{shape}. Flatten the images with {name}.reshape(len({name}), -1)."
         ) from None
 
@@ -63,7 +63,7 @@ def check_real(X: Any, name: str = "X") -> None:
         with np.errstate(over="ignore"):  # checked here
             values = values.astype(np.float64)
         if not np.isfinite(values).all():
-            raise ValueError(f"{name} has values that are too large for float64.")
+            raise ValueError(f"{name} has values too large for float64. Scale them.")
 
 
 def with_one_dtype(X: Any) -> Any:
@@ -114,7 +114,7 @@ def check_structure(X: Any, name: str = "X") -> Any:
         if X.ndim != 2:
             raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.")
         if X.format == "lil" and list(map(len, X.rows)) != list(map(len, X.data)):
-            raise ValueError("A row has another number of values than of indices.")
+            raise ValueError("A row has different numbers of values and indices.")
         if X.format in ("lil", "dok", "dia"):
             X = X.tocsr()
         if X.format == "coo":
@@ -129,7 +129,7 @@ def check_structure(X: Any, name: str = "X") -> Any:
 def refuse_masked(values: Any, name: str) -> None:
     """Refuse an array with masked values; scikit-learn uses what is under the mask."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(f"{name} must have all its values; some are masked.")
+        raise ValueError(f"{name} must not have masked values. Fill or drop them.")
 
 
 def check_weights(
@@ -148,7 +148,7 @@ def check_weights(
     weights = check_numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
     if weights.shape != (n_samples,):
         raise ValueError(
-            f"{name} must have a weight for each of the {n_samples} rows, shape "
+            f"{name} must have one weight for each of the {n_samples} rows, shape "
             f"({n_samples},); got shape {weights.shape}."
         )
     if (weights < 0).any():

@@ -86,7 +86,7 @@ def sorted_classes(y: Any, name: str = "y") -> NDArray[Any]:
             got = reprlib.repr(np.asarray(y).tolist())
             raise ValueError(f"{name} must hold classes; got {got}. {error}") from error
         except TypeError as error:
-            raise TypeError(f"{name} must hold labels of one kind. {error}") from error
+            raise TypeError(f"{name} must hold labels of one type. {error}") from error
     return np.asarray(classes)
 
 
@@ -115,14 +115,14 @@ def check_classes(
         if len(passed):
             distinct = np.asarray(unique_labels(np.repeat(passed, 2)))
     if len(distinct) == 0:
-        raise ValueError("classes must hold at least two classes; it is empty.")
+        raise ValueError("classes must contain at least two classes; it is empty.")
     _check_two(distinct, name)
     if known is not None and same_classes(distinct, known):
         distinct = known
     if _is_nameless(y) and passed.tolist() != distinct.tolist():
         raise ValueError(
             "classes must be in the order of predict_proba's columns, "
-            f"{reprlib.repr(distinct.tolist())}, where the columns of y have no names; "
+            f"{reprlib.repr(distinct.tolist())}, if the columns of y have no names; "
             f"got {reprlib.repr(passed.tolist())}."
         )
     return distinct
@@ -191,13 +191,13 @@ def _classes_of_columns(y: Any, name: str) -> NDArray[Any]:
         return np.arange(np.shape(y)[1])
     if len(set(names)) < len(names):
         raise ValueError(
-            f"{name} must not have two columns for one class: {reprlib.repr(names)}."
+            f"{name} must have only one column per class; got {reprlib.repr(names)}."
         )
     with errors_name(name):
         classes = np.asarray(names)
     if classes.ndim != 1 or classes.tolist() != names:
         raise TypeError(
-            f"{name} must have columns named by labels of one kind; got "
+            f"{name} must have column names that are labels of one type; got "
             f"{reprlib.repr(names)}."
         )
     sorted_classes(np.repeat(classes, 2), name)  # refuses names that are no labels
@@ -210,7 +210,7 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
     if names is not None:
         if len(names) != len(known) or set(names) != set(known):
             raise ValueError(
-                f"{name} must have a column for each of the classes "
+                f"{name} must have one column for each of the classes "
                 f"{reprlib.repr(known)}; it has {reprlib.repr(names)}."
             )
         y = np.asarray(y)[:, [names.index(label) for label in known]]
@@ -225,8 +225,8 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"{name} with {rows.shape[1]} columns must hold the classes' "
-            "probabilities, none negative, each row with a sum of 1; row "
+            f"{name} with {rows.shape[1]} columns must hold class probabilities, "
+            "non-negative and with a sum of 1 in each row; row "
             f"{row} is {reprlib.repr(rows[row].tolist())}."
         )
     return rows / sums[:, None]  # type: ignore[no-any-return]

@@ -128,12 +128,12 @@ RULES: dict[str, Constraint] = {
     "rescale": Constraint(
         (Real, str, Sequence, Array, type(None)),
         _allows_rescale,
-        "a positive finite number, one for each feature, 'standard', 'auto', or None",
+        "a positive finite number, an array of them, 'standard', 'auto', or None",
     ),
     "class_weight": Constraint(
         (Mapping, str, type(None)),
         lambda value: not isinstance(value, str) or value == "balanced",
-        "a dict of class to weight, 'balanced', or None",
+        "a dict of class weights, 'balanced', or None",
         per_model=True,
     ),
     "shuffle": _FLAG,
@@ -178,16 +178,16 @@ def check_partial_fit(parameters: Mapping[str, Any]) -> None:
     """
     if parameters["early_stopping"]:
         raise ValueError(
-            "early_stopping=True compares the epochs of a fit, and partial_fit trains "
-            "for a single one. Set early_stopping=False and compare the scores of "
-            "held-out rows after each call."
+            "early_stopping=True compares epochs, but partial_fit trains for only one. "
+            "Set early_stopping=False and compare the scores on held-out rows after "
+            "each call."
         )
     if isinstance(parameters["class_weight"], str):
         raise ValueError(
-            "class_weight='balanced' counts the classes of all rows, and partial_fit "
-            "sees those of one call. Pass the weights as a dict, for instance "
+            "class_weight='balanced' counts the classes of all rows, but partial_fit "
+            "sees only those of one call. Pass the weights as a dict, for instance "
             "dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
-            " by sklearn.utils.class_weight, with y of all rows or of a sample."
+            " from sklearn.utils.class_weight, with y of all rows or of a sample."
         )
 
 
@@ -219,6 +219,6 @@ def _check_solver(parameters: Mapping[str, Any]) -> None:
     if parameters["early_stopping"] and not solver.by_epochs:
         others = _words(name for name, other in SOLVERS.items() if other.by_epochs)
         raise ValueError(
-            f"early_stopping=True watches epochs, and optimizer={optimizer!r} has "
+            f"early_stopping=True compares epochs, but optimizer={optimizer!r} has "
             f"none; use one of {others}, or early_stopping=False."
         )

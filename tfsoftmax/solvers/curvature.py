@@ -1,4 +1,4 @@
-"""Curvature: a model of the Hessian that is cheap to solve with.
+"""Curvature: a model of the Hessian that is cheap to invert.
 
 The Hessian of the cross-entropy, over rows x̂ with the probabilities p, is
 
@@ -42,7 +42,7 @@ MAX_DENSE = 3000
 LEAST_SHARE = 0.1
 # Of A, relative to the largest: a class that hardly any row has is taken to have more.
 LEAST_EIGENVALUE = 1e-5
-# Eigenvalues of A that share a factor, the largest over the least.
+# Maximum ratio of eigenvalues of A that share a factor.
 MAX_RATIO = 4.0
 # What is added to H's diagonal, relative to it. Where columns are collinear, neither H
 # nor the gradient has anything but rounding, and 1 / JITTER is what that is multiplied
@@ -52,7 +52,7 @@ JITTER = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-5}
 
 
 class CurvatureSums(NamedTuple):
-    """E[T], E[τ] and E[τ x̂ x̂ᵀ] over some rows, the intercept's 1 the last of x̂.
+    """E[T], E[τ] and E[τ x̂ x̂ᵀ] over some rows, where x̂ ends with a 1 if it has one.
 
     With too many columns, the last is its diagonal, of shape (n_columns,).
     """
@@ -74,7 +74,7 @@ def curvature_sums(
     precision: np.dtype[Any],
     typical: NDArray[np.float64] | None = None,
 ) -> CurvatureSums:
-    """Sum up the curvature at the weights Û over the rows of a dataset.
+    """Compute the sums of the curvature at the weights Û over the rows of a dataset.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ class Curvature:
         self.diagonal = np.outer(A.diagonal(), H_diagonal)
         eigenvalues, self._classes = linalg.eigh(A)
         self._eigenvalues = np.maximum(eigenvalues, LEAST_EIGENVALUE * eigenvalues[-1])
-        # What varies by rounding alone is constant, and only the penalty bends there.
+        # Columns that only vary by rounding are constant: only the penalty curves.
         varies = np.append(
             H_diagonal[:-1] > (4 * features.rounding) ** 2,
             features.fit_intercept,
@@ -224,7 +224,7 @@ class Curvature:
 
 
 class _Factor:
-    """Multiplies by (H + δ I)⁻¹; columns that don't vary have no part in H."""
+    """Multiplies by (H + δ I)⁻¹; constant columns are left out of H."""
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class _Factor:
         penalty = np.append(np.full(len(varies) - 1, delta), 0.0)
         diagonal = H if H.ndim == 1 else H.diagonal()
         diagonal = np.where(varies, diagonal, 0) + penalty
-        # 0 for a column that doesn't vary and has no penalty: its weight stays.
+        # 0 for a constant column without a penalty, whose weight doesn't change.
         has_curvature = diagonal > 0
         self._scale = np.zeros_like(diagonal)
         self._scale[has_curvature] = 1 / np.sqrt(diagonal[has_curvature])
@@ -250,25 +250,25 @@ class _Factor:
         rows: NDArray[np.float64]
         rows = (G * self._scale).reshape(-1, G.shape[-1])
         if self._factor is not None:
-            # What cho_solve calls, which takes 15 µs more, twice as long for few rows.
+            # Called directly: cho_solve adds 15 µs, doubling the time for few rows.
             solution, _ = lapack.dpotrs(self._factor, rows.T, lower=True)
             rows = solution.T
         return rows.reshape(G.shape) * self._scale  # type: ignore[no-any-return]
 
 
 def _cholesky(correlations: NDArray[np.float64], jitter: float) -> NDArray[np.float64]:
-    """Return the lower factor of a matrix whose diagonal is made 1 + jitter."""
+    """Return the lower factor of a matrix with its diagonal set to 1 + jitter."""
     while True:
         np.fill_diagonal(correlations, 1 + jitter)
         with suppress(linalg.LinAlgError):
             factor: NDArray[np.float64]
             factor, _ = linalg.cho_factor(correlations, lower=True)
             return factor
-        jitter *= 10  # by rounding it is not positive definite
+        jitter *= 10  # rounding has made it not positive definite
 
 
 def _groups(eigenvalues: NDArray[np.float64]) -> Iterator[tuple[slice, float]]:
-    """Yield slices of ascending eigenvalues, and the least of each.
+    """Yield slices of ascending eigenvalues, and the smallest of each.
 
     None is more than `MAX_RATIO` times the least of its slice.
     """

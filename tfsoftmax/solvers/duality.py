@@ -1,4 +1,4 @@
-"""The duality gap: how far above its minimum the objective can be at most.
+"""The duality gap: an upper bound on the objective minus its minimum.
 
 For any class probabilities μ_i of the rows, with mean s (μ − y) = 0 if there is an
 intercept,
@@ -38,9 +38,9 @@ from tfsoftmax.data.dataset import Dataset, Rows, add_each
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.utils.blas import single_threaded_blas
 
-# Steps to the best intercept; each squares the error.
+# Steps to the optimal intercept; each squares the error.
 MAX_NEWTON = 30
-# Half of it is what the best intercept would gain.
+# Half of it is the gain of the optimal intercept.
 SMALLEST_DECREMENT = 1e-32
 # Relative to p's means: sums of so many numbers don't come closer.
 ROUNDING = 1e-14
@@ -58,7 +58,7 @@ def duality_gap(
     alpha: float,
     l1_ratio: float,
 ) -> float:
-    """Compute an upper bound of F − min F over a dataset's rows.
+    """Compute an upper bound on F − min F over the rows of a dataset.
 
     It takes the time of about one evaluation of F and its gradient in float64.
 
@@ -188,7 +188,7 @@ class _Rows:
         self._z = np.concatenate([x @ W.T for _, x in blocks])
 
     def at(self, b: NDArray[np.float64]) -> _AtIntercept:
-        """Sum up what the intercept b leads to."""
+        """Compute the sums for an intercept b."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
         predicted = self._targets.evaluate(self._z + b)
         P = predicted.P[:, -n_rows:]
@@ -196,7 +196,7 @@ class _Rows:
         return _AtIntercept(predicted.loss * len(T), s @ (P - T[:, -n_rows:]), H)
 
     def sum_up(self, b: NDArray[np.float64]) -> _Sums:
-        """Sum up what the gap is computed from."""
+        """Compute the sums that determine the gap."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
         P = self._targets.evaluate(self._z + b).P
         E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
@@ -215,7 +215,7 @@ class _Rows:
 
 
 class _Means:
-    """The same as means over all rows, wherever they are."""
+    """The same as means over all rows, local or distributed."""
 
     def __init__(self, dataset: Rows, *arguments: Any) -> None:
         self._n, self._rows = len(dataset), dataset.bind(_Rows, *arguments)
@@ -236,20 +236,20 @@ class _Means:
 def _best_intercept(
     rows: _Means, at: _AtIntercept, b: NDArray[np.float64]
 ) -> tuple[_AtIntercept, NDArray[np.float64]]:
-    """Minimise the loss over b alone, by Newton's method."""
+    """Minimise the loss over b by Newton's method."""
     for _ in range(MAX_NEWTON):
         step = linalg.pinvh(at.H) @ at.gradient  # the same for all classes is no step
         if not at.gradient @ step > SMALLEST_DECREMENT:
             break
         following = rows.at(b - step)
         if not following.loss <= at.loss:
-            break  # by rounding, or too far; this b is no less a bound
+            break  # rounding, or too long a step; this b also yields a bound
         at, b = following, b - step
     return at, b
 
 
 def _features(dataset: Rows, scaling: Scaling, fit_intercept: bool) -> CentredFeatures:
-    """Return features centred about where the rows lie, the intercept permitting."""
+    """Return features roughly centred, if there is an intercept."""
     centre = np.zeros(dataset.n_features)
     if not fit_intercept:
         centre = centre if scaling.mean is None else scaling.mean
@@ -270,7 +270,7 @@ def _first(one: Any, other: Any) -> Any:
 def _mixture(
     p: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return the share t and the probabilities q of the mixture that has y's mean."""
+    """Return the share t and the probabilities q of the mixture with the mean of y."""
     excess = p - y
     with np.errstate(divide="ignore", invalid="ignore"):
         most = float(np.max(np.where(excess > 0, excess / y, 0)))
@@ -293,7 +293,7 @@ def _fenchel_young(
     """Compute Ω(W) + Ω*(−G) + W·G of each weight: 0 where G is −∂Ω(W)."""
     l1, l2 = alpha * l1_ratio, alpha * (1 - l1_ratio)
     if l1 == 0:
-        return (G + l2 * W) ** 2 / (2 * l2)  # without differences that round
+        return (G + l2 * W) ** 2 / (2 * l2)  # avoids differences, which lose precision
     excess = np.maximum(abs(G) - l1, 0)
     conjugate = excess**2 / (2 * l2) if l2 else np.zeros_like(G)
     return l2 / 2 * W**2 + l1 * abs(W) + W * G + conjugate

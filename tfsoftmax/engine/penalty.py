@@ -1,7 +1,7 @@
 """The penalty: the proximal step that ends each step of an optimizer.
 
-Where the data term alone would take a weight to z, by a step of length η, the penalty
-λ₁|w| + λ₂w²/2 takes it to
+If a step of length η on the data term alone moves a weight to z, the penalty
+λ₁|w| + λ₂w²/2 moves it to
 
     w = soft(z, η λ₁) / (1 + η λ₂),        soft(z, θ) = z − clip(z, −θ, θ),
 

@@ -142,7 +142,10 @@ def changed(row, values):
 @pytest.mark.parametrize(
     ("soft", "message"),
     [
-        (changed(17, [0.5, 0.5, 0.5]), r"sum of 1 in each row; row 17 is \[0\.5, 0\.5, 0\.5\]"),
+        (
+            changed(17, [0.5, 0.5, 0.5]),
+            r"sum of 1 in each row; row 17 is \[0\.5, 0\.5, 0\.5\]",
+        ),
         (changed(2, [0, 0, 0]), r"row 2 is \[0\.0, 0\.0, 0\.0\]"),
         (changed(3, [1.5, -0.5, 0]), r"non-negative .* row 3 is \[1\.5, -0\.5"),
         (changed(4, [0.5, 0.499, 0]), "row 4"),

@@ -198,7 +198,7 @@ def _over_blocks(add_block: Any, x: SparseRows, initial: Tensor) -> Tensor:
 def _block(
     x: SparseRows, first: Tensor, rank: int, factor: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return r_j x_j (BLOCK, 1, …) and j of a block's values, and the rows of its runs.
+    """Return r_j x_j (BLOCK, 1, …) and j of a block's values, and the rows of the runs.
 
     Values beyond the last are 0.
     """

@@ -17,8 +17,8 @@ class Solver:
     Attributes
     ----------
     solve : callable
-        From a problem and a callback for each of its models to the outcome of each:
-        a result, or the error that ended its training.
+        Maps a problem and a callback for each of its models to the outcome of each: a
+        result, or the error that ended its training.
     by_epochs : bool
         Whether it trains on mini-batches, epoch by epoch and in random order. It can
         then train for a single epoch, stop early, and train several models on the same

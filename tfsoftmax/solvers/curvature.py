@@ -9,9 +9,9 @@ classes and one for the features, and with the penalty's curvature
 
     M = A ⊗ (H + δ I)        A = E[T]        H = E[τ x̂ x̂ᵀ] / E[τ]        τ = tr T
 
-To solve with it takes a Cholesky factor of H's size, however many classes there are.
-With two classes, M is the Hessian itself. Where an eigenvalue of A is a, δ = alpha / a;
-eigenvalues that are close to each other share the least one's δ, and the factor.
+Solving with it takes a Cholesky factor of H's size, whatever the number of classes. With
+two classes, M is the Hessian itself. For an eigenvalue a of A, δ = alpha / a;
+eigenvalues that are close to each other share the smallest one's δ and its factor.
 
 References
 ----------
@@ -34,20 +34,19 @@ from scipy.special import softmax
 from tfsoftmax.data.dataset import Dataset, Rows, add_each
 from tfsoftmax.engine.features import CentredFeatures, SparseRows
 
-# Beyond so many columns H is its diagonal: a Cholesky factor of 3,000 columns takes
-# 0.15 s and 72 MB, and grows with the cube and the square.
+# With more columns, H is diagonal: a Cholesky factor of 3,000 columns takes 0.15 s and
+# 72 MB, and grows with the cube and the square.
 MAX_DENSE = 3000
-# Rows with less than this share of the largest τ count by the mean of all rows: near
-# the optimum a tenth of MNIST's rows has what matters.
+# Rows with less than this fraction of the largest τ are replaced by the mean of all
+# rows: near the optimum, only a tenth of MNIST's rows matter.
 LEAST_SHARE = 0.1
-# Of A, relative to the largest: a class that hardly any row has is taken to have more.
+# Minimum eigenvalue of A, relative to the largest, for classes with hardly any rows.
 LEAST_EIGENVALUE = 1e-5
 # Maximum ratio of eigenvalues of A that share a factor.
 MAX_RATIO = 4.0
-# What is added to H's diagonal, relative to it. Where columns are collinear, neither H
-# nor the gradient has anything but rounding, and 1 / JITTER is what that is multiplied
-# by: with 1e-10 weights wandered off by 1e-4 there. Real curvature as small as this is
-# learnt by the iterations.
+# Relative increase of the diagonal of H. Along collinear columns, H and the gradient
+# only consist of rounding errors, which are multiplied by 1 / JITTER: with 1e-10,
+# weights drifted by 1e-4. The iterations learn real curvature that is this small.
 JITTER = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-5}
 
 
@@ -82,14 +81,14 @@ def curvature_sums(
     dataset : Dataset
     features : CentredFeatures
     precision : dtype
-        What to compute in.
+        The dtype of the computation.
     typical : ndarray, default=None
-        A former H, which stands for x̂ x̂ᵀ in the rows where τ is small; None to look
-        at every row.
+        A previous H, which replaces x̂ x̂ᵀ in the rows with small τ; None uses every
+        row.
     """
     n_columns = U.shape[1]
     is_dense = n_columns <= MAX_DENSE
-    if sparse.issparse(dataset.X):  # H may be no larger than X
+    if sparse.issparse(dataset.X):  # H may not be larger than X
         is_dense = is_dense and n_columns**2 <= dataset.n_values
     classes, weight, skipped, total = dataset.fold(
         _sum_up, U, features, precision, typical, is_dense, combine=add_each
@@ -110,7 +109,7 @@ def _sum_up(
     typical: NDArray[np.float64] | None,
     is_dense: bool,
 ) -> tuple[NDArray[np.float64], float, float, NDArray[np.float64]]:
-    """Sum up T, τ, τ of the rows that are skipped, and τ x̂ x̂ᵀ of the others."""
+    """Compute the sums of T, τ, τ of the skipped rows, and τ x̂ x̂ᵀ of the others."""
     n_rows, n_columns = U.shape
     shape = (n_columns, n_columns) if is_dense else (n_columns,)
     sums = np.zeros(shape, precision, order="F")
@@ -169,22 +168,22 @@ def _add_sparse(
 
 
 class Curvature:
-    """The model M, as the function from a gradient G to M⁻¹ G.
+    """The model M, as the function that maps a gradient G to M⁻¹ G.
 
     Parameters
     ----------
     sums : CurvatureSums
     features : CentredFeatures
-        Those of the sums.
+        The features of the sums.
     alpha : float
-        The strength of the L2 penalty, which is on all columns but the last.
+        The strength of the L2 penalty, on all columns but the last.
     jitter : float
-        What is added to the diagonal of H, relative to it.
+        Relative increase of the diagonal of H.
 
     Attributes
     ----------
     diagonal : ndarray of shape (n_rows, n_columns)
-        That of A ⊗ H.
+        The diagonal of A ⊗ H.
     """
 
     def __init__(
@@ -196,8 +195,8 @@ class Curvature:
     ) -> None:
         A = sums.classes
         if len(A) > 1:
-            # To add the same to all classes changes no probability, so A is flat
-            # there, and gradients are zero. Any curvature serves.
+            # Adding the same to all classes changes no probability, so that A is
+            # singular there and gradients are zero. Any curvature will do.
             A = A + np.trace(A) / len(A) ** 2
         H = sums.mean_features
         H_diagonal = H if H.ndim == 1 else H.diagonal()
@@ -270,7 +269,7 @@ def _cholesky(correlations: NDArray[np.float64], jitter: float) -> NDArray[np.fl
 def _groups(eigenvalues: NDArray[np.float64]) -> Iterator[tuple[slice, float]]:
     """Yield slices of ascending eigenvalues, and the smallest of each.
 
-    None is more than `MAX_RATIO` times the least of its slice.
+    None is more than `MAX_RATIO` times the smallest of its slice.
     """
     start = 0
     while start < len(eigenvalues):

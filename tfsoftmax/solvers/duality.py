@@ -9,15 +9,15 @@ where Ω is the penalty and Ω* its conjugate (Boyd & Vandenberghe 2004, 5.7), b
 
     log Σ_k exp(z_k) ≥ μ·z − Σ_k μ_k log μ_k
 
-μ are the model's own probabilities p, where the intercept is the best one for its
-weights. For an L2 penalty alone, F − D is then ‖∇_W F‖² / (2 alpha), and what the best
-intercept gains. That intercept is found by Newton's method; for what rounding leaves of
+μ are the probabilities p of the model, with the intercept that is optimal for its
+weights. For a pure L2 penalty, F − D is then ‖∇_W F‖² / (2 alpha) plus the gain of the
+optimal intercept. Newton's method finds that intercept; to cancel the rounding error in
 mean s (p − y), a share t of μ is the same for all rows:
 
     μ = (1 − t) p + t q        q = (mean s y − (1 − t) mean s p) / t
 
-with the smallest t for which no q_k is negative. And where a pure L1 penalty demands
-that no component of G_μ be larger than alpha, a share of μ is y, by which G_μ shrinks.
+with the smallest t for which no q_k is negative. If a pure L1 penalty requires that no
+component of G_μ exceeds alpha, a share of μ is y, which shrinks G_μ.
 
 References
 ----------
@@ -42,7 +42,7 @@ from tfsoftmax.utils.blas import single_threaded_blas
 MAX_NEWTON = 30
 # Half of it is the gain of the optimal intercept.
 SMALLEST_DECREMENT = 1e-32
-# Relative to p's means: sums of so many numbers don't come closer.
+# Relative to the means of p: the accuracy of sums of so many numbers.
 ROUNDING = 1e-14
 
 
@@ -70,14 +70,14 @@ def duality_gap(
     intercept : ndarray of shape (n_rows,)
     n_classes : int
     fit_intercept, alpha, l1_ratio
-        As the estimator's parameters.
+        As in the estimator.
     scaling : Scaling
-        How x̃ comes from x; the penalty is on the weights of x̃.
+        The map from x to x̃; the penalty applies to the weights of x̃.
 
     Returns
     -------
     gap : float
-        With an allowance for the rounding of F; infinite where alpha is 0.
+        The bound, with an allowance for the rounding of F; infinite if alpha is 0.
     """
     if alpha == 0:
         return np.inf
@@ -140,7 +140,7 @@ class Targets:
 
 
 class _AtIntercept(NamedTuple):
-    """Of an intercept b: the loss, and its gradient and its Hessian in b.
+    """The loss of an intercept b, and its gradient and Hessian in b.
 
     Sums over the rows weighted by s, or their means.
     """
@@ -156,12 +156,12 @@ class _Sums(NamedTuple):
     Attributes
     ----------
     entropy : float
-        That of p's entropy.
+        The sum of the entropy of p.
     p, y : ndarray of shape (n_classes,)
     x : ndarray of shape (n_features,)
-        That of the features x̂.
+        The sum of the features x̂.
     G, Y : ndarray of shape (n_rows, n_features)
-        Those of (p − y) x̂ᵀ and y x̂ᵀ.
+        The sums of (p − y) x̂ᵀ and y x̂ᵀ.
     """
 
     entropy: float
@@ -210,7 +210,7 @@ class _Rows:
         return _Sums(entropy, s @ P, s @ T, x, G, Y)
 
     def entropy_of_targets(self) -> float:
-        """Sum up the entropy of T."""
+        """Compute the sum of the entropy of T."""
         return float(self._targets.s @ entr(self._targets.T).sum(axis=1))
 
 
@@ -290,7 +290,7 @@ def _penalty(W: NDArray[np.float64], l1_ratio: float) -> float:
 def _fenchel_young(
     W: NDArray[np.float64], G: NDArray[np.float64], alpha: float, l1_ratio: float
 ) -> NDArray[np.float64]:
-    """Compute Ω(W) + Ω*(−G) + W·G of each weight: 0 where G is −∂Ω(W)."""
+    """Compute Ω(W) + Ω*(−G) + W·G for each weight: 0 where G is −∂Ω(W)."""
     l1, l2 = alpha * l1_ratio, alpha * (1 - l1_ratio)
     if l1 == 0:
         return (G + l2 * W) ** 2 / (2 * l2)  # avoids differences, which lose precision

@@ -8,7 +8,7 @@ probabilities p:
 
     H V = E[T V (x̂, 1) (x̂, 1)ᵀ] + alpha · V        T = diag(p) − p pᵀ
 
-Each iteration adds to the λ² found so far: it is never above the true one.
+Each iteration increases λ², which never exceeds the exact value.
 
 References
 ----------
@@ -29,7 +29,7 @@ from scipy.special import softmax
 from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.features import CentredFeatures
 
-# Products with H in one step. Each takes about as long as some evaluations of F.
+# Products with H per step. Each takes about as long as a few evaluations of F.
 MAX_PRODUCTS = 300
 # Iterations are enough when the last few add little to λ² and leave little of the
 # gradient in the metric of the preconditioner, which may be inaccurate.
@@ -94,7 +94,7 @@ class _Rows:
         return max(float(np.ptp(self._logits(x, V), axis=1).max()) for _, x in blocks)
 
     def product(self, V: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum up T V (x̂, 1) (x̂, 1)ᵀ over the rows."""
+        """Compute the sum of T V (x̂, 1) (x̂, 1)ᵀ over the rows."""
         product = np.zeros_like(V)
         for rows, x in self._features.blocks(self._dataset):
             P, z = self._P[rows], self._logits(x, V)
@@ -121,11 +121,11 @@ def newton_step(
     Returns
     -------
     step : ndarray
-        d, along which F falls, also where it is no more than the beginning.
+        d, along which F decreases even if the iterations were not enough.
     decrement : float
-        λ, or less where there were not enough iterations for it.
+        λ, or less if the iterations were not enough.
     is_solved : bool
-        Whether there were.
+        Whether they were.
     """
     step = np.zeros_like(gradient)
     residual = -gradient

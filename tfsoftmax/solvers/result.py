@@ -66,7 +66,7 @@ class Result:
         can't be rounded to their dtype, a callback asked for it, or the user did.
     columns : ndarray of int64, or None
         The columns of X that V and the slots have weights for; those of the others
-        are 0. None stands for all.
+        are 0. None means all.
     """
 
     V: NDArray[Any]
@@ -86,7 +86,7 @@ class Result:
         return replace(self, progress=replace(self.progress, epochs=0))
 
     def for_columns(self, columns: NDArray[np.int64] | None, n_features: int) -> Result:
-        """Return the same result for more columns of X; None stands for all."""
+        """Return the same result for more columns of X; None means all."""
         if self.columns is None or columns is self.columns:
             return self
         places, n = self.columns, n_features
@@ -130,13 +130,13 @@ class Problem:
         How x̃ comes from x, for training rows and held-out rows alike.
     columns : ndarray of int64, or None
         The columns of x that the datasets, and the previous result, are reduced to;
-        None stands for all.
+        None means all.
     rng : RandomState or None
         The generator of the row orders, one permutation per epoch. A solver copies it.
     previous : Result or None
         The result to continue, for one model; None starts from zero weights.
     n_epochs : int or None
-        Number of epochs; None stands for `settings.epochs` of each model.
+        Number of epochs; None means `settings.epochs` of each model.
     attributes : mapping
         The fitted attributes set by validation, by name.
     """

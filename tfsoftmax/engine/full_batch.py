@@ -157,7 +157,7 @@ class FullBatch(AllRows):
             self._buffers = shared_buffers(kind, tiles.new_buffer)
 
     def _widened(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """Return a number, or one per column of a tile, in the form the program needs."""
+        """Return a number, or one per column of a tile, as the program needs it."""
         widened = aligned((self._tiles.n_columns,) * numbers.ndim, self.precision)
         own = slice(self.dataset.n_features) if numbers.ndim else ...
         widened[own] = numbers

@@ -9,8 +9,8 @@ classes and one for the features, and with the penalty's curvature
 
     M = A ⊗ (H + δ I)        A = E[T]        H = E[τ x̂ x̂ᵀ] / E[τ]        τ = tr T
 
-Solving with it takes a Cholesky factor of H's size, whatever the number of classes. With
-two classes, M is the Hessian itself. For an eigenvalue a of A, δ = alpha / a;
+Solving with it takes a Cholesky factor of H's size, whatever the number of classes.
+With two classes, M is the Hessian itself. For an eigenvalue a of A, δ = alpha / a;
 eigenvalues that are close to each other share the smallest one's δ and its factor.
 
 References

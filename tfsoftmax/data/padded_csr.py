@@ -83,7 +83,7 @@ class PaddedCSR(NamedTuple):
 
 
 def row_bytes(dataset: Dataset, precision: np.dtype[Any]) -> int:
-    """Return the mean number of slots per row, rounded up to a power of 2.
+    """Return the mean number of bytes per row, rounded up to a power of 2.
 
     Folds of the same data thus share a layout and a program.
     """

@@ -35,8 +35,7 @@ class State:
 
     `gradient` is the sum over the micro-batches of an unfinished batch; it is empty if
     each batch is one micro-batch. `factor`, of shape (n_models, 1), is the pending
-    factor of the weights in :mod:`lazy steps <tfsoftmax.engine.lazy>` still have to
-    multiply weights by, of shape (n_models, 1).
+    factor of the weights in :mod:`lazy steps <tfsoftmax.engine.lazy>`.
     """
 
     V: Tensor

@@ -26,8 +26,8 @@ def evaluate_tile(
     """Compute the loss, the accuracy and the gradient over one tile, at Û = (W, b).
 
     The logits are W (r ∘ (x − c)) + b, where r is a number or one number per column.
-    All results are returned as one float64 vector, since fetching each takes time: Σ w
-    CE, Σ w [predicted = y], ∂/∂b (R) and ∂/∂W (R · n_columns).
+    All results are returned as one float64 vector, since fetching each takes time:
+    Σ w CE, Σ w [predicted = y], ∂/∂b (R) and ∂/∂W (R · n_columns).
     """
     x = tf.cast((tf.cast(X, spec.centring) - centre) * factor, spec.precision)
     W, b = U[:, :-1], U[:, -1]

@@ -119,7 +119,7 @@ class Scoring:
 
 
 def _predicts_by_logits(models: Sequence[Any]) -> bool:
-    """Whether a group and its pipelines have no subclasses, which might predict."""
+    """Whether no model or pipeline is of a subclass, which may predict otherwise."""
     pipelines = pipelines_of(models[0])
     return type(classifier_of(models[0])) is TFSoftmaxClassifier and all(
         type(pipeline) is Pipeline for pipeline in pipelines

@@ -10,11 +10,16 @@ from typing import Any
 from benchmarks.records import Row, Section
 
 HEADER = ("what", "measured", "ratio", "goal", "held", "note")
+# `python docs/make_figures.py benchmarks` draws it from the page.
+CHART = """\
+![Four tasks, and the seconds that this package and others take for \
+each](images/benchmarks.png)"""
 INTRODUCTION = """\
 Each section compares this package with its alternatives in a single run, in which the
 contenders take turns, round by round. The figures are medians of the rounds. A ratio is
 the median of the ratios of the rounds, because a disturbance slows all contenders of a
-round. Missed goals are marked. To measure on your machine, which takes half an hour:
+round. Missed goals are marked, and [all goals](#goals) are listed at the end. To
+measure on your machine, which takes half an hour:
 
 ```sh
 pip install -e '.[benchmark]'
@@ -37,15 +42,15 @@ def as_text(section: Section) -> str:
 
 
 def as_markdown(sections: Sequence[Section], machine: dict[str, str]) -> str:
-    """Write a page: the machine, the goals at a glance, then section by section."""
-    parts = ["# Benchmarks", INTRODUCTION]
-    parts += [_table(("machine", ""), machine.items()), "## Goals"]
-    goals = [row for section in sections for row in section.rows if row.goal]
-    at_a_glance = ((row.section, *_cells(row)[:-1]) for row in goals)
-    parts.append(_table(("section", *HEADER[:-1]), at_a_glance))
+    """Write a page: a chart, the machine, section by section, the goals at a glance."""
+    parts = ["# Benchmarks", CHART, INTRODUCTION]
+    parts.append(_table(("machine", ""), machine.items()))
     for section in sections:
         parts += [f"## {section.title}", section.about.replace("\n", " ")]
         parts.append(_table(HEADER, map(_cells, section.rows)))
+    goals = [row for section in sections for row in section.rows if row.goal]
+    at_a_glance = ((row.section, *_cells(row)[:-1]) for row in goals)
+    parts += ["## Goals", _table(("section", *HEADER[:-1]), at_a_glance)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,9 +1,14 @@
 """The documentation: ``python -m sphinx -W docs docs/_build/html``.
 
-The notebooks of ``examples/`` are run by the build. Nothing is fetched: formulas are
-set as MathML, and links to other projects' pages are made from their names.
+The notebooks of ``examples/`` are run by the build. With ``-D nb_execution_mode=off``
+it shows their stored outputs, and takes seconds.
+
+Nothing is fetched: formulas are set as MathML, and links to other projects' pages are
+made from their names.
 """
 
+import base64
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -49,6 +54,22 @@ def _origin(public: type, name: str) -> str:
     return definer.__module__.partition(".")[0]
 
 
+def last_picture(notebook: Path) -> bytes:
+    """Return the last picture among a notebook's stored outputs, as PNG."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    data = [output.get("data", {}) for output in outputs]
+    return base64.b64decode([d["image/png"] for d in data if "image/png" in d][-1])
+
+
+# The picture at the head of a display's page, and what it shows.
+PICTURES = {
+    "WeightsDisplay": ("wine.png", "The strongest weights of each class of a table."),
+    "HistoryDisplay": ("history.png", "Two trainings by epoch."),
+    "PredictionsDisplay": ("predictions.png", "The test digits that are read worst."),
+    "SearchDisplay": ("search.png", "Thirty candidates of a random search."),
+}
+
 project = "tfsoftmax"
 author = "The tfsoftmax developers"
 copyright = "The tfsoftmax developers, BSD 3-Clause License"
@@ -60,15 +81,18 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
     "myst_nb",
+    "sphinx_copybutton",
+    "sphinx_design",
     "mathml",
     "other_projects",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 
-# Sphinx reads what lies below it, so the notebooks are brought here.
+# Sphinx reads what lies below it, so the notebooks are brought here, with a thumbnail.
 for notebook in sorted((HERE.parent / "examples").glob("*.ipynb")):
-    shutil.copy(notebook, HERE / "examples")
+    copy = shutil.copy(notebook, HERE / "examples")
+    Path(copy).with_suffix(".png").write_bytes(last_picture(notebook))
 
 default_role = "literal"
 smartquotes = False
@@ -81,10 +105,12 @@ nb_execution_timeout = 120  # seconds a cell
 nb_merge_streams = True
 
 autosummary_generate = True
-autosummary_context = {"methods_of": methods_by_origin()}
+autosummary_context = {"methods_of": methods_by_origin(), "pictures": PICTURES}
 autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+
+copybutton_exclude = ".linenos, .gp, .go"  # prompts and what is printed
 
 html_theme = "pydata_sphinx_theme"
 html_title = "tfsoftmax"
@@ -98,6 +124,8 @@ html_theme_options = {
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
 }
-html_sidebars = {page: [] for page in ("features", "benchmarks", "changelog")}
+# Pages that stand alone: a sidebar of their section would be empty.
+ALONE = ["features", "benchmarks", "contributing", "changelog", "genindex", "search"]
+html_sidebars = {page: [] for page in [*ALONE, "_modules/**"]}

@@ -1,9 +1,10 @@
-"""Make the pictures of the README and the guide: ``python docs/make_figures.py``.
+"""Make the pictures of the README and the site: ``python docs/make_figures.py``.
 
 With names only those: ``python docs/make_figures.py optimum``, which takes a minute.
 """
 
 import math
+import re
 import sys
 import time
 import warnings
@@ -27,10 +28,14 @@ from sklearn.utils.discovery import all_estimators
 
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxRandomizedSearchCV
 from tfsoftmax.datasets import load_mnist
-from tfsoftmax.displays import HistoryDisplay, SearchDisplay, WeightsDisplay
+from tfsoftmax.displays import (
+    HistoryDisplay,
+    PredictionsDisplay,
+    SearchDisplay,
+    WeightsDisplay,
+)
 
 IMAGES = Path(__file__).parent / "images"
-BENCHMARKS = Path(__file__).parent / "benchmarks.md"
 CLASSIC = {
     "optimizer": "sgd",
     "learning_rate": 0.01,
@@ -47,20 +52,36 @@ STYLES = {
     "saga": ("#000000", "v"),
 }
 OURS, *THEIRS = STYLES
-# Rows of the benchmarks by how they begin, and their names in the picture.
-SAME_STEPS = {
-    "this, uint8": "TFSoftmaxClassifier",
-    "hand-written NumPy, W (784": "NumPy, written by hand",
-    "MLPClassifier(": "MLPClassifier, no hidden layer",
-    "TensorFlow 1": "TensorFlow 1 script",
-    "keras.wrappers": "Keras' scikit-learn wrapper",
-}
-SAME_OBJECTIVE = {
-    "this, adam": "TFSoftmaxClassifier, Adam",
-    "this, lbfgs,": 'TFSoftmaxClassifier, "lbfgs"',
-    "MLPClassifier(": "MLPClassifier, Adam",
-    "LogisticRegression() ": "LogisticRegression",
-    "LogisticRegression(solver='saga'": 'LogisticRegression, "saga"',
+# What the chart of the benchmarks shows: a section's rows, and what to call them there.
+COMPARED = {
+    "The classic recipe": {
+        "this, uint8": "tfsoftmax, bytes",
+        "hand-written NumPy, W (10, 784)": "hand-written NumPy",
+        "this, float32": "tfsoftmax, float32",
+        "MLPClassifier(hidden_layer_sizes=())": "MLPClassifier",
+        "TensorFlow 1 graph and Session": "TensorFlow 1",
+        "keras.wrappers.SKLearnClassifier": "Keras' SKLearnClassifier",
+        "SciKeras KerasClassifier": "SciKeras",
+    },
+    "To the optimum": {
+        "this, adam, cosine, 7 epochs, uint8": 'tfsoftmax, "adam"',
+        "this, lbfgs, 76 iterations, uint8": 'tfsoftmax, "lbfgs"',
+        "LogisticRegression()": "LogisticRegression, lbfgs",
+        "SGDClassifier(loss='log_loss')": "SGDClassifier",
+        "LogisticRegression(solver='saga', max_iter=20)": "LogisticRegression, saga",
+    },
+    "Sparse rows": {
+        "this, sgd, 130,107 columns, 3 epochs": "tfsoftmax, 130,107 columns",
+        "SGDClassifier, 130,107 columns, 3 epochs": "SGDClassifier, 130,107 columns",
+        "this, sgd, 2²⁰ columns, 3 epochs": "tfsoftmax, few rows, 2²⁰ columns",
+        "SGDClassifier, 2²⁰ columns, 3 epochs": "SGDClassifier, few rows, 2²⁰ columns",
+    },
+    "A grid trained at once": {
+        "TFSoftmaxGridSearchCV": "TFSoftmaxGridSearchCV",
+        "GridSearchCV, n_jobs=2": "GridSearchCV over tfsoftmax, n_jobs=2",
+        "GridSearchCV over MLPClassifier": "… over MLPClassifier, estimated",
+        "GridSearchCV over LogisticRegression": "… over LogisticRegression, estimated",
+    },
 }
 ITERATIONS = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 1000]
 ROUNDING = 1e-14  # of F, relative: nearer to the minimum nothing can be seen
@@ -76,6 +97,7 @@ def main(names: list[str]) -> None:
 def recipes() -> None:
     """Train the classic recipe and the defaults, and draw both."""
     X, y = load_mnist("train", return_X_y=True)
+    X_test, y_test = load_mnist("test", return_X_y=True)
     classic = TFSoftmaxClassifier(**CLASSIC, rescale=1 / 255)
     default = TFSoftmaxClassifier(random_state=0)
     recipes = {"the classic recipe": classic, "the defaults": default}
@@ -84,6 +106,8 @@ def recipes() -> None:
 
     save(WeightsDisplay.from_estimator(classic).figure_, "weights.png")
     save(HistoryDisplay.from_estimator(recipes).figure_, "history.png")
+    worst = PredictionsDisplay.from_estimator(default, X_test, y_test, n_pictures=12)
+    save(worst.figure_, "predictions.png", dpi=110)
 
 
 def looking() -> None:
@@ -91,7 +115,11 @@ def looking() -> None:
     wine = load_wine(as_frame=True)
     clf = TFSoftmaxClassifier(random_state=0)
     clf.fit(wine.data, wine.target_names[wine.target])
-    save(WeightsDisplay.from_estimator(clf, n_bars=6).figure_, "wine.png", dpi=110)
+    save(
+        WeightsDisplay.from_estimator(clf, n_bars=6, n_cols=2).figure_,
+        "wine.png",
+        dpi=110,
+    )
 
     topics = ["cluster", "ensemble", "feature_selection"]
     topics += ["linear_model", "neighbors", "preprocessing"]
@@ -110,46 +138,6 @@ def looking() -> None:
     warnings.simplefilter("ignore")  # some rates are far too small
     search.fit(*load_digits(return_X_y=True))
     save(SearchDisplay.from_estimator(search).figure_, "search.png", dpi=110)
-
-
-def speed() -> None:
-    """Draw the seconds of fits on MNIST, as the benchmarks have them."""
-    from matplotlib.figure import Figure
-
-    page = BENCHMARKS.read_text("utf-8")
-    panels = {
-        "Ten epochs of gradient descent": measured(
-            page, "The classic recipe", SAME_STEPS
-        ),
-        "To the objective at which LogisticRegression stops": measured(
-            page, "To the optimum", SAME_OBJECTIVE
-        ),
-    }
-    figure = Figure(figsize=(7.2, 4), layout="constrained")
-    heights = [len(seconds) for seconds in panels.values()]
-    axes = figure.subplots(2, sharex=True, height_ratios=heights)
-    for ax, (title, seconds) in zip(axes, panels.items(), strict=True):
-        is_ours = [name.startswith("TFSoftmax") for name in seconds]
-        colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]
-        bars = ax.barh(list(seconds), list(seconds.values()), color=colors, height=0.6)
-        ax.bar_label(bars, [f"{value:.3g} s" for value in seconds.values()], padding=4)
-        ax.invert_yaxis()
-        ax.set_title(title, loc="left", fontsize="medium")
-        ax.set_xscale("log")
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[-1].set(xlabel="seconds of a fit on MNIST, logarithmic", xlim=(0.1, 60))
-    axes[-1].xaxis.set_major_formatter("{x:g}")
-    save(figure, "speed.png")
-
-
-def measured(page: str, section: str, names: dict[str, str]) -> dict[str, float]:
-    """Find the seconds in a section's rows, by how a row begins, where there is one."""
-    rows = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0].splitlines()
-    seconds = {}
-    for beginning, name in names.items():
-        if found := [row for row in rows if row.startswith(f"| {beginning}")]:
-            seconds[name] = float(found[0].split("|")[2].removesuffix(" s "))
-    return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
 def optimum() -> None:
@@ -246,6 +234,51 @@ def text() -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
     save(figure, "text.png")
+
+
+def benchmarks() -> None:
+    """Draw the seconds of ours and of others; the first two sections for the README."""
+    save(compare(list(COMPARED), figsize=(8, 6.4), xlim=(0.02, 9000)), "benchmarks.png")
+    save(compare(list(COMPARED)[:2], figsize=(8, 4), xlim=(0.2, 60)), "speed.png")
+
+
+def compare(
+    titles: list[str], *, figsize: tuple[float, float], xlim: tuple[float, float]
+) -> Any:
+    """Draw sections of the page of benchmarks, a panel for each."""
+    from matplotlib.figure import Figure
+
+    page = (IMAGES.parent / "benchmarks.md").read_text(encoding="utf-8")
+    heights = [len(COMPARED[title]) for title in titles]
+    figure = Figure(figsize=figsize, layout="constrained")
+    panels = figure.subplots(len(titles), sharex=True, height_ratios=heights)
+    for ax, title in zip(panels, titles, strict=True):
+        rows = COMPARED[title]
+        measured = seconds_of(page, title)
+        seconds = [measured[row] for row in rows]
+        is_ours = [row.startswith(("this", "TFSoftmax")) for row in rows]
+        colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]
+        names = list(rows.values())
+        ax.scatter(seconds, names, c=colors, zorder=2)
+        for at in zip(seconds, names, strict=True):
+            label = f"{at[0]:,.3g} s" if at[0] < 1000 else f"{at[0]:,.0f} s"
+            near = {"xytext": (8, 0), "textcoords": "offset points"}
+            ax.annotate(label, at, va="center", **near)
+        ax.set_title(title, loc="left", fontsize="medium", fontweight="bold")
+        ax.set(xscale="log", xlim=xlim, ylim=(len(rows) - 0.5, -0.5))
+        ax.grid(color="0.9")
+        ax.tick_params(which="both", length=0)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.spines[:].set_visible(False)
+    ax.set(xlabel="seconds, on a logarithmic scale: further left is faster")
+    return figure
+
+
+def seconds_of(page: str, title: str) -> dict[str, float]:
+    """Read what took how many seconds from a section of the page of benchmarks."""
+    section = page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"^\| (.+?) \| ([\d,.]+) s \|", section, re.MULTILINE)
+    return {what: float(seconds.replace(",", "")) for what, seconds in found}
 
 
 def by_columns(X: NDArray[Any]) -> pd.DataFrame:
@@ -345,12 +378,12 @@ def save(figure: Any, name: str, dpi: int = 150) -> None:
 
 
 FIGURES = {
-    "speed": speed,
     "recipes": recipes,
     "looking": looking,
     "optimum": optimum,
     "tables": tables,
     "text": text,
+    "benchmarks": benchmarks,
 }
 
 if __name__ == "__main__":

@@ -52,6 +52,13 @@ def test_ci_finds_the_two_commands_of_the_readme():
     assert tests.endswith(".venv/bin/python -m pytest")
 
 
+def test_the_chart_of_the_benchmarks_shows_rows_of_their_page():
+    figures = load(ROOT / "docs" / "make_figures.py")
+    page = read(ROOT / "docs" / "benchmarks.md")
+    for title, rows in figures.COMPARED.items():
+        assert rows.keys() <= figures.seconds_of(page, title).keys()
+
+
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.S | re.M)
 
 

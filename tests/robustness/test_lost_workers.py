@@ -25,8 +25,8 @@ from tests.problems import problem
 from tests.robustness.common import PATIENCE, eventually
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.callbacks import EpochLogger
-from tfsoftmax.distributed import cluster as clusters
-from tfsoftmax.distributed.cluster import DaskCluster
+from tfsoftmax.distributed import dask_cluster as clusters
+from tfsoftmax.distributed.dask_cluster import DaskCluster
 
 X, Y, S = problem(400)
 SIZES = (50,) * 8

@@ -9,10 +9,9 @@ is a list of neighbouring blocks, and which these are depends on the blocks alon
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,78 +19,31 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
-from tfsoftmax.data.dataset import Dataset, largest_magnitude
-from tfsoftmax.data.gather import aligned, copy_by_rows, lies_by_columns
-from tfsoftmax.distributed.cluster import Cluster, current_cluster
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.distributed.checking import (
+    NAMES,
+    About,
+    Checked,
+    Names,
+    about_of,
+    check,
+    this_version,
+)
+from tfsoftmax.distributed.cluster import Cluster
+from tfsoftmax.distributed.dask_cluster import current_cluster
 from tfsoftmax.distributed.part import Part
 from tfsoftmax.distributed.rows import RowsInParts
-from tfsoftmax.validation.arrays import check_rows, check_weights, refuse_zeros
+from tfsoftmax.validation.arrays import check_rows, refuse_zeros
 from tfsoftmax.validation.collections import is_dask_frame, rows_in_blocks
 from tfsoftmax.validation.errors import errors_name
 from tfsoftmax.validation.labels import (
     check_labels,
     encode,
-    find_classes,
-    is_soft,
-    sorted_classes,
 )
 from tfsoftmax.validation.weights import class_weights, row_weights
 
 # A task costs the scheduler 2 ms.
 MAX_PARTS = 256
-# What XLA's programs take rows at, the addresses that C's malloc gives.
-ALIGNMENT = 16
-
-Names = tuple[str, str, str]
-NAMES: Names = ("X", "y", "sample_weight")
-
-
-class Block(NamedTuple):
-    """Validated rows; y is an array of labels, or of soft labels as passed."""
-
-    X: Any
-    y: Any
-    weights: NDArray[np.float64] | None
-
-
-class About(NamedTuple):
-    """What is to be known of a part before its rows can be encoded.
-
-    Attributes
-    ----------
-    n_rows, n_values : int
-    dtypes : tuple of dtype
-        Of the blocks of X.
-    is_sparse, is_weighted : bool
-    soft : array or DataFrame of one row, or None
-        The first of the labels, where they are soft.
-    classes : ndarray
-        The labels that occur, sorted, or the classes of soft labels.
-    totals : ndarray of shape (n_classes,)
-        The weights of these classes, in units of `largest`.
-    largest : float
-        The largest weight.
-    largest_integer : int
-        The largest absolute value, where X has integers.
-    """
-
-    n_rows: int
-    n_values: int
-    dtypes: tuple[np.dtype[Any], ...]
-    is_sparse: bool
-    is_weighted: bool
-    soft: Any
-    classes: NDArray[Any]
-    totals: NDArray[np.float64]
-    largest: float
-    largest_integer: int
-
-
-class Checked(NamedTuple):
-    """The blocks of a part, none of them empty, and what is to be known of them."""
-
-    blocks: list[Block]
-    about: About | None  # None of a part without rows
 
 
 class Read(NamedTuple):
@@ -162,6 +114,16 @@ def read(
         items = cluster.start(tasks)
         closing.callback(cluster.release, items)
         abouts = cluster.collect(about_of, items)
+        kinds = {
+            (about.is_sparse, about.soft is not None)
+            for about in abouts
+            if about is not None
+        }
+        if len(kinds) > 1:
+            raise ValueError(
+                f"{names[0]} must be sparse in all blocks or in none, and {names[1]} "
+                "must have soft labels in all blocks or in none."
+            )
         filled = [i for i, about in enumerate(abouts) if about is not None]
         if not filled:
             check_rows(estimator, without_rows, names[0], reset=False)  # refuses it
@@ -194,112 +156,6 @@ def neighbours(X: Any, n_blocks: int) -> Iterator[slice]:
         if rows >= goal or i + 1 == n_blocks:
             yield slice(start, i + 1)
             start, rows = i + 1, 0.0
-
-
-def check(
-    blocks: Sequence[tuple[Any, Any, Any]],
-    first: int,
-    estimator: Any,
-    names: Names,
-    version: str,
-) -> Checked:
-    """Validate the blocks of a part, on a worker; `first` is the number of the first.
-
-    Raises
-    ------
-    RuntimeError
-        If the worker has another version of this package.
-    """
-    if version != (of_worker := this_version()):
-        raise RuntimeError(
-            f"A Dask worker has tfsoftmax {of_worker}, and this process has {version}. "
-            "Install the same version."
-        )
-    checked = []
-    for number, block in enumerate(blocks, first):
-        with _errors_note(number, number, names[0]):
-            if len_of(block[0]):
-                checked.append(_check_block(block, estimator, names))
-    if not checked:
-        return Checked([], None)
-    with _errors_note(first, first + len(blocks) - 1, names[0]):
-        return Checked(checked, _describe(checked, names[1]))
-
-
-@contextmanager
-def _errors_note(first: int, last: int, name: str) -> Iterator[None]:
-    """Add to an error the numbers of the blocks that it is about."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        blocks = f"block {first}" if first == last else f"blocks {first} to {last}"
-        error.add_note(f"In {blocks} of {name}, counted from 0.")
-        raise
-
-
-def len_of(X: Any) -> int:
-    """Return the number of rows."""
-    return int(X.shape[0])
-
-
-def this_version() -> str:
-    """Return the version of this package, which is known above the floors."""
-    return str(import_module("tfsoftmax").__version__)
-
-
-def about_of(checked: Checked) -> About | None:
-    """Return what is to be known of a part."""
-    return checked.about
-
-
-def _check_block(block: tuple[Any, Any, Any], estimator: Any, names: Names) -> Block:
-    X = check_rows(estimator, block[0], names[0], reset=False)
-    if lies_by_columns(X):
-        X = copy_by_rows(X, X.dtype)
-    elif not sparse.issparse(X) and X.ctypes.data % ALIGNMENT:
-        X = _aligned_copy(X)  # or it would be copied in each evaluation
-    y = check_labels(block[1], X.shape[0], names[1], names[0])
-    weights = block[2]
-    if weights is not None:
-        weights = check_weights(weights, X.shape[0], names[2], may_be_zero=True)
-    return Block(X, y, weights)
-
-
-def _aligned_copy(X: NDArray[Any]) -> NDArray[Any]:
-    copy = aligned(X.shape, X.dtype)
-    copy[...] = X
-    return copy
-
-
-def _describe(blocks: Sequence[Block], name: str) -> About:
-    soft = is_soft(blocks[0].y)
-    X = blocks[0].X
-    is_sparse = sparse.issparse(X)
-    weights = [b.weights for b in blocks]
-    largest = max((float(w.max()) for w in weights if w is not None), default=1.0)
-    classes = (
-        find_classes(blocks[0].y, name)
-        if soft
-        else sorted_classes(np.concatenate([np.asarray(b.y) for b in blocks]), name)
-    )
-    totals = np.zeros(len(classes))
-    for _, y, w in blocks:
-        codes = encode(y, classes, name)
-        w = np.ones(len(codes)) if w is None else w / (largest or 1)
-        totals += w @ codes if soft else np.bincount(codes, w, len(classes))
-    integers = [b.X for b in blocks if b.X.dtype.kind in "biu"]
-    return About(
-        n_rows=sum(len_of(b.X) for b in blocks),
-        n_values=sum(b.X.nnz if is_sparse else b.X.size for b in blocks),
-        dtypes=tuple(b.X.dtype for b in blocks),
-        is_sparse=is_sparse,
-        is_weighted=any(w is not None for w in weights),
-        soft=blocks[0].y[:1] if soft else None,
-        classes=classes,
-        totals=totals,
-        largest=largest,
-        largest_integer=max(map(largest_magnitude, integers), default=0),
-    )
 
 
 class Encoding(NamedTuple):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.distributed import cluster
-from tfsoftmax.distributed.cluster import DaskCluster, ThisProcess, current_cluster
+from tfsoftmax.distributed import dask_cluster
+from tfsoftmax.distributed.cluster import ThisProcess
+from tfsoftmax.distributed.dask_cluster import DaskCluster, current_cluster
 from tfsoftmax.distributed.part import Call, Part
 
 
@@ -106,7 +107,7 @@ def test_a_wait_ends_where_no_worker_has_run_for_a_minute(
     workers, kind, words, monkeypatch
 ):
     now = 0.0
-    monkeypatch.setattr(cluster.time, "monotonic", lambda: now)
+    monkeypatch.setattr(dask_cluster.time, "monotonic", lambda: now)
     waiting = DaskCluster(NoScheduler({"a": "running"}))
     now = 50.0
     assert waiting._look(set(), 0.0) == 50.0
@@ -121,7 +122,7 @@ def test_a_wait_ends_where_no_worker_has_run_for_a_minute(
 def test_a_wait_for_a_worker_that_is_gone_is_given_up():
     waiting = DaskCluster(NoScheduler({"a": "running"}))
     waiting._look({"a"}, 0.0)
-    with pytest.raises(cluster._WorkerLostError):
+    with pytest.raises(dask_cluster._WorkerLostError):
         waiting._look({"a", "b"}, 0.0)
 
 
@@ -139,7 +140,7 @@ def test_workers_lost_again_and_again_end_a_fold(monkeypatch):
     def lose(self, parts, call):
         nonlocal n_tries
         n_tries += 1
-        raise cluster._WorkerLostError
+        raise dask_cluster._WorkerLostError
 
     monkeypatch.setattr(DaskCluster, "_fold", lose)
     with pytest.raises(RuntimeError, match="Workers were lost 5 times"):
@@ -149,14 +150,14 @@ def test_workers_lost_again_and_again_end_a_fold(monkeypatch):
 
 def test_errors_of_dask_are_explained():
     killed = distributed.KilledWorker("task", None, 3)
-    explained = cluster._explained(killed)
+    explained = dask_cluster._explained(killed)
     assert isinstance(explained, RuntimeError)
     assert "short of memory" in str(explained)
     assert explained.__cause__ is killed
     missing = ModuleNotFoundError("No module", name="tfsoftmax")
-    assert "can't import tfsoftmax" in str(cluster._explained(missing))
+    assert "can't import tfsoftmax" in str(dask_cluster._explained(missing))
     for error in (ModuleNotFoundError("No module", name="pandas"), ValueError("X")):
-        assert cluster._explained(error) is error
+        assert dask_cluster._explained(error) is error
 
 
 @dataclass
@@ -167,11 +168,11 @@ class Record:
 
 def test_bytes_are_counted_of_all_arrays_within():
     ones = np.ones(10)
-    assert cluster._n_bytes(None) == 0
-    assert cluster._n_bytes([ones, (ones, {"a": ones})]) == 240
-    assert cluster._n_bytes(Record(ones, Record(ones, 3))) == 160
+    assert dask_cluster._n_bytes(None) == 0
+    assert dask_cluster._n_bytes([ones, (ones, {"a": ones})]) == 240
+    assert dask_cluster._n_bytes(Record(ones, Record(ones, 3))) == 160
     call = Call(value, (ones,), add, made_of=(ones, ones))
-    assert cluster._n_bytes(call) == 240
+    assert dask_cluster._n_bytes(call) == 240
 
 
 @pytest.mark.parametrize(
@@ -187,4 +188,4 @@ def test_bytes_are_counted_of_all_arrays_within():
     ],
 )
 def test_a_task_brings_no_more_than_a_quarter_of_the_memory_in(worker, expected):
-    assert cluster._cut([0, 2, 3, 5], [10] * 6, worker) == expected
+    assert dask_cluster._cut([0, 2, 3, 5], [10] * 6, worker) == expected

@@ -13,11 +13,16 @@ from scipy import sparse
 
 from tests.problems import estimator, problem
 from tfsoftmax.data.gather import aligned
-from tfsoftmax.distributed import reading
-from tfsoftmax.distributed.reading import MAX_PARTS, check, neighbours, this_version
+from tfsoftmax.distributed.checking import (
+    ALIGNMENT,
+    NAMES,
+    about_of,
+    check,
+    this_version,
+)
+from tfsoftmax.distributed.reading import MAX_PARTS, neighbours
 
 X, Y, S = problem()
-NAMES = reading.NAMES
 
 
 def reader():
@@ -120,7 +125,7 @@ def test_blocks_without_rows_are_left_out():
     assert found.about.n_rows == 9
     nothing = checked((X[:0], Y[:0], None))
     assert nothing == ([], None)
-    assert reading.about_of(nothing) is None
+    assert about_of(nothing) is None
 
 
 def test_weights_that_are_all_zero_are_described_as_such():
@@ -132,12 +137,12 @@ def test_weights_that_are_all_zero_are_described_as_such():
 def test_a_block_lies_as_the_program_takes_it():
     odd = aligned((100, 5), np.float64).view(np.uint8).reshape(-1)
     rows = odd[8 : 8 + 90 * 5 * 8].view(np.float64).reshape(90, 5)
-    assert rows.ctypes.data % reading.ALIGNMENT
+    assert rows.ctypes.data % ALIGNMENT
     rows[...] = X[:90]
     for given_ in (rows, np.asfortranarray(rows), rows[::-1][::-1]):
         (found,) = checked((given_, Y[:90], None)).blocks
         assert found.X.flags.c_contiguous
-        assert found.X.ctypes.data % reading.ALIGNMENT == 0
+        assert found.X.ctypes.data % ALIGNMENT == 0
         np.testing.assert_array_equal(found.X, rows)
     fitting = aligned((90, 5), np.float64)
     assert checked((fitting, Y[:90], None)).blocks[0].X is fitting

@@ -1,0 +1,363 @@
+"""DaskCluster: runs tasks on the workers of a Dask cluster.
+
+Nothing is pinned to a worker, and whatever a task needs comes from other tasks, which
+read the rows. So Dask computes again elsewhere what a lost worker had. Every wait looks
+about once a second: at the scheduler, and at the workers. It ends by an error where
+there are none to wait for.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from tfsoftmax.distributed.cluster import Cluster, ThisProcess, run_parts
+from tfsoftmax.distributed.part import Call
+from tfsoftmax.distributed.tree import combine_nodes, root
+
+# Seconds between two looks, and how long to wait for workers where there are none.
+TICK, PATIENCE = 1.0, 60.0
+# How often workers may be lost during one fold.
+MAX_LOSSES = 5
+# Bytes from which on arguments are sent once, and results are combined by workers.
+LARGE = 1 << 20
+FAN_IN = 8
+# Of a worker's memory, what its threads' tasks may bring into memory together.
+MAX_TASK_SHARE = 0.25
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+@contextmanager
+def current_cluster() -> Iterator[Cluster]:
+    """Return the cluster of Dask's current client, or this process without one."""
+    try:
+        from distributed import default_client, get_worker, worker_client
+    except ImportError:
+        yield ThisProcess()
+        return
+    try:
+        get_worker()
+    except ValueError:
+        pass
+    else:  # in a task, which gives its thread to others while it waits
+        with worker_client() as client:
+            yield DaskCluster(client)
+        return
+    try:
+        client = default_client()
+    except ValueError:
+        yield ThisProcess()
+        return
+    if client.asynchronous:
+        raise RuntimeError(
+            "TFSoftmaxClassifier fits by a synchronous client of Dask. Make one by "
+            "Client(…) without asynchronous=True, in a thread of its own."
+        )
+    yield DaskCluster(client)
+
+
+class _Group(NamedTuple):
+    """The parts that one thread of a worker goes through."""
+
+    numbers: list[int]
+    worker: str
+
+
+class _WorkerLostError(Exception):
+    """A worker has gone that tasks were meant for."""
+
+
+def _needs_scheduler(method: Method) -> Method:
+    """Decorate a method so that its errors say so where the scheduler is gone."""
+
+    @functools.wraps(method)
+    def explained(self: DaskCluster, *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            if self._client.status != "running" or isinstance(error, CancelledError):
+                raise self._lost() from error
+            raise
+
+    return explained  # type: ignore[return-value]
+
+
+class DaskCluster:
+    """Runs tasks on the workers of a client's cluster; handles are its futures."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._fit = client, uuid.uuid4().hex[:8]
+        self._groups: dict[str, list[_Group]] = {}
+        self._sizes: dict[Callable[..., Any], int] = {}
+        self._fetched: list[Any] = []
+        self._has_scattered = False
+
+    @_needs_scheduler
+    def start(self, tasks: Sequence[Any]) -> list[Any]:
+        """Compute Delayed objects."""
+        return self._finished(self._client.compute(list(tasks)))
+
+    @_needs_scheduler
+    def derive(
+        self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
+    ) -> list[Any]:
+        """Call a function with each item; its results stay on the workers."""
+        calls = [(item, *arguments) for item in items]
+        return self._finished(self._submit(function, calls))
+
+    @_needs_scheduler
+    def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        """Call a function with each item."""
+        return self._gathered(self.derive(function, items))
+
+    @_needs_scheduler
+    def fold(self, parts: Sequence[Any], call: Call) -> Any:
+        """Run a call on each part, in one task a thread or, if large, by a tree."""
+        return self._retried(lambda: self._fold(parts, call))
+
+    def _fold(self, parts: Sequence[Any], call: Call) -> Any:
+        n, groups = len(parts), self._placed(parts)
+        size = self._sizes.get(call.function, LARGE)
+        argument = self._sent(call)
+        if size * len(groups) >= FAN_IN * LARGE:
+            numbers, workers = [[i] for i in range(n)], set()
+        else:
+            numbers = [group.numbers for group in groups]
+            workers = {group.worker for group in groups}
+        name = call.function.__name__.strip("_")
+        calls = [([parts[i] for i in some], some, n, argument) for some in numbers]
+        futures = self._submit(run_parts, calls, name)
+        while len(futures) > FAN_IN and not workers:
+            neighbours = [
+                futures[i : i + FAN_IN] for i in range(0, len(futures), FAN_IN)
+            ]
+            merges = [(some, n, call.combine) for some in neighbours]
+            futures = self._submit(combine_nodes, merges)
+        nodes = self._gathered(self._finished(futures, workers))
+        self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
+        return root(combine_nodes(nodes, n, call.combine))
+
+    @_needs_scheduler
+    def chain(
+        self,
+        function: Callable[..., Any],
+        parts: Sequence[Any],
+        state: Any,
+        arguments: Sequence[Any],
+    ) -> Any:
+        """Take a state through the parts, from worker to worker."""
+
+        def go_through() -> Any:
+            future = self._sent(state)
+            for part, argument in zip(parts, arguments, strict=True):
+                (future,) = self._submit(function, [(part, future, argument)])
+            return self._gathered(self._finished([future]))[0]
+
+        return self._retried(go_through)
+
+    def release(self, items: Sequence[Any]) -> None:
+        """Tell the scheduler that they are not needed here."""
+        self._fetched = []
+        for item in items:
+            item.release()  # not `cancel`, which would end what depends on them, too
+
+    def _retried(self, attempt: Callable[[], Any]) -> Any:
+        """Return what an attempt returns, the first that loses no worker."""
+        for _ in range(MAX_LOSSES):
+            try:
+                return attempt()
+            except _WorkerLostError:
+                self._groups.clear()
+            finally:
+                self._has_scattered = False
+        raise RuntimeError(
+            f"Workers were lost {MAX_LOSSES} times during one pass over all rows. "
+            "Look at their logs; most often they are short of memory."
+        )
+
+    def _gathered(self, futures: list[Any]) -> list[Any]:
+        """Fetch the results of futures that are finished and needed no more."""
+        results: list[Any] = self._client.gather(futures)
+        # Released with the next message: one that is sent now holds up the next one by
+        # the client's interval between two, 10 ms.
+        self._fetched = futures
+        return results
+
+    def _submit(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        name: str | None = None,
+    ) -> list[Any]:
+        """Submit a task for each tuple of arguments, all in one message."""
+        name = (name or function.__name__.strip("_")).replace("_", "-")
+        keys = [f"tfsoftmax-{name}-{self._fit}-{uuid.uuid4().hex}" for _ in calls]
+        columns = map(list, zip(*calls, strict=True))
+        futures: list[Any] = self._client.map(function, *columns, key=keys, pure=False)
+        self._fetched = []
+        return futures
+
+    def _sent(self, argument: Any) -> Any:
+        """Send an argument of several tasks to a worker, once, where it is large."""
+        if _n_bytes(argument) < LARGE:
+            return argument
+        self._has_scattered = True  # nothing can compute it again
+        return self._client.scatter(argument, hash=False)
+
+    def _placed(self, parts: Sequence[Any]) -> list[_Group]:
+        """Group the parts by the workers that have them, one group a thread or more."""
+        key = parts[0].key
+        if key not in self._groups:
+            self._wait(list(parts))
+            having = self._client.who_has(parts)
+            by_worker: dict[str, list[int]] = {}
+            for number, part in enumerate(parts):
+                if not (workers := having[part.key]):
+                    raise _WorkerLostError
+                by_worker.setdefault(min(workers), []).append(number)
+            sizes = self._client.nbytes([part.key for part in parts], summary=False)
+            n_bytes = [sizes.get(part.key, 0) for part in parts]
+            about = self._workers()
+            self._groups[key] = [
+                _Group(numbers, worker)
+                for worker, its in by_worker.items()
+                for numbers in _cut(its, n_bytes, about.get(worker, {}))
+            ]
+        return self._groups[key]
+
+    def _finished(
+        self, futures: list[Any], workers: set[str] | None = None
+    ) -> list[Any]:
+        """Wait for futures and return them; if they fail, end those still running."""
+        try:
+            self._wait(futures, workers)
+        except BaseException:
+            with suppress(Exception):  # without a scheduler there is nothing to end
+                self._client.cancel(futures)
+            raise
+        return futures
+
+    def _wait(self, futures: list[Any], workers: set[str] | None = None) -> None:
+        """Wait for futures, as long as they can finish; raise what they fail with."""
+        from distributed import wait
+
+        last_seen = time.monotonic()
+        while True:
+            try:
+                wait(futures, timeout=TICK)
+                break
+            except TimeoutError:
+                if any(future.status == "error" for future in futures):
+                    break
+                last_seen = self._look(workers or set(), last_seen)
+            except CancelledError as error:
+                if self._has_scattered and self._client.status == "running":
+                    raise _WorkerLostError from error
+                raise self._lost() from error
+        for future in futures:
+            if future.status == "error":
+                raise _explained(future.exception())
+
+    def _look(self, needed: set[str], last_seen: float) -> float:
+        """Return when a worker was last running, or raise where there is none."""
+        try:
+            workers = self._workers()
+        except Exception as error:
+            raise self._lost() from error
+        if needed - workers.keys():
+            raise _WorkerLostError
+        now = time.monotonic()
+        if any(worker["status"] == "running" for worker in workers.values()):
+            return now
+        if now - last_seen > PATIENCE:
+            if workers:
+                raise MemoryError(
+                    f"All Dask workers have paused for {PATIENCE:.0f} seconds: their "
+                    "memory is short. Use more workers, or give them more memory: a "
+                    "fit holds all of X in it."
+                )
+            raise RuntimeError(
+                f"All Dask workers have been gone for {PATIENCE:.0f} seconds."
+            )
+        return last_seen
+
+    def _workers(self) -> dict[str, Any]:
+        """Return what the scheduler knows of each worker, by its address."""
+        if self._client.status not in ("running", "connecting"):
+            raise ConnectionError(self._client.status)
+        try:
+            info = self._client.scheduler_info(n_workers=-1)
+        except TypeError:  # before there was a limit
+            info = self._client.scheduler_info()
+        return dict(info["workers"])
+
+    def _lost(self) -> Exception:
+        if self._client.status != "running":
+            return ConnectionError(
+                "The connection to Dask's scheduler is lost; the client is "
+                f"{self._client.status}. Start a cluster and a Client, and fit again."
+            )
+        return RuntimeError(
+            "A part of the data is lost with its worker, or was cancelled, and can't "
+            "be computed again: nothing says how. Pass collections that are read or "
+            "computed by tasks, not made of scattered data."
+        )
+
+
+def _cut(
+    numbers: Sequence[int], n_bytes: Sequence[int], worker: Mapping[str, Any]
+) -> list[list[int]]:
+    """Cut the parts of a worker into groups, of which each is a task.
+
+    There is one for each thread, or more where the parts are large beside the worker's
+    memory: a task brings all of its parts into memory, those on disk included.
+    """
+    n_threads = worker.get("nthreads", 1)
+    limit = (worker.get("memory_limit") or math.inf) * MAX_TASK_SHARE / n_threads
+    total = sum(n_bytes[number] for number in numbers)
+    n_groups = max(n_threads, math.ceil(total / limit))
+    return [some.tolist() for some in np.array_split(numbers, n_groups) if some.size]
+
+
+def _n_bytes(value: Any) -> int:
+    """Return the bytes of the arrays in a value, about."""
+    if isinstance(value, Call):
+        value = value.arguments, value.made_of
+    if isinstance(value, tuple | list):
+        return sum(map(_n_bytes, value))
+    if isinstance(value, dict):
+        return sum(map(_n_bytes, value.values()))
+    if hasattr(value, "__dataclass_fields__"):
+        return sum(map(_n_bytes, vars(value).values()))
+    return int(getattr(value, "nbytes", 0))
+
+
+def _explained(error: BaseException) -> BaseException:
+    """Return what to raise where a task has ended by an error."""
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        explained: BaseException = RuntimeError(
+            "Workers have died again and again at the same task. Look at their logs; "
+            "mostly they are short of memory."
+        )
+    elif isinstance(error, ModuleNotFoundError) and error.name == "tfsoftmax":
+        explained = ImportError(
+            "A Dask worker can't import tfsoftmax. Install the same version there as "
+            "here."
+        )
+    else:
+        return error
+    explained.__cause__ = error
+    return explained

@@ -36,6 +36,7 @@ from tfsoftmax.displays import (
 )
 
 IMAGES = Path(__file__).parent / "images"
+BENCHMARKS = Path(__file__).parent / "benchmarks.md"
 CLASSIC = {
     "optimizer": "sgd",
     "learning_rate": 0.01,
@@ -83,6 +84,21 @@ COMPARED = {
         "GridSearchCV over LogisticRegression": "… over LogisticRegression, estimated",
     },
 }
+# Rows of the benchmarks by how they begin, and their names in the picture.
+SAME_STEPS = {
+    "this, uint8": "TFSoftmaxClassifier",
+    "hand-written NumPy, W (784": "NumPy, written by hand",
+    "MLPClassifier(": "MLPClassifier, no hidden layer",
+    "TensorFlow 1": "TensorFlow 1 script",
+    "keras.wrappers": "Keras' scikit-learn wrapper",
+}
+SAME_OBJECTIVE = {
+    "this, adam": "TFSoftmaxClassifier, Adam",
+    "this, lbfgs,": 'TFSoftmaxClassifier, "lbfgs"',
+    "MLPClassifier(": "MLPClassifier, Adam",
+    "LogisticRegression()": "LogisticRegression",
+    "LogisticRegression(solver='saga'": 'LogisticRegression, "saga"',
+}
 ITERATIONS = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 1000]
 ROUNDING = 1e-14  # of F, relative: nearer to the minimum nothing can be seen
 
@@ -97,7 +113,6 @@ def main(names: list[str]) -> None:
 def recipes() -> None:
     """Train the classic recipe and the defaults, and draw both."""
     X, y = load_mnist("train", return_X_y=True)
-    X_test, y_test = load_mnist("test", return_X_y=True)
     classic = TFSoftmaxClassifier(**CLASSIC, rescale=1 / 255)
     default = TFSoftmaxClassifier(random_state=0)
     recipes = {"the classic recipe": classic, "the defaults": default}
@@ -106,7 +121,8 @@ def recipes() -> None:
 
     save(WeightsDisplay.from_estimator(classic).figure_, "weights.png")
     save(HistoryDisplay.from_estimator(recipes).figure_, "history.png")
-    worst = PredictionsDisplay.from_estimator(default, X_test, y_test, n_pictures=12)
+    held_out = X[50_000:], y[50_000:]
+    worst = PredictionsDisplay.from_estimator(default, *held_out, n_pictures=12)
     save(worst.figure_, "predictions.png", dpi=110)
 
 
@@ -138,6 +154,47 @@ def looking() -> None:
     warnings.simplefilter("ignore")  # some rates are far too small
     search.fit(*load_digits(return_X_y=True))
     save(SearchDisplay.from_estimator(search).figure_, "search.png", dpi=110)
+
+
+def speed() -> None:
+    """Draw the seconds of fits on MNIST, as the benchmarks have them."""
+    from matplotlib.figure import Figure
+
+    page = BENCHMARKS.read_text("utf-8")
+    panels = {
+        "Ten epochs of gradient descent": measured(
+            page, "The classic recipe", SAME_STEPS
+        ),
+        "To the objective at which LogisticRegression stops": measured(
+            page, "To the optimum", SAME_OBJECTIVE
+        ),
+    }
+    figure = Figure(figsize=(7.2, 4), layout="constrained")
+    heights = [len(seconds) for seconds in panels.values()]
+    axes = figure.subplots(2, sharex=True, height_ratios=heights)
+    for ax, (title, seconds) in zip(axes, panels.items(), strict=True):
+        is_ours = [name.startswith("TFSoftmax") for name in seconds]
+        colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]
+        bars = ax.barh(list(seconds), list(seconds.values()), color=colors, height=0.6)
+        ax.bar_label(bars, [f"{value:.3g} s" for value in seconds.values()], padding=4)
+        ax.invert_yaxis()
+        ax.set_title(title, loc="left", fontsize="medium")
+        ax.set_xscale("log")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1].set(xlabel="seconds of a fit on MNIST, logarithmic", xlim=(0.1, 60))
+    axes[-1].xaxis.set_major_formatter("{x:g}")
+    save(figure, "speed.png")
+
+
+def measured(page: str, section: str, names: dict[str, str]) -> dict[str, float]:
+    """Find the seconds in a section's rows, by how a row begins, where there is one."""
+    rows = seconds_of(page, section)
+    first = {
+        name: next((s for what, s in rows.items() if what.startswith(beginning)), None)
+        for beginning, name in names.items()
+    }
+    seconds = {name: value for name, value in first.items() if value is not None}
+    return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
 def optimum() -> None:
@@ -237,23 +294,14 @@ def text() -> None:
 
 
 def benchmarks() -> None:
-    """Draw the seconds of ours and of others; the first two sections for the README."""
-    save(compare(list(COMPARED), figsize=(8, 6.4), xlim=(0.02, 9000)), "benchmarks.png")
-    save(compare(list(COMPARED)[:2], figsize=(8, 4), xlim=(0.2, 60)), "speed.png")
-
-
-def compare(
-    titles: list[str], *, figsize: tuple[float, float], xlim: tuple[float, float]
-) -> Any:
-    """Draw sections of the page of benchmarks, a panel for each."""
+    """Draw the seconds of ours and of others, as the page of benchmarks has them."""
     from matplotlib.figure import Figure
 
-    page = (IMAGES.parent / "benchmarks.md").read_text(encoding="utf-8")
-    heights = [len(COMPARED[title]) for title in titles]
-    figure = Figure(figsize=figsize, layout="constrained")
-    panels = figure.subplots(len(titles), sharex=True, height_ratios=heights)
-    for ax, title in zip(panels, titles, strict=True):
-        rows = COMPARED[title]
+    page = BENCHMARKS.read_text("utf-8")
+    heights = [len(rows) for rows in COMPARED.values()]
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    panels = figure.subplots(len(COMPARED), sharex=True, height_ratios=heights)
+    for ax, (title, rows) in zip(panels, COMPARED.items(), strict=True):
         measured = seconds_of(page, title)
         seconds = [measured[row] for row in rows]
         is_ours = [row.startswith(("this", "TFSoftmax")) for row in rows]
@@ -265,13 +313,13 @@ def compare(
             near = {"xytext": (8, 0), "textcoords": "offset points"}
             ax.annotate(label, at, va="center", **near)
         ax.set_title(title, loc="left", fontsize="medium", fontweight="bold")
-        ax.set(xscale="log", xlim=xlim, ylim=(len(rows) - 0.5, -0.5))
+        ax.set(xscale="log", xlim=(0.02, 9000), ylim=(len(rows) - 0.5, -0.5))
         ax.grid(color="0.9")
         ax.tick_params(which="both", length=0)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.spines[:].set_visible(False)
     ax.set(xlabel="seconds, on a logarithmic scale: further left is faster")
-    return figure
+    save(figure, "benchmarks.png")
 
 
 def seconds_of(page: str, title: str) -> dict[str, float]:
@@ -378,6 +426,7 @@ def save(figure: Any, name: str, dpi: int = 150) -> None:
 
 
 FIGURES = {
+    "speed": speed,
     "recipes": recipes,
     "looking": looking,
     "optimum": optimum,

@@ -1,8 +1,7 @@
-"""What receives training events: the printed log, and scikit-learn's callbacks.
+"""Receivers of training events: the printed log, and scikit-learn's callbacks.
 
 scikit-learn's callbacks are experimental since 1.9. A fit is a task, and each of its
-epochs a subtask. With an older scikit-learn, `set_callbacks` is missing and all else
-works.
+epochs is a subtask. With an older scikit-learn, only `set_callbacks` is missing.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ except ImportError:
     SUPPORTED = False
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Replaces that of scikit-learn, and does nothing."""
+        """Stands in for scikit-learn's mixin, and does nothing."""
 
 
 def with_callbacks(method: Method) -> Method:
-    """Decorate a `fit` so that scikit-learn's callbacks end with it."""
+    """Decorate a `fit` so that scikit-learn's callbacks are torn down after it."""
     return _with_callbacks(method) if SUPPORTED else method
 
 
 @contextlib.contextmanager
 def with_callbacks_of(estimators: Iterable[Any]) -> Iterator[None]:
-    """Do for several estimators at once what `with_callbacks` does for one's `fit`."""
+    """Do the same as `with_callbacks`, for several estimators at once."""
     with contextlib.ExitStack() as stack:
         if SUPPORTED:
             for estimator in estimators:
@@ -61,12 +60,12 @@ class FitTask:
     estimator : CallbackSupportMixin
         The estimator being fitted.
     n_epochs : int
-        How many epochs there will be at most.
+        Maximum number of epochs.
     X, y, sample_weight
-        The arguments of fit, which the callbacks get.
+        The arguments of fit, which are passed to the callbacks.
     attributes : callable
-        From a result to the estimator's fitted attributes; from None to those that
-        training starts from.
+        Maps a result to the estimator's fitted attributes, and None to those with which
+        training starts.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class FitTask:
 
     def end(self, result: Result) -> None:
         """Notify the callbacks that the fit has ended."""
-        self._latest = lambda: None  # which refers to the solver, and that to this
+        self._latest = lambda: None  # breaks the reference cycle with the solver
         self._end(self._context, lambda: result)
 
     def _end(self, context: Any, result: Callable[[], Result]) -> bool:
@@ -119,14 +118,14 @@ class FitTask:
 
 
 class EpochLogger:
-    """Prints the epochs of a fit, and notifies scikit-learn's callbacks of them.
+    """Prints the epochs of a fit, and notifies scikit-learn's callbacks.
 
     Parameters
     ----------
     estimator : TFSoftmaxClassifier
-        The estimator being fitted; `verbose` is whether to print.
+        The estimator being fitted; its `verbose` determines whether to print.
     n_epochs : int
-        The number of the last epoch, if nothing ends training before.
+        The number of the last epoch, unless training ends early.
     task : FitTask, default=None
         The fit's task for scikit-learn's callbacks, if it has one.
     """

@@ -45,14 +45,14 @@ def _trains_by_epochs(self: TFSoftmaxClassifier) -> bool:
     solver = SOLVERS.get(self.optimizer) if isinstance(self.optimizer, str) else None
     if solver is not None and not solver.by_epochs:
         raise AttributeError(
-            f"partial_fit trains for an epoch, and optimizer={self.optimizer!r} has "
-            "none."
+            f"partial_fit trains for one epoch, but optimizer={self.optimizer!r} has "
+            "no epochs. Use another optimizer."
         )
     return True
 
 
 def _where_there_are_epochs(method: Method) -> Method:
-    """Decorate a method that only the optimizers have that train by epochs."""
+    """Make a method available only for optimizers that train by epochs."""
     return available_if(_trains_by_epochs)(method)  # type: ignore[no-any-return]
 
 
@@ -65,8 +65,8 @@ class TFSoftmaxClassifier(
 ):
     r"""Softmax regression, trained by gradient descent in TensorFlow.
 
-    With weights W and intercept b, a row x has the class probabilities
-    softmax(W x + b). ``fit`` minimises their mean cross-entropy and a penalty,
+    With weights W and intercept b, the class probabilities of a row x are softmax(W x +
+    b). ``fit`` minimises the mean cross-entropy plus a penalty,
 
     .. math::
 
@@ -75,220 +75,225 @@ class TFSoftmaxClassifier(
                   + \alpha \left[ \frac{1 - \rho}{2} \|W\|_2^2 + \rho \|W\|_1 \right],
         \qquad z_i = W \tilde x_i + b
 
-    where :math:`s_i` are sample weights times class weights, ρ is `l1_ratio` and
-    :math:`\tilde x_i` is :math:`x_i`, scaled as `rescale` says. Weights start at zero.
-    The model is also known as multinomial logistic regression, and as logistic
-    regression with two classes.
+    where :math:`s_i` is the sample weight times the class weight, ρ is `l1_ratio` and
+    :math:`\tilde x_i` is :math:`x_i` scaled by `rescale`. Weights start at zero. The
+    model is also known as multinomial logistic regression or, with two classes,
+    logistic regression.
 
     Parameters
     ----------
     batch_size : int, default=100
-        Rows in one step of gradient descent. The last batch of an epoch may be
-        smaller. A batch of at least ``n_samples`` gives full-batch descent.
+        Number of rows per gradient step. The last batch of an epoch may be smaller. A
+        batch of at least ``n_samples`` gives full-batch descent.
 
     learning_rate : float or "auto", default="auto"
-        Step size. ``"auto"`` is 0.15 / r, at most 0.05, for ``"adam"``, where r² is the
-        mean of ‖x̃‖², and 0.01 in `partial_fit`. For ``"sgd"``, ``"momentum"`` and
-        ``"nesterov"`` it is (1 − μ) / 𝓛, where μ is the momentum and 𝓛 the smoothness
-        of a batch's loss (see Notes).
+        Step size. For ``"adam"``, ``"auto"`` is 0.15 / r, but at most 0.05, where r² is
+        the mean of ‖x̃‖²; in `partial_fit` it is 0.01. For ``"sgd"``, ``"momentum"``
+        and ``"nesterov"`` it is (1 − μ) / 𝓛, where μ is the momentum and 𝓛 the
+        smoothness of the loss of a batch (see Notes).
 
     epochs : int or "auto", default="auto"
-        Number of passes over the data. ``"auto"`` is 10, or as many as take 1,000
-        steps. For ``optimizer="lbfgs"`` it is the maximum number of iterations, and
-        ``"auto"`` is 10,000, which `tol` ends long before. In `partial_fit` it is only
-        the length of a cosine.
+        Number of passes over the data. ``"auto"`` is 10, or more if 1,000 steps take
+        more. For ``optimizer="lbfgs"`` it is the maximum number of iterations, and
+        ``"auto"`` is 10,000; `tol` is usually met long before that. `partial_fit`
+        always trains for one epoch and uses `epochs` only as the length of a cosine
+        schedule.
 
     optimizer : {"sgd", "momentum", "nesterov", "adam", "lbfgs"}, default="adam"
         The update rule. ``"sgd"`` is plain gradient descent; ``"momentum"`` and
-        ``"nesterov"`` add a part of the previous step; ``"adam"`` divides the step by
-        a running average of the gradient's size, with β₁ = 0.9 and β₂ = 0.999.
-        ``"lbfgs"`` minimises to the optimum: preconditioned L-BFGS on all rows at once,
-        until `tol` is met. It needs no scaled features, has no batches and no learning
-        rate, and nothing in it is random. Whatever else ends it is a
-        ConvergenceWarning.
+        ``"nesterov"`` add a fraction of the previous step; ``"adam"`` divides the step
+        by a running average of the gradient's magnitude, with β₁ = 0.9 and β₂ = 0.999.
+        ``"lbfgs"`` runs preconditioned L-BFGS on all rows at once until `tol` is met.
+        It is deterministic, needs no scaled features and uses neither batches nor a
+        learning rate. If it ends for any other reason, it issues a ConvergenceWarning.
 
     momentum : float, default=0.9
         Momentum coefficient of ``"momentum"`` and ``"nesterov"``, in [0, 1).
 
     learning_rate_schedule : str, default="auto"
-        The learning rate of each epoch. ``"constant"`` is `learning_rate` throughout.
-        ``"cosine"`` falls along half a cosine from `learning_rate` to almost 0 in
-        `epochs` epochs. ``"invscaling"`` divides by ``(t + 1) ** power_t``, where t
-        counts the rows trained on. ``"adaptive"`` divides by 5 whenever progress has
-        stalled; once it would fall to 1e-6, training stops. ``"auto"`` is ``"cosine"``
-        where the optimizer is ``"adam"`` and `learning_rate` is ``"auto"``, but not in
-        `partial_fit`; otherwise it is ``"constant"``.
+        How the learning rate changes from epoch to epoch. ``"constant"`` keeps it at
+        `learning_rate`. ``"cosine"`` decreases it along half a cosine, from
+        `learning_rate` to almost 0 in `epochs` epochs. ``"invscaling"`` divides it by
+        ``(t + 1) ** power_t``, where t is the number of rows processed so far.
+        ``"adaptive"`` divides it by 5 whenever progress stalls; training stops when it
+        would drop to 1e-6. ``"auto"`` is ``"cosine"`` if the optimizer is ``"adam"``
+        and `learning_rate` is ``"auto"``, except in `partial_fit`; otherwise it is
+        ``"constant"``.
 
     power_t : float, default=0.5
-        The exponent of ``"invscaling"``.
+        Exponent of ``"invscaling"``.
 
     alpha : float or "auto", default="auto"
         Strength α of the penalty. ``alpha=1 / (C * s.sum())``, or ``1 / (C *
         n_samples)`` without weights, has the same optimum as scikit-learn's
-        ``LogisticRegression(C=C)``. ``"auto"`` has that of ``C=1``, and is 0 in
-        `partial_fit`. The intercept is not penalised, and W are the weights of the
-        rescaled features.
+        ``LogisticRegression(C=C)``. ``"auto"`` corresponds to ``C=1``; in `partial_fit`
+        it is 0. The weights of the rescaled features are penalised, the intercept is
+        not.
 
     l1_ratio : float, default=0.0
-        Share ρ of the L1 penalty, in [0, 1]. With it, weights become exact zeros, with
-        mini-batches too; ``"lbfgs"`` can't minimise it.
+        Fraction ρ of the L1 penalty, in [0, 1]. An L1 penalty makes some weights
+        exactly zero, with mini-batches too. ``"lbfgs"`` requires ``l1_ratio=0``.
 
     fit_intercept : bool, default=True
-        Whether to fit b; otherwise it is zero.
+        Whether to fit the intercept b. If False, b is zero.
 
     rescale : float, array-like, "standard", "auto" or None, default="auto"
-        How the features are scaled, inside the compiled program, so that X is neither
-        copied nor cast nor made dense. A number is a factor on every feature:
-        ``rescale=1/255`` brings raw pixels to [0, 1]; an array of shape (n_features,)
-        has a factor for each. ``"standard"`` subtracts each feature's mean and divides
-        by its standard deviation, as scikit-learn's ``StandardScaler`` does, also of
-        sparse X. Both are those of the training rows, weighted by `sample_weight`, in
-        the first call of `fit` or `partial_fit`; later calls that resume it keep them.
-        None is a factor of 1. ``"auto"`` is, for uint8 X, 1 over its largest value; for
-        other dense X that goes beyond [−1, 1], ``"standard"`` or, without an intercept,
-        1 over each feature's root mean square; and None for all other X and for
-        ``"lbfgs"``. `coef_` and `intercept_` refer to the X passed, whatever `rescale`
-        is.
+        How to scale the features. Scaling is part of the compiled program: X is not
+        copied, cast or made dense. A number multiplies every feature: ``rescale=1/255``
+        maps raw pixels to [0, 1]; an array of shape (n_features,) holds a factor for
+        each feature. ``"standard"`` subtracts each feature's mean and divides by its
+        standard deviation, like scikit-learn's ``StandardScaler``, but also for sparse
+        X. Both are computed from the training rows, weighted by `sample_weight`, in the
+        first call of `fit` or `partial_fit`; calls that continue training keep them.
+        None leaves the features unscaled. ``"auto"`` is 1 over the largest value for
+        uint8 X; for other dense X with values outside [−1, 1], it is ``"standard"`` or,
+        without an intercept, 1 over each feature's root mean square; for all other X,
+        and for ``"lbfgs"``, it is None. `coef_` and `intercept_` always refer to X as
+        passed.
 
     class_weight : dict or "balanced", default=None
-        Weights of the classes, which multiply the sample weights; the weight of a class
-        that is not in the dict is 1. ``"balanced"`` gives each class the same total
-        weight, with ``n_samples / (n_classes * np.bincount(y))``; `partial_fit`, which
-        doesn't see all rows, refuses it.
+        Class weights, which multiply the sample weights. A class missing from the dict
+        has weight 1. ``"balanced"`` makes the total weights of all classes equal, using
+        ``n_samples / (n_classes * np.bincount(y))``; it is not allowed in
+        `partial_fit`, which does not see all rows.
 
     shuffle : bool, default=True
-        Whether each epoch takes the rows in a new random order.
+        Whether to shuffle the rows before each epoch.
 
     random_state : int, RandomState instance or None, default=None
-        Determines the order of the rows and, with `early_stopping`, which rows are held
-        out; nothing else is random. Pass an int for the same result, to the bit, in
-        every call and every process.
+        Controls the order of the rows and, with `early_stopping`, the choice of
+        held-out rows; nothing else is random. Pass an int for bit-identical results
+        across calls and processes.
 
     early_stopping : bool, default=False
-        Whether to stop when the model no longer improves on held-out rows, and keep
-        the weights of the best epoch. The rows are `X_val` if passed to `fit`,
-        otherwise a fraction of the training rows.
+        Whether to stop training when the model no longer improves on held-out rows, and
+        keep the weights of the best epoch. The held-out rows are `X_val` if passed to
+        `fit`, otherwise a fraction of the training rows.
 
     validation_fraction : float, default=0.1
-        The fraction of each class that `early_stopping` holds out. Equal rows stay
-        together, so that no held-out row was trained on.
+        Fraction of each class that `early_stopping` holds out. Identical rows stay
+        together, so that no held-out row is also a training row.
 
     scoring : {"loss", "accuracy"}, default="loss"
-        What `early_stopping` measures on the held-out rows: their mean cross-entropy
-        or their accuracy. The accuracy of few rows is often the same in many epochs,
-        the first of which is then the best.
+        Metric that `early_stopping` computes on the held-out rows: the mean
+        cross-entropy or the accuracy. On few rows, the accuracy is often the same in
+        many epochs; the first of them then counts as the best.
 
     tol : float, default=None
-        Progress has stalled when the training loss (with `early_stopping`, what
-        `scoring` says) has not improved by `tol` for more than `n_iter_no_change`
-        epochs in a row; training then stops. None disables this check, except with
-        `early_stopping` or ``"adaptive"``, where it means 1e-4. For ``"lbfgs"``,
-        training stops when λ ≤ tol·√F, where the Newton decrement λ is the gradient's
-        length in the metric of the curvature, whatever the units of the features: F is
-        then about tol²/2 of its value above its minimum. None means as far as rounding
-        allows: 1e-9 for float64 X, 1e-5 for X that is computed in float32.
+        Progress has stalled when the training loss (with `early_stopping`, the metric
+        named by `scoring`) has not improved by `tol` for more than `n_iter_no_change`
+        consecutive epochs; training then stops. None disables this check, except with
+        `early_stopping` or ``"adaptive"``, where it means 1e-4. ``"lbfgs"`` stops when
+        λ ≤ tol·√F, where the Newton decrement λ is the length of the gradient in the
+        metric of the curvature, which does not depend on the units of the features; F
+        then exceeds its minimum by about tol²/2 of its value. None means the smallest
+        value that rounding allows: 1e-9 for float64 X, 1e-5 for X that is computed in
+        float32.
 
     n_iter_no_change : int, default=10
-        Epochs in a row without an improvement by `tol` before training stops.
+        Maximum number of consecutive epochs without an improvement by `tol`.
 
     warm_start : bool, default=False
-        Whether `fit` resumes the previous fit, its optimizer's state and its order of
-        rows included, for another `epochs` epochs. A cosine schedule starts over.
+        Whether `fit` continues the previous fit, with its optimizer state and its order
+        of rows, for another `epochs` epochs. A cosine schedule starts over.
 
     verbose : int, default=0
-        1 prints one line per epoch; 0 prints nothing.
+        If positive, print one line per epoch.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes, sorted. With soft labels, 0 to n_classes − 1, or the columns'
-        names of a DataFrame, in their order.
+        The classes, sorted. With soft labels, 0 to n_classes − 1, or the column names
+        of a DataFrame, in column order.
 
     coef_ : ndarray of shape (n_classes, n_features) or (1, n_features)
-        The weights, in the units of the X passed. With two classes there is one
-        row, for ``classes_[1]``. float64 for float64 X, float32 for float32 and
-        uint8 X; of the dtype that was computed in.
+        The weights, in the units of the X passed. With two classes there is one row,
+        for ``classes_[1]``. Its dtype is that of the computation: float64 for float64
+        X, float32 for float32 and uint8 X.
 
     intercept_ : ndarray of shape (n_classes,) or (1,)
-        The intercept, of the X passed. With ``fit_intercept=False`` it is zero, but for
-        ``rescale="standard"``, whose means it subtracts.
+        The intercept, for the X passed. With ``fit_intercept=False`` it is zero, except
+        with ``rescale="standard"``, where it includes the subtracted means.
 
     mean_ : ndarray of shape (n_features,) or None
-        What is subtracted from the features: their means with ``rescale="standard"``,
-        else None. The penalty and the optimizer see ``(X - mean_) / scale_``.
+        Means subtracted from the features with ``rescale="standard"``, else None. The
+        penalty and the optimizer use ``(X - mean_) / scale_``.
 
     scale_ : float or ndarray of shape (n_features,)
-        What the features are divided by: their standard deviations, 1 for those that
-        don't vary, with ``rescale="standard"``; else 1 over `rescale`.
+        Divisors of the features: their standard deviations (1 for constant features)
+        with ``rescale="standard"``, else 1 over `rescale`.
 
     n_features_in_ : int
-        The number of features seen during `fit`.
+        Number of features seen during `fit`.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        The names of the features, if X has names that are all strings.
+        Names of the features seen during `fit`. Defined only if X has feature names
+        that are all strings.
 
     learning_rate_ : float
-        The `learning_rate` of the last call: what was passed, or was chosen for
-        ``"auto"``. There is none after a fit with ``"lbfgs"``.
+        `learning_rate` used in the last call: the value passed, or the value chosen for
+        ``"auto"``. Not defined after a fit with ``"lbfgs"``.
 
     learning_rate_schedule_ : str
-        Its `learning_rate_schedule`, likewise.
+        `learning_rate_schedule` used in the last call. Not defined after a fit with
+        ``"lbfgs"``.
 
     epochs_ : int
-        Its `epochs`, of which early stopping may have left some out.
+        `epochs` used in the last call; training may have stopped earlier.
 
     alpha_ : float
-        Its `alpha`.
+        `alpha` used in the last call.
 
     rescale_ : float, ndarray of shape (n_features,), "standard" or None
-        Its `rescale`.
+        `rescale` used in the last call.
 
     n_iter_ : int
-        The number of epochs of the last `fit`, with ``"lbfgs"`` of iterations; after
-        `partial_fit` it is 1.
+        Number of epochs in the last `fit`, or of iterations with ``"lbfgs"``; 1 after
+        `partial_fit`.
 
     loss_curve_ : list of float
-        The mean cross-entropy in each epoch of `history_`, without the penalty.
+        Mean cross-entropy of each epoch in `history_`, without the penalty.
 
     dual_gap_ : float
-        After a fit with ``"lbfgs"``: an upper bound of how far F is above its minimum,
-        on the training rows; infinite with ``alpha=0``. See :func:`dual_gap`, which
+        Upper bound on the difference between F and its minimum on the training rows,
+        after a fit with ``"lbfgs"``; infinite with ``alpha=0``. :func:`dual_gap`
         computes it for any fitted classifier.
 
     history_ : DataFrame
-        A row for each epoch, those before a warm start included, with its `loss`,
-        `accuracy`, `learning_rate` and `seconds` and, where rows were held out,
-        `val_loss` and `val_accuracy`; with `early_stopping`, `kept` is True for the
-        epoch whose weights were kept. `partial_fit` keeps the last 1,000 rows.
+        One row per epoch, including those before a warm start, with the columns `loss`,
+        `accuracy`, `learning_rate` and `seconds`; `val_loss` and `val_accuracy` if rows
+        were held out; and with `early_stopping`, `kept`, which is True for the epoch
+        whose weights were kept. `partial_fit` keeps the last 1,000 rows.
 
     See Also
     --------
     sklearn.linear_model.LogisticRegression : The same model, fitted by
         full-batch solvers.
-    sklearn.linear_model.SGDClassifier : One-versus-rest linear models, by
+    sklearn.linear_model.SGDClassifier : One-versus-rest linear models, trained by
         stochastic gradient descent.
 
     Notes
     -----
     A batch B of the n rows contributes the gradient
     :math:`\frac{n}{|B| \sum_i s_i} \sum_{i \in B} s_i \nabla_i`, whose expectation
-    is the gradient of F. The rows of a batch are counted whatever their weight:
-    weighting rows equals repeating them exactly where one batch holds all rows,
-    and in expectation otherwise.
+    is the gradient of F. The size of a batch does not depend on the weights of its
+    rows: weighting rows is exactly equivalent to repeating them if one batch holds all
+    rows, and equivalent in expectation otherwise.
 
-    The penalty is a proximal step that ends each step of a mini-batch optimizer:
+    Each step of a mini-batch optimizer ends with a proximal step for the penalty:
     :math:`w \leftarrow \mathrm{sign}(w) \max(|w| - \eta \alpha \rho, 0) / (1 + \eta
-    \alpha (1 - \rho))`, where η is the length of the step. It leads past no zero,
-    however large α is. So that the noise of the batches lifts no weight off zero, the
-    L1 part is cumulative: what a weight at zero has not paid of ηαρ it owes, up to 300
-    steps' worth.
+    \alpha (1 - \rho))`, where η is the step size. No weight crosses zero, however large
+    α is. The L1 part is cumulative, so that the noise of the batches does not move
+    weights away from zero: the part of ηαρ that exceeds a weight is carried over to its
+    next steps, up to 300 steps' worth.
 
-    What is ``"auto"`` is chosen by the training rows, without those held out, in each
-    call; a call that resumes keeps only `rescale_`. A call of `partial_fit` doesn't
-    know how many rows and epochs will follow, hence its constant rate and no penalty.
+    Each call chooses the values of ``"auto"`` from its training rows, without the
+    held-out rows; a call that continues training keeps only `rescale_`. `partial_fit`
+    does not know how many rows and epochs will follow, so it uses a constant rate and
+    no penalty.
 
-    For plain descent the rate goes by the expected smoothness 𝓛 of a batch of b of the
-    n rows (Gower et al.),
+    The automatic rate of all optimizers but ``"adam"`` depends on the expected
+    smoothness 𝓛 of a batch of b of the n rows (Gower et al.),
 
     .. math::
 
@@ -297,16 +302,17 @@ class TFSoftmaxClassifier(
                       + \frac{n - b}{b (n - 1)} \cdot
                       \frac{\max_i s_i \|\tilde x_i\|^2}{2}
 
-    where the weights s have a mean of 1 and x̃ includes the intercept's 1. The halves
-    are Böhning's bound of the curvature. With all rows in one batch, no step of
-    ``"sgd"`` raises F.
+    where the weights s have mean 1 and x̃ includes a constant 1 for the intercept. The
+    factors 1/2 are Böhning's bound on the curvature. With all rows in one batch, no
+    step of ``"sgd"`` increases F.
 
-    Rows are cast and scaled a batch at a time, in float32 or, for float64 X (and for
-    integers that float32 can't hold; with ``"lbfgs"``, for all integers of 32 and 64
-    bits), in float64. uint8 X is never cast as a whole, neither in `fit` nor in
-    `predict`, and sparse X is never made dense, not even a batch. X by columns in
-    memory, as most DataFrames are, is copied by rows, once a fit; a memmap larger than
-    1 GiB is not. TensorFlow is imported by the first `fit`, never by predicting.
+    Rows are cast and scaled one batch at a time: to float64 for float64 X and for
+    integers that float32 can't represent exactly (with ``"lbfgs"``, for all 32-bit and
+    64-bit integers), otherwise to float32. uint8 X is never cast as a whole, in `fit`
+    or in `predict`, and sparse X is never made dense, not even one batch at a time.
+    Column-major X, such as most DataFrames, is copied to row-major order once per fit,
+    except a memmap larger than 1 GiB. TensorFlow is imported by the first `fit`, never
+    by predictions.
 
     References
     ----------
@@ -319,7 +325,7 @@ class TFSoftmaxClassifier(
     section 4.3.4.
 
     N. Parikh and S. Boyd, "Proximal Algorithms", Foundations and Trends in
-    Optimization 1(3), 2014, section 6.5.3, for the steps of the penalty.
+    Optimization 1(3), 2014, section 6.5.3 (the steps of the penalty).
 
     Y. Tsuruoka, J. Tsujii and S. Ananiadou, "Stochastic gradient descent training for
     L1-regularized log-linear models with cumulative penalty", ACL 2009.
@@ -412,28 +418,28 @@ class TFSoftmaxClassifier(
         y_val: Any = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Fit the model to X and y: from zero weights, unless `warm_start` is True.
+        """Fit the model, starting from zero weights unless `warm_start` is True.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The training rows: real numbers of any dtype.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Their classes: ints, strings, bools or categories. Or soft labels: the
-            probability of each class, one-hot rows among them.
+            The classes, as ints, strings, bools or categories; or soft labels, the
+            probability of each class, which may be one-hot.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows, by default 1. Where `alpha` is a number,
-            only their ratios matter.
+            Non-negative weights of the rows; None means equal weights. If `alpha` is a
+            number, only their ratios matter.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), \
                 default=None
-            Held-out rows, on which loss and accuracy are measured after each
-            epoch. A pipeline transforms them only with
-            ``transform_input=["X_val"]`` and metadata routing.
+            Held-out rows, on which loss and accuracy are computed after each epoch. A
+            pipeline transforms them only with ``transform_input=["X_val"]`` and
+            metadata routing.
         y_val : array-like of shape (n_val_samples,) or (n_val_samples, n_classes), \
                 default=None
-            Their classes.
+            The classes of `X_val`, or soft labels.
         sample_weight_val : array-like of shape (n_val_samples,), default=None
-            Their weights.
+            Non-negative weights of the rows of `X_val`.
 
         Returns
         -------
@@ -443,26 +449,27 @@ class TFSoftmaxClassifier(
         Raises
         ------
         TypeError, ValueError
-            If a parameter or an argument is not as described, or the loss becomes
-            non-finite. A fitted estimator then keeps its previous state.
+            If a parameter or an argument is invalid, or the loss becomes non-finite. A
+            fitted estimator then keeps its previous state.
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
-            In a fork of a process that has trained, where TensorFlow would hang, and
-            in TensorFlow's graph mode.
+            In a fork of a process that has already trained, where TensorFlow would
+            hang; or in TensorFlow's graph mode.
 
         Warns
         -----
         ConvergenceWarning
-            If training had hardly begun when it ended: its loss is no better than that
-            of predicting every row alike, a single weight would still lower it by 0.01,
-            or much of its fall was in the second half of the epochs. If `tol` was asked
-            for and not met in `epochs` epochs; and if ``"lbfgs"`` ended by anything but
-            `tol`. It gives the reason and the remedy.
+            If training ended far from the optimum: the loss is no better than that of a
+            constant prediction, changing a single weight would still lower it by 0.01,
+            or much of its decrease was in the second half of the epochs. Also if `tol`
+            was passed but not met in `epochs` epochs, or if ``"lbfgs"`` ended without
+            meeting `tol`. The message states the reason and what to do.
         UserWarning
-            If training was interrupted (Ctrl-C): the finished epochs are kept. And if
-            more than a quarter of the values of X_val lie beyond the range of X, or
-            the other way round: one of them was not scaled like the other.
+            If training was interrupted (Ctrl-C); the weights of the last complete epoch
+            are kept. Also if more than a quarter of the values of `X_val` are outside
+            the range of `X`, or vice versa, which means that they were scaled
+            differently.
         """
         self._check_parameters()
         previous = getattr(self, "_result", None) if self.warm_start else None
@@ -495,44 +502,43 @@ class TFSoftmaxClassifier(
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on X and y, starting from the present weights.
+        """Train for one epoch on X and y, starting from the current weights.
 
-        The optimizer's state, the schedule and the order of rows are resumed, too: ten
-        calls on the same data give the same model as one `fit` of ten epochs, where
-        `learning_rate` and `alpha` are numbers. The history keeps the last 1,000
-        epochs.
+        The optimizer state, the schedule and the order of rows also continue: if
+        `learning_rate` and `alpha` are numbers, ten calls on the same data produce the
+        same model as one `fit` of ten epochs. The history keeps the last 1,000 epochs.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Their classes, among `classes`, or soft labels.
+            The classes, all of which must be in `classes`; or soft labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will ever occur. Required in the first call, unless y
-            has soft labels, and optional after it. Where y has soft labels in columns
-            without names, they must be sorted, as the columns are.
+            All classes that will occur in any call. Required in the first call unless y
+            has soft labels, optional afterwards. Must be sorted if y has soft labels in
+            unnamed columns, whose order they then describe.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the rows; only their ratios within this call
-            matter.
+            Non-negative weights of the rows; only their ratios within this call matter.
+            None means equal weights.
 
         Returns
         -------
         self : TFSoftmaxClassifier
-            The estimator.
+            The trained estimator.
 
         Raises
         ------
         TypeError, ValueError
-            As in `fit`, and if `y` has a class that is not among `classes`, or
-            `classes` is missing from the first call or differs in a later one; and
-            with ``early_stopping=True`` or ``class_weight="balanced"``, which need all
-            epochs and all rows.
+            As in `fit`; if `y` has a class that is not in `classes`; if `classes` is
+            missing in the first call or differs in a later one; and with
+            ``early_stopping=True`` or ``class_weight="balanced"``, which need all
+            epochs or all rows.
         ImportError
             If TensorFlow can't be imported.
         RuntimeError
-            In a fork of a process that has trained, where TensorFlow would hang, and
-            in TensorFlow's graph mode.
+            In a fork of a process that has already trained, where TensorFlow would
+            hang; or in TensorFlow's graph mode.
         """
         check_partial_fit(self._check_parameters())
         previous = getattr(self, "_result", None)
@@ -554,20 +560,21 @@ class TFSoftmaxClassifier(
 
     @property
     def history_(self) -> pd.DataFrame:
-        """The metrics of training as a DataFrame, one row per epoch.
+        """Training metrics as a DataFrame, one row per epoch.
 
-        Its index, `epoch`, counts from 1 and goes on in warm starts. `loss` and
-        `accuracy` are the weighted means over the epoch's batches, each measured before
-        its update; the loss is the cross-entropy, without the penalty. `val_loss` and
-        `val_accuracy`, where rows are held out, are measured after the epoch;
-        `learning_rate`, but for ``"lbfgs"``, is the rate used, and `seconds` the time
-        the epoch took, measurement included. After a fit with `early_stopping`, `kept`
-        is True for the epoch whose weights were kept, and False for the others.
+        The index, `epoch`, starts at 1 and continues in warm starts. `loss` and
+        `accuracy` are weighted means over the batches of the epoch, each computed
+        before its update; the loss is the cross-entropy, without the penalty.
+        `val_loss` and `val_accuracy` are computed on the held-out rows, if any, after
+        the epoch. `learning_rate` is the rate used (absent with ``"lbfgs"``), and
+        `seconds` the duration of the epoch, including the evaluation. After a fit with
+        `early_stopping`, `kept` is True for the epoch whose weights were kept, and
+        False for the others.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
         AttributeError
             If pandas can't be imported.
         """
@@ -590,7 +597,7 @@ class TFSoftmaxClassifier(
         return tags
 
     def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
-        """Return the HTML view's table, with the history shown as arrays are."""
+        """Return the table of the HTML view, with the history shown like an array."""
         shown = super()._get_fitted_attr_html(doc_link)
         if history := shown.get("history_"):
             table = self.history_
@@ -599,7 +606,7 @@ class TFSoftmaxClassifier(
         return shown
 
     def _check_parameters(self) -> dict[str, Any]:
-        # Of a subclass, get_params may not name all of them.
+        # get_params of a subclass may not name all of them.
         parameters = {name: getattr(self, name) for name in RULES}
         check_parameters(parameters)
         return parameters

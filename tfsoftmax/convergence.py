@@ -1,15 +1,15 @@
-"""Which fits have ended badly, and what to do about it.
+"""Which fits need a ConvergenceWarning, and what it says.
 
-A fit by epochs has hardly begun, or has gone wrong, where one of these holds:
+A fit by epochs ended far from its optimum, or went wrong, if one of these holds:
 
-- its loss is no better than the entropy of the classes, which is what predicting every
-  row alike would have;
+- its loss is no better than the entropy of the classes, which is the loss of the best
+  constant prediction;
 - a step along a single weight would still lower F by 0.01 (see
   :mod:`~tfsoftmax.solvers.remaining`);
-- more than a fifth of what the loss has fallen from an untrained model's, and more than
-  0.05, it has fallen in the second half of the epochs.
+- the second half of the epochs lowered the loss by more than 0.05, and by more than a
+  fifth of the total decrease from the loss of an untrained model.
 
-One holds for each of 20 bad fits and none for 26 good ones, which are a test.
+A test checks that one of them holds for each of 20 bad fits, and none for 26 good ones.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tfsoftmax.solvers.result import Problem, Result
 
 MAX_GAIN = 0.01
 MAX_LATE_SHARE, MAX_LATE_FALL = 0.2, 0.05
-# A feature whose deviation is so much smaller than the largest is held up by it.
+# Features whose scale is smaller than this part of the largest train slowly.
 SMALL_SCALE = 0.2
-# In a stream, whose first losses are those of zero weights, only a loss as much larger.
+# A stream starts with the loss of zero weights; warn of a loss larger by this factor.
 STREAM_EXCESS = 1.1
 
 
 def reason_to_warn(problem: Problem, result: Result) -> str | None:
-    """Return why a fit needs a ConvergenceWarning, and what to do about it, if any."""
+    """Return the text of a fit's ConvergenceWarning, or None if it needs none."""
     reasons = [_no_better_than_constant]
     if not SOLVERS[result.settings.optimizer].by_epochs:
         reasons = [_short_of_optimum, _no_better_than_constant]
@@ -50,7 +50,7 @@ def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
     constant = _entropy_of_classes(problem)
     if problem.n_epochs is not None:
         constant = STREAM_EXCESS * math.log(problem.n_classes)
-    # An epoch of a single step has no loss after an update to go by.
+    # After an epoch of a single step, there is no loss of the updated weights.
     one_step = len(problem.dataset) <= settings.batch_size and result.n_epochs == 1
     if one_step or last < constant * (1 - 1e-6):
         return None
@@ -68,8 +68,8 @@ def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
     if settings.rescale != "standard" and last > constant * 1.05:
         remedy += ', or scale the features, with rescale="standard"'
     return (
-        f"The last epoch's loss, {last:.4g}, is no better than {constant:.4g}, which "
-        f"predicting every row alike would give: {cause}. {remedy}."
+        f"The last epoch's loss, {last:.4g}, is no better than {constant:.4g}, the "
+        f"loss of a constant prediction: {cause}. {remedy}."
     )
 
 
@@ -100,9 +100,10 @@ def _one_weight_would_gain(problem: Problem, result: Result) -> str | None:
     if not found.gain > MAX_GAIN:
         return None
     return (
-        f"Training was far from its optimum when its {settings.epochs} epochs ended: a "
-        f"single weight would still lower the loss, {result.history['loss'][-1]:.4g}, "
-        f"by {found.gain:.2g}. {_remedy(problem, result, found)}"
+        f"Training ended far from the optimum after {settings.epochs} epochs: changing "
+        "a single weight would still lower the loss, "
+        f"{result.history['loss'][-1]:.4g}, by {found.gain:.2g}. "
+        f"{_remedy(problem, result, found)}"
     )
 
 
@@ -113,11 +114,11 @@ def _remedy(problem: Problem, result: Result, found: Remaining) -> str:
         names = problem.attributes.get("feature_names_in_")
         named = f"number {feature}" if names is None else repr(str(names[feature]))
         return (
-            f"Its feature, {named}, is on a scale {1 / found.relative_scale:.0f} times "
-            'smaller than the largest; pass rescale="standard".'
+            f"The scale of its feature, {named}, is {1 / found.relative_scale:.0f} "
+            'times smaller than the largest; pass rescale="standard".'
         )
-    rate = f"learning_rate, now {result.settings.learning_rate:.6g}"
-    return f"Raise {rate}, or epochs."
+    rate = f"learning_rate (now {result.settings.learning_rate:.6g})"
+    return f"Raise {rate} or epochs."
 
 
 def _still_falling(problem: Problem, result: Result) -> str | None:
@@ -129,9 +130,9 @@ def _still_falling(problem: Problem, result: Result) -> str | None:
     if middle - last <= max(MAX_LATE_FALL, MAX_LATE_SHARE * gained):
         return None
     return (
-        f"Training was far from its end: the second half of its {n_epochs} epochs has "
+        f"Training ended too early: the second half of its {n_epochs} epochs still "
         f"lowered the loss from {middle:.4g} to {last:.4g}. Raise epochs or "
-        f"learning_rate, now {result.settings.learning_rate:.6g}."
+        f"learning_rate (now {result.settings.learning_rate:.6g})."
     )
 
 
@@ -146,36 +147,37 @@ def _short_of_tol(problem: Problem, result: Result) -> str | None:
 
 
 def _short_of_optimum(problem: Problem, result: Result) -> str | None:
-    """Return why a solver has ended short of the optimum, and what to do about it."""
+    """Return why a solver ended short of the optimum, and what to do about it."""
     settings = result.settings
     goal = "the optimum" if settings.tol is None else f"tol={settings.tol}"
     accuracy = result.history["accuracy"][-1]
     is_separated = settings.alpha == 0 and accuracy > 1 - 1e-9  # a sum of weights
     if result.ended == "separated" and settings.alpha > 0:
         return (
-            "Training has not converged: all rows that have a weight are of one "
-            "class, and larger intercepts always lower the loss."
+            "Training has not converged: all rows with nonzero weight are of one "
+            "class, so that larger intercepts always lower the loss. Add rows of "
+            "another class, or weight them."
         )
     if result.ended in ("separated", "epochs", "stalled") and is_separated:
         return (
-            "Training has not converged: every row is classified correctly, and "
-            "without a penalty the loss has no minimum then, since larger weights "
-            "always lower it. Set alpha, to 1 / n_samples for instance."
+            "Training has not converged: every row is classified correctly, so that "
+            "without a penalty the loss has no minimum: larger weights always lower "
+            "it. Set alpha, for instance to 1 / n_samples."
         )
     if result.ended == "epochs":
         return (
-            f"Training has not converged to {goal} in {settings.epochs} epochs, here "
-            "iterations. Raise epochs."
+            f"Training has not converged to {goal} in {settings.epochs} iterations. "
+            "Raise epochs, the maximum number of iterations."
         )
     if result.ended == "rounded":
         return (
-            "Training has not converged: the weights of these features can't be "
-            "rounded to float32 without a larger loss. Pass X as float64, or scale "
-            "and centre the features."
+            "Training has not converged: the weights can't be rounded to float32 "
+            "without increasing the loss. Pass X as float64, or scale and centre the "
+            "features."
         )
     if result.ended == "stalled":
         return (
-            f"Training has not converged to {goal}: rounding lets the objective fall "
-            "no further. Raise tol, or scale the features."
+            f"Training has not converged to {goal}: rounding errors prevent any "
+            "further decrease of the objective. Raise tol, or scale the features."
         )
     return None

@@ -1,4 +1,4 @@
-"""Fitted classifiers as files that last, and as other libraries' models."""
+"""Conversion of fitted classifiers to other libraries' models and plain state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ExportMixin:
-    """Saves a fitted classifier as plain Python and NumPy, and converts it."""
+    """Conversion to other models, and to a state of plain Python and NumPy."""
 
     coef_: Any
     intercept_: Any
@@ -31,17 +31,18 @@ class ExportMixin:
     fit_intercept: bool
 
     def to_sklearn(self) -> LogisticRegression:
-        """Return scikit-learn's model with the same coefficients and classes.
+        """Return a `LogisticRegression` with the same coefficients and classes.
 
-        It predicts the same, and goes wherever a `LogisticRegression` goes: to Core ML,
-        to PMML. It has not been trained: its parameters, but
-        for `fit_intercept`, are scikit-learn's defaults.
+        It makes the same predictions and works with all tools that support
+        `LogisticRegression`, such as converters to Core ML and PMML. Its parameters,
+        except `fit_intercept`, are scikit-learn's defaults, since it was not trained by
+        scikit-learn.
 
         Returns
         -------
         model : LogisticRegression
-            A fitted :class:`~sklearn.linear_model.LogisticRegression` with weights and
-            classes that are copies.
+            A fitted :class:`~sklearn.linear_model.LogisticRegression` with copies of
+            the weights and classes.
 
         Raises
         ------
@@ -69,26 +70,26 @@ class ExportMixin:
         return model
 
     def to_keras(self) -> keras.Sequential:
-        """Return a built Keras model that predicts the same, up to float32's rounding.
+        """Return a built Keras model with the same predictions, up to float32 rounding.
 
-        A `Rescaling` layer, where `rescale` is a number, or a `Normalization` layer,
-        where it is an array or "standard"; and a `Dense` layer with the softmax. The
-        output has a column for each of `classes_`, in that order. Ready for
-        ``model.export`` (a SavedModel, for TensorFlow Serving), LiteRT, and fine-tuning
-        after ``model.compile``.
+        It consists of a `Rescaling` layer if `rescale` is a number, or a
+        `Normalization` layer if it is an array or "standard", and a `Dense` layer with
+        softmax. The output columns are in the order of `classes_`. The model can be
+        exported with ``model.export`` (as a SavedModel for TensorFlow Serving),
+        converted to LiteRT, and fine-tuned after ``model.compile``.
 
         Returns
         -------
         model : keras.Sequential
-            From rows of shape (batch, n_features), float32, to probabilities of shape
-            (batch, n_classes), float32.
+            Maps float32 rows of shape (batch, n_features) to float32 probabilities of
+            shape (batch, n_classes).
 
         Raises
         ------
         NotFittedError
             If this classifier is not fitted.
         ValueError
-            If float32 can't hold `rescale` or the weights.
+            If float32 can't represent `rescale` or the weights.
         ImportError
             If Keras can't be imported.
 
@@ -109,8 +110,8 @@ class ExportMixin:
             mean = np.zeros(self.coef_.shape[1]) if mean is None else mean
             with np.errstate(over="ignore"):  # refused below
                 mean = mean.astype(np.float32).astype(np.float64)
-            # Keras divides by a root that is no less than its epsilon, and float32
-            # holds its square. The kernel does the rest.
+            # Keras divides by at least its epsilon, and stores the square in float32.
+            # The kernel makes up for the difference.
             factor = np.clip(factor, 1e-18, 1 / keras.config.epsilon())
             factor = np.broadcast_to(factor, mean.shape)
         coef = to_dense(self.coef_).astype(np.float64)
@@ -122,7 +123,7 @@ class ExportMixin:
         if len(self.classes_) == 2:  # the first class is the reference: its logit is 0
             kernel = np.column_stack([np.zeros_like(kernel), kernel])
             bias = np.concatenate([np.zeros_like(bias), bias])
-        # Of float32, whatever policy is set for other models.
+        # In float32, whatever the global dtype policy is.
         dense = keras.layers.Dense(
             len(self.classes_), activation="softmax", dtype="float32"
         )
@@ -139,15 +140,15 @@ class ExportMixin:
         return model
 
     def onnx_parser(self) -> Parser | None:
-        """Return how skl2onnx is to read this classifier; it asks for it by itself.
+        """Return the parser with which skl2onnx converts this classifier.
 
-        So ``skl2onnx.to_onnx`` converts the classifier, alone or in a pipeline, with
-        the options that it has for a `LogisticRegression`.
+        skl2onnx calls this method itself: ``skl2onnx.to_onnx`` converts the classifier,
+        alone or in a pipeline, with the same options as a `LogisticRegression`.
 
         Returns
         -------
         parser : callable or None
-            None after the first conversion, when skl2onnx knows the class.
+            None after the first conversion, which registers the class with skl2onnx.
         """
         return classifier_parser(self)
 
@@ -159,21 +160,21 @@ class ExportMixin:
         return dict(state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a state of `__getstate__`, of this version or an earlier one."""
+        """Restore a state saved by this version or an earlier one."""
         if result := state.get("_result"):
             state = state | {"_result": _from_plain(result)}
         super().__setstate__(state)  # type: ignore[misc]
 
 
 def _check_float32(factor: Any, *weights: NDArray[Any]) -> None:
-    """Check that float32 can hold what a Keras model multiplies by."""
+    """Check that float32 can represent the factors and weights of a Keras model."""
     least = float(np.finfo(np.float32).smallest_normal)
     most = float(np.finfo(np.float32).max)
     largest = max(float(np.abs(values).max()) for values in weights)
     smallest_factor, largest_factor = float(np.min(factor)), float(np.max(factor))
     if not (least <= smallest_factor and largest_factor <= most and largest <= most):
         raise ValueError(
-            f"to_keras makes a model of float32, which can't hold a factor of "
+            f"to_keras builds a float32 model, and float32 can't represent a factor of "
             f"{smallest_factor if smallest_factor < least else largest_factor:.6g} "
             f"or weights up to {largest:.3g}. Scale the features before the fit."
         )

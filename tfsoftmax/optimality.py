@@ -1,4 +1,4 @@
-"""How far from its optimum a fitted classifier can be at most."""
+"""An upper bound on the distance of a fitted classifier from its optimum."""
 
 from __future__ import annotations
 
@@ -16,50 +16,52 @@ from tfsoftmax.utils.sparse import to_dense
 def dual_gap(
     classifier: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None
 ) -> float:
-    r"""Compute an upper bound of how far the objective is above its minimum.
+    r"""Compute an upper bound on the difference of the objective from its minimum.
 
-    For a classifier that minimises F, with its penalty and its `class_weight`, and
-    data on which to minimise it, the gap is a number g with
+    For the objective F of the classifier on the data passed, with its penalty and its
+    `class_weight`, the gap is a number g with
 
     .. math:: F(W, b) - g \le \min F \le F(W, b)
 
-    whatever trained the classifier, and for how long. TensorFlow is not needed.
+    regardless of how the classifier was trained, and for how long. TensorFlow is not
+    needed.
 
     Parameters
     ----------
     classifier : TFSoftmaxClassifier
         A fitted classifier.
     X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
-        The rows, those that it was trained on, mostly.
+        The rows, usually the training rows of the classifier.
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Their classes, or soft labels.
+        The classes of the rows, or soft labels.
     sample_weight : array-like of shape (n_samples,), default=None
-        Non-negative weights of the rows; by default all are equal.
+        Non-negative weights of the rows; None means equal weights.
 
     Returns
     -------
     gap : float
-        In the units of F. Infinite where the classifier was fitted with ``alpha=0``:
-        without a penalty nothing is known of the minimum.
+        The upper bound, in the units of F. Infinite if the classifier was fitted with
+        ``alpha=0``, since there is no such bound without a penalty.
 
     Raises
     ------
     NotFittedError
         If the classifier is not fitted.
     TypeError, ValueError
-        If X, y or sample_weight is not as described.
+        If X, y or sample_weight is invalid.
 
     Notes
     -----
-    The gap is that of Fenchel's duality between F at the classifier's weights and its
-    dual at the classifier's probabilities. For an L2 penalty it is, where the intercept
-    is the best one for the weights,
+    The gap is the Fenchel duality gap between F at the classifier's weights and its
+    dual at the classifier's probabilities. For an L2 penalty and an intercept that is
+    optimal for the weights, it is
 
     .. math:: g = \frac{\|\nabla_W F(W, b)\|^2}{2 \alpha}
 
-    It is within some ten times of the truth where the features are standardised and
-    `alpha` is about ``1 / n_samples``. Features of very different units, and a smaller
-    `alpha`, make it larger, though no less an upper bound. It takes two readings of X.
+    It is within a factor of about ten of the true difference if the features are
+    standardised and `alpha` is about ``1 / n_samples``. Features on very different
+    scales, or a smaller `alpha`, make the bound looser, but never invalid. X is read
+    twice.
 
     References
     ----------

@@ -1,6 +1,6 @@
 """Prediction: one matrix product, in NumPy, without TensorFlow.
 
-Of Dask collections, `lazy_prediction` makes such products block by block.
+For Dask collections, `lazy_prediction` computes it block by block.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tfsoftmax.validation.collections import (
 from tfsoftmax.validation.errors import errors_name, silent_checks
 from tfsoftmax.validation.labels import check_length, hard_labels
 
-# Rows that are cast at a time, where X has to be cast.
+# Number of rows cast at a time, if X must be cast.
 _ROWS_PER_BLOCK = 4096
 
 
 def _lazily_on_dask(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a method that predicts for rows in memory take Dask collections as well."""
+    """Extend a method that predicts for rows in memory to Dask collections."""
 
     @wraps(method)
     def predict(self: Any, X: Any) -> Any:
@@ -51,7 +51,7 @@ def _lazily_on_dask(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
-    """Predicts by a fitted softmax regression: classes_, coef_ and intercept_."""
+    """Predictions from the fitted `classes_`, `coef_` and `intercept_`."""
 
     classes_: NDArray[Any]
     coef_: Any  # an ndarray, or sparse
@@ -65,26 +65,26 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         ----------
         X : {array-like, sparse matrix, Dask collection} of shape \
                 (n_samples, n_features)
-            The rows. Those of a Dask array or DataFrame are read when the result is
+            The rows. A Dask array or DataFrame is read only when the result is
             computed.
 
         Returns
         -------
         logits : {ndarray, Dask collection} of shape (n_samples, n_classes) or \
                 (n_samples,)
-            With two classes, the logit of ``classes_[1]``, that of ``classes_[0]``
-            being 0. Of `coef_`'s dtype, or of X's where that is a longer float. For a
-            Dask array a Dask array in the same blocks; for a Dask DataFrame a DataFrame
-            or, with two classes, a Series, with the index of X.
+            With two classes, the logit of ``classes_[1]``; the logit of ``classes_[0]``
+            is 0. The dtype is that of `coef_`, or that of X if it is a wider float. A
+            Dask array yields a Dask array with the same blocks; a Dask DataFrame yields
+            a DataFrame (with two classes, a Series) with the index of X.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
         TypeError, ValueError
-            If X is not such rows of finite real numbers, or so large that a logit
-            overflows. The columns of a Dask collection are checked at once, its values
-            when they are computed.
+            If X does not consist of such rows of finite real numbers, or is so large
+            that a logit overflows. The columns of a Dask collection are checked
+            immediately, its values when the result is computed.
         """
         check_is_fitted(self)
         return _decisions(self, X)
@@ -97,23 +97,24 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         ----------
         X : {array-like, sparse matrix, Dask collection} of shape \
                 (n_samples, n_features)
-            The rows. Those of a Dask array or DataFrame are read when the result is
+            The rows. A Dask array or DataFrame is read only when the result is
             computed.
 
         Returns
         -------
         y : {ndarray, Dask collection} of shape (n_samples,)
-            Their classes, of the dtype of `classes_`. For a Dask array a Dask array in
-            the same blocks, for a Dask DataFrame a Series with the index of X.
+            The predicted classes, with the dtype of `classes_`. A Dask array yields a
+            Dask array with the same blocks, a Dask DataFrame a Series with the index of
+            X.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
         TypeError, ValueError
-            If X is not such rows of finite real numbers, or so large that a logit
-            overflows. The columns of a Dask collection are checked at once, its values
-            when they are computed.
+            If X does not consist of such rows of finite real numbers, or is so large
+            that a logit overflows. The columns of a Dask collection are checked
+            immediately, its values when the result is computed.
         """
         highest = self._all_logits(X).argmax(axis=1)
         return self.classes_[highest]  # type: ignore[no-any-return]
@@ -126,24 +127,25 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         ----------
         X : {array-like, sparse matrix, Dask collection} of shape \
                 (n_samples, n_features)
-            The rows. Those of a Dask array or DataFrame are read when the result is
+            The rows. A Dask array or DataFrame is read only when the result is
             computed.
 
         Returns
         -------
         probabilities : {ndarray, Dask collection} of shape (n_samples, n_classes)
-            softmax of the logits, classes in the order of `classes_`; of the dtype
-            of the logits. For a Dask array a Dask array in the same blocks; for a Dask
-            DataFrame a DataFrame with the classes as columns and the index of X.
+            The softmax of the logits, with columns in the order of `classes_` and the
+            dtype of the logits. A Dask array yields a Dask array with the same blocks;
+            a Dask DataFrame yields a DataFrame with the classes as columns and the
+            index of X.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
         TypeError, ValueError
-            If X is not such rows of finite real numbers, or so large that a logit
-            overflows. The columns of a Dask collection are checked at once, its values
-            when they are computed.
+            If X does not consist of such rows of finite real numbers, or is so large
+            that a logit overflows. The columns of a Dask collection are checked
+            immediately, its values when the result is computed.
         """
         return softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
@@ -155,45 +157,46 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         ----------
         X : {array-like, sparse matrix, Dask collection} of shape \
                 (n_samples, n_features)
-            The rows. Those of a Dask array or DataFrame are read when the result is
+            The rows. A Dask array or DataFrame is read only when the result is
             computed.
 
         Returns
         -------
         log_probabilities : {ndarray, Dask collection} of shape \
                 (n_samples, n_classes)
-            Finite also where the probability itself underflows to 0, as long as the
-            logits are; of their dtype. For a Dask array a Dask array in the same
-            blocks; for a Dask DataFrame a DataFrame with the classes as columns and the
-            index of X.
+            The log-probabilities, with the dtype of the logits; finite even where the
+            probability underflows to 0, if the logits are. A Dask array yields a Dask
+            array with the same blocks; a Dask DataFrame yields a DataFrame with the
+            classes as columns and the index of X.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
         TypeError, ValueError
-            If X is not such rows of finite real numbers, or so large that a logit
-            overflows. The columns of a Dask collection are checked at once, its values
-            when they are computed.
+            If X does not consist of such rows of finite real numbers, or is so large
+            that a logit overflows. The columns of a Dask collection are checked
+            immediately, its values when the result is computed.
         """
         return log_softmax(self._all_logits(X), axis=1)  # type: ignore[no-any-return]
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Compute the accuracy: the share of rows whose class is predicted.
+        """Compute the accuracy: the fraction of rows that are classified correctly.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, Dask collection} of shape \
                 (n_samples, n_features)
-            The rows. Of a Dask array or DataFrame, each block is predicted by Dask, and
-            counts alone come back.
+            The rows. For a Dask array or DataFrame, Dask predicts each block and
+            returns only counts.
         y : {array-like, Dask collection} of shape (n_samples,) or \
                 (n_samples, n_classes)
-            Their classes. Of soft labels, the most probable class counts. Where X is a
-            Dask collection, y is one in the same blocks, or in memory.
+            The true classes; for soft labels, the most probable class counts. If X is a
+            Dask collection, y is in memory or a Dask collection with the same blocks.
         sample_weight : {array-like, Dask collection} of shape (n_samples,), \
                 default=None
-            Non-negative weights of the rows, lying as y may.
+            Non-negative weights of the rows, in memory or with the same blocks as X.
+            None means equal weights.
 
         Returns
         -------
@@ -202,9 +205,9 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
         TypeError, ValueError
-            If an argument is not as described.
+            If an argument is invalid.
         """
         if any(map(is_dask, (X, y, sample_weight))):
             check_is_fitted(self)
@@ -214,7 +217,7 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         check_length(y, len(predicted))
         if sample_weight is not None:
             weights = check_weights(sample_weight, len(predicted))
-            # By a power of two, so that huge ones don't overflow in their sum.
+            # Scaled by a power of two, so that the sum of huge ones doesn't overflow.
             sample_weight = np.ldexp(weights, -np.frexp(weights.max())[1])
         with errors_name("y"), silent_checks():
             y = hard_labels(y, self.classes_)
@@ -223,8 +226,9 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
     def sparsify(self) -> Self:
         """Convert `coef_` to a sparse matrix in CSR format.
 
-        With an L1 penalty, where most weights are exact zeros, it takes less memory,
-        and predictions for many features less time. They are the same, up to rounding.
+        If most weights are exactly zero, as with an L1 penalty, this saves memory and
+        speeds up predictions for many features. The predictions stay the same, up to
+        rounding.
 
         Returns
         -------
@@ -234,18 +238,18 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
 
         See Also
         --------
-        densify : The way back.
+        densify : Convert `coef_` back to an ndarray.
 
         Notes
         -----
-        Less than half of `coef_` should be other than zero, or the sparse matrix is the
-        larger one. `fit` and `partial_fit` go on as if `coef_` were dense, and make it
-        dense again. For that the classifier keeps its weights a second time, as an
-        ndarray; what :meth:`to_sklearn` returns has the sparse ones alone.
+        The sparse matrix is smaller only if less than half of `coef_` is nonzero. `fit`
+        and `partial_fit` work as if `coef_` were dense, and make it dense again. To do
+        so, the classifier also keeps its weights as an ndarray; the model returned by
+        :meth:`to_sklearn` contains only the sparse weights.
 
         Examples
         --------
@@ -269,7 +273,7 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If the classifier is not fitted.
 
         See Also
         --------
@@ -278,7 +282,7 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
         return super().densify()  # type: ignore[no-any-return]
 
     def _all_logits(self, X: Any) -> NDArray[Any]:
-        """Compute the logits, of shape (n_samples, n_classes) also for two classes."""
+        """Compute the logits, of shape (n_samples, n_classes) even for two classes."""
         logits: NDArray[Any] = self.decision_function(X)
         if logits.ndim == 1:
             logits = np.column_stack([np.zeros_like(logits), logits])
@@ -286,7 +290,7 @@ class SoftmaxPredictor(SparseCoefMixin, ClassifierMixin):  # type: ignore[misc]
 
 
 class _Predictor(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
-    """What predicting takes of a fitted classifier, and no state of its training."""
+    """The attributes of a fitted classifier that predictions need."""
 
     def __init__(self, clf: SoftmaxPredictor, X: Any) -> None:
         """Check the columns of a Dask collection, and expect them in each block."""
@@ -297,7 +301,7 @@ class _Predictor(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
         table = X._meta if is_dask_frame(X) else np.empty((0, n_features))
         with errors_name("X"):
             validate_data(clf, table, reset=False, skip_check_array=True)
-        # Names as X has them, so that no block warns again where the other's differ.
+        # With the names in X, so that blocks don't repeat a warning about other names.
         validate_data(self, table, reset=True, skip_check_array=True)
         self.classes_ = clf.classes_
         self.coef_, self.intercept_ = clf.coef_, clf.intercept_
@@ -327,15 +331,15 @@ def linear_scores(
         values = coef.data if sparse.issparse(coef) else coef
         if not (np.isfinite(values).all() and (intercept < np.inf).all()):
             raise ValueError(
-                "X has no logits: coef_ or intercept_ of this estimator is not "
-                "finite. Fit it again."
+                "The logits of X can't be computed: coef_ or intercept_ of this "
+                "estimator is not finite. Fit it again."
             )
         raise ValueError("X has values too large for this model: a logit overflows.")
     return logits
 
 
 def _logits(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
-    """Compute X @ coef.T + intercept, casting X, where it has to be, by blocks."""
+    """Compute X @ coef.T + intercept, casting X block by block if necessary."""
     if sparse.issparse(X):
         return to_dense(X @ coef.T) + intercept  # type: ignore[no-any-return]
     is_float = X.dtype.kind == "f"

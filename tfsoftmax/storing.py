@@ -1,4 +1,4 @@
-"""The way out of a fit: fitted attributes, and warnings of fits that ended badly."""
+"""The end of a fit: fitted attributes, and warnings about bad endings."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def store(
 ) -> None:
     """Set the fitted attributes, or raise the error that ended the training.
 
-    It warns of a training that was interrupted, did not converge or hardly began.
+    Warn if training was interrupted, did not converge or ended far from the optimum.
     """
     if isinstance(outcome, ValueError):
         raise outcome
     if outcome.ended == "interrupted":
         warn_of_interruption(outcome)
     for name in ("dual_gap_", "learning_rate_", "learning_rate_schedule_"):
-        vars(estimator).pop(name, None)  # of a former fit by another solver
+        vars(estimator).pop(name, None)  # of a previous fit with another solver
     vars(estimator).update(fitted_attributes(problem, outcome))
     if not SOLVERS[outcome.settings.optimizer].by_epochs:
         estimator.dual_gap_ = _dual_gap(
@@ -50,7 +50,7 @@ def store(
 
 
 def fitted_attributes(problem: Problem, result: Result | None) -> dict[str, Any]:
-    """Return the fitted attributes; None stands for what training starts from.
+    """Return the fitted attributes; None means those with which training starts.
 
     `coef_` is in the units of the X passed.
     """
@@ -77,7 +77,7 @@ def fitted_attributes(problem: Problem, result: Result | None) -> dict[str, Any]
 
 
 def _chosen_attributes(settings: Settings) -> dict[str, Any]:
-    """Return what was used of parameters that may be "auto"."""
+    """Return the values used for parameters that may be "auto"."""
     rescale: Any = settings.rescale
     if isinstance(rescale, tuple):
         rescale = np.array(rescale)
@@ -91,7 +91,7 @@ def _chosen_attributes(settings: Settings) -> dict[str, Any]:
 
 
 def _start_of(problem: Problem) -> Result:
-    """Return what training resumes, or weights of zero."""
+    """Return the result that training continues, or zero weights."""
     if problem.previous is not None:
         return problem.previous
     settings, dataset = problem.settings[0], problem.dataset
@@ -124,7 +124,7 @@ def _dual_gap(
     coef: NDArray[Any],
     intercept: NDArray[Any],
 ) -> float:
-    """Return an upper bound of F − min F; infinite without a penalty."""
+    """Return an upper bound on F − min F; infinite without a penalty."""
     return duality_gap(
         problem.dataset.for_models(0),
         coef if problem.columns is None else coef[:, problem.columns],
@@ -138,9 +138,9 @@ def _dual_gap(
 
 
 def warn_of_interruption(result: Result) -> None:
-    """Warn that an interrupted fit keeps the weights of its last whole epoch."""
+    """Warn that an interrupted fit keeps the weights of its last complete epoch."""
     n = result.n_epochs
     warn(
-        f"Training was interrupted in epoch {n + 1}; the weights kept are those after "
-        f"epoch {n}."
+        f"Training was interrupted in epoch {n + 1}; the weights after epoch {n} are "
+        "kept."
     )

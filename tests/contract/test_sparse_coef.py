@@ -106,7 +106,7 @@ def test_logits_that_overflow_are_refused():
             with pytest.raises(ValueError, match="X has values too large"):
                 model.predict(rows)
     packed.coef_.data[0] = np.nan
-    with pytest.raises(ValueError, match="X has no logits: coef_ or intercept_"):
+    with pytest.raises(ValueError, match="logits of X can't be computed: coef_ or"):
         packed.predict(X)
 
 

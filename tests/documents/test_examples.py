@@ -108,7 +108,7 @@ def test_a_cluster_trains_on_more_rows_than_this_process_may_hold():
             ["--epochs", "0"],
             "epochs must be a positive integer; got 0.",
         ),
-        ("grid_search.py", ["--data-dir", "nowhere"], "There is neither train-images"),
+        ("grid_search.py", ["--data-dir", "nowhere"], "Found neither train-images"),
         ("out_of_core.py", ["--rows", "5"], "rows must be at least 400,000; got 5."),
         ("out_of_core.py", ["--rows", "9" * 12], "The file takes 784000.0 GB, and "),
         ("out_of_core.py", ["--folder", "nowhere"], "[Errno 2] No such file"),

@@ -89,7 +89,7 @@ def test_the_example_ends_with_the_accuracy():
                 "mnist.py: epochs must be a positive integer or 'auto'; got 0.",
             )
         ],
-        (["--data-dir", "nowhere"], "mnist.py: There is neither train-images-idx3"),
+        (["--data-dir", "nowhere"], "mnist.py: Found neither train-images-idx3"),
     ),
 )
 def test_the_example_says_what_is_wrong_with_an_option(arguments, message):

@@ -201,7 +201,7 @@ def test_fit(n_calls):
 def test_held_out_rows_of_another_scale_are_refused(optimizer):
     X, y, _ = ARGUMENTS[0]
     clf = estimator(optimizer=optimizer, alpha=0.1)
-    with pytest.raises(ValueError, match="Scale X_val as X is scaled"):
+    with pytest.raises(ValueError, match="Scale X_val like X"):
         clf.fit(X.astype("f4"), y, X_val=X * 1e200, y_val=y)
 
 

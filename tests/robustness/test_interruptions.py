@@ -462,4 +462,4 @@ def test_ctrl_c_while_tensorflow_is_imported_is_raised(delay):
     first, second = in_child(interrupt_the_first_import, delay)
     assert first == "KeyboardInterrupt()"
     # TensorFlow can't always be imported again where an import was cut short.
-    assert second == "3" or "and start Python anew" in second
+    assert second == "3" or "and restart Python" in second

@@ -305,13 +305,17 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
         (
             (X, np.array(["ham", 1] * 10, object)),
             TypeError,
-            "y must hold labels of one kind",
+            "y must hold labels of one type",
         ),
         ((X, Y, np.zeros(20)), ValueError, "sample_weight must not be zero for all"),
         ((X, Y, -np.ones(20)), ValueError, "sample_weight must not be negative"),
         ((X, Y, [np.nan] * 20), ValueError, "sample_weight contains NaN"),
         ((X, Y, [np.inf] * 20), ValueError, "sample_weight contains infinity"),
-        ((X, Y, np.ones(19)), ValueError, "sample_weight must have a weight for each"),
+        (
+            (X, Y, np.ones(19)),
+            ValueError,
+            "sample_weight must have one weight for each",
+        ),
         ((X, Y, np.ones((20, 1))), ValueError, r"got shape \(20, 1\)"),
         ((X, Y, ["heavy"] * 20), ValueError, "sample_weight can't be used: .*strings"),
     ],
@@ -349,7 +353,7 @@ def test_bad_rows_are_refused_and_the_previous_fit_kept(
         (
             {"rescale": 0},
             ValueError,
-            "rescale must be a positive finite number, one for each",
+            "rescale must be a positive finite number, an array of",
         ),
         ({"fit_intercept": 1}, TypeError, "fit_intercept must be True or False; got 1"),
         ({"random_state": -1}, ValueError, "random_state must be"),

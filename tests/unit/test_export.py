@@ -347,7 +347,7 @@ def test_what_float32_cannot_hold_makes_no_keras_model(scale, rate):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         clf.fit(X / factor, y)
-    with pytest.raises(ValueError, match="float32, which can't hold a factor of"):
+    with pytest.raises(ValueError, match="float32 can't represent a factor of"):
         clf.to_keras()
 
 

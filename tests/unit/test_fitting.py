@@ -383,7 +383,7 @@ def test_an_estimator_that_did_not_validate_gets_the_attributes_too():
 
 def test_an_interruption_says_which_epochs_are_kept():
     prepared = prepare([estimator()], X, Y)
-    with pytest.warns(UserWarning, match=r"in epoch 4; .* those after epoch 3\."):
+    with pytest.warns(UserWarning, match=r"in epoch 4; .* after epoch 3 are kept\."):
         warn_of_interruption(solved(prepared))
 
 
@@ -429,8 +429,8 @@ def test_a_single_epoch_of_partial_fit_does_not_warn():
     ("parameters", "message"),
     [
         ({"tol": 1e-9}, r"not converged to tol=1e-09 in 3 epochs\. Raise epochs"),
-        ({"optimizer": "lbfgs"}, "not converged to the optimum in 3 epochs"),
-        ({"optimizer": "lbfgs", "tol": 1e-9}, "not converged to tol=1e-09 in 3 epochs"),
+        ({"optimizer": "lbfgs"}, "not converged to the optimum in 3 iterations"),
+        ({"optimizer": "lbfgs", "tol": 1e-9}, "converged to tol=1e-09 in 3 iterations"),
     ],
 )
 def test_a_goal_that_was_not_reached_warns(parameters, message):

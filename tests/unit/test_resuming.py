@@ -292,7 +292,7 @@ def test_partial_fit_refuses_balanced_weights_and_takes_those_of_all_rows():
 def test_partial_fit_refuses_early_stopping_and_keeps_the_model():
     clf = classifier(epochs=2, early_stopping=True).fit(X, Y)
     state = pickle.dumps(clf)
-    with pytest.raises(ValueError, match="partial_fit trains for a single one"):
+    with pytest.raises(ValueError, match="partial_fit trains for only one"):
         clf.partial_fit(X, Y)
     assert pickle.dumps(clf) == state
     clf.set_params(early_stopping=False).partial_fit(X, Y)

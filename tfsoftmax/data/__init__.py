@@ -1,1 +1,1 @@
-"""Rows of X on their way to a program: datasets, batches and chunks of one shape."""
+"""Preparation of rows for a program: datasets, batches and chunks of one shape."""

@@ -1,10 +1,10 @@
-"""How the rows of an epoch lie in batches, micro-batches and chunks.
+"""The layout of an epoch's rows in batches, micro-batches and chunks.
 
-An epoch takes the rows in some order, batch by batch. A batch is one *micro-batch*, the
-rows of one matrix product, or several where it is too large for one: their gradients
-are accumulated. A chunk is a fixed number of micro-batches, since a compiled program
-needs a fixed shape. Only the last micro-batch of a batch can have fewer rows than
-slots; the slots left over have weight 0.
+An epoch visits the rows in some order, batch by batch. A batch is one *micro-batch*,
+the rows of one matrix product, or several with accumulated gradients if it is too large
+for one. A chunk is a fixed number of micro-batches, since a compiled program needs a
+fixed shape. Only the last micro-batch of a batch can have fewer rows than slots; the
+remaining slots have weight 0.
 
     rows of X in the epoch's order   0 1 2 3 4 | 5 6 7 8 9 | 10 11      batches of 5
     micro-batches of a chunk        [0 1 2 3 4] [5 6 7 8 9] [10 11 . . .]
@@ -20,24 +20,24 @@ from numpy.typing import NDArray
 
 from tfsoftmax.data.widths import next_width
 
-# Rows in one matrix product at most, and their bytes.
+# Maximum number of rows in one matrix product, and of their bytes.
 MAX_MICRO_BATCH = 1024
 MAX_MICRO_BATCH_BYTES = 32 << 20
 # With fewer rows than this, empty slots cost less than another compilation.
 MIN_MICRO_BATCH = 256
-# A chunk is as many micro-batches as fit both limits. Two chunks of 8 MB stay within
-# the last-level cache of most machines, and at 10 chunks an epoch of MNIST the 0.15 ms
-# that a call of the program costs don't show.
+# A chunk contains as many micro-batches as both limits allow. Two chunks of 8 MB fit in
+# the last-level cache of most machines, and with 10 chunks per epoch of MNIST the 0.15
+# ms per call of the program are negligible.
 MAX_CHUNK_BYTES = 8 << 20
 MAX_CHUNK_ROWS = 8192
-# What a micro-batch of a chunk is for: nothing, since it has no rows; adding to its
-# batch's gradient; or that, and the update, since it is the last of its batch.
+# The action for a micro-batch: none, since it has no rows; adding to the gradient of
+# its batch; or that and the update, since it is the last of its batch.
 UNUSED, ACCUMULATE, APPLY = range(3)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of an epoch lie in micro-batches, and these in chunks."""
+    """The layout of rows in micro-batches, and of micro-batches in chunks."""
 
     batch_size: int
     micro_batch_size: int
@@ -54,17 +54,17 @@ class Layout:
     ) -> Layout:
         """Return a layout that data sets of similar size share.
 
-        The sizes of micro-batches and chunks are part of what a program is compiled
-        for, so they depend on `n_samples` as little as possible: only where all rows
-        are one batch, and then by powers of two. Micro-batches of similar sizes share a
-        program, where that is asked for, if they have a few empty slots.
+        Programs are compiled for the sizes of micro-batches and chunks, so these depend
+        on `n_samples` as little as possible: only if all rows are one batch, and then
+        by powers of two. Micro-batches of similar sizes share a program, if that is
+        requested; they then have a few empty slots.
         """
         largest = max(1, min(MAX_MICRO_BATCH, MAX_MICRO_BATCH_BYTES // row_bytes))
         chunk_rows = min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES // row_bytes)
         if n_samples <= batch_size:
             next_power_of_two = 1 << (n_samples - 1).bit_length()
             size = min(batch_size, max(MIN_MICRO_BATCH, next_power_of_two), largest)
-            # Enough chunks for several threads to work on one each.
+            # Enough chunks for several threads to process one each.
             chunk_rows = min(chunk_rows, next_power_of_two // 8)
         else:
             size = math.ceil(batch_size / math.ceil(batch_size / largest))
@@ -75,8 +75,8 @@ class Layout:
     def evenly(self, n_samples: int) -> Layout:
         """Return a layout of as many batches, all of about the same number of rows.
 
-        For small data sets one after another, each of which would end with a batch of
-        few rows. Micro-batches have empty slots instead.
+        For successive small data sets, each of which would end with a batch of few
+        rows. Micro-batches have empty slots instead.
         """
         n_batches = math.ceil(n_samples / self.batch_size)
         return replace(self, batch_size=math.ceil(n_samples / n_batches))
@@ -112,7 +112,7 @@ class MicroBatches:
     Attributes
     ----------
     start, stop : ndarray of shape (n_micro_batches,)
-        Its rows' positions in the epoch's order.
+        Positions of its rows in the order of the epoch.
     batch_rows : ndarray of shape (n_micro_batches,)
         Number of rows in the whole batch.
     ends_batch : ndarray of shape (n_micro_batches,)

@@ -1,4 +1,4 @@
-"""Buffers: arrays that are filled again and again, as many as are in use at once."""
+"""Buffers: arrays that are refilled, as many as are in use at the same time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 
 class Buffers:
-    """Lends arrays to threads, and makes one where none is left."""
+    """Lends arrays to threads, and creates one if none is left."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -33,8 +33,8 @@ _shared: WeakValueDictionary[Hashable, Buffers] = WeakValueDictionary()
 
 
 def shared_buffers(kind: Hashable, make: Callable[[], Any]) -> Buffers:
-    """Return the buffers of a kind that all who hold them share.
+    """Return the shared buffers of a kind.
 
-    Many small blocks of rows, worked on one after another, need no buffer each.
+    Many small blocks of rows, processed in succession, don't each need a buffer.
     """
     return _shared.setdefault(kind, Buffers(make))

@@ -1,8 +1,8 @@
 """Columns of a sparse matrix that have a value in some row.
 
-Where a feature is 0 in all rows, its weights have no gradient: from 0 on they stay 0,
-whatever the optimizer, the penalty and the scaling, which leaves such a column as it
-is. Hashed text has many: in 2,000 rows of 96 words, 143,000 of 2²⁰ columns occur.
+If a feature is 0 in all rows, its weights have no gradient and stay 0, whatever the
+optimizer, the penalty and the scaling, which does not change such a column. Hashed text
+has many of them: in 2,000 rows of 96 words, 143,000 of 2²⁰ columns occur.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-# More than this part of the columns, and all are trained: X is then taken as it is.
+# If more than this fraction of the columns occur, X is used unchanged.
 MAX_FRACTION = 0.5
 
 
 def occurring_columns(
     X: Any, known: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64] | None:
-    """Return the columns that occur, and the known ones; None if that is most of X."""
+    """Return the columns that occur or are known, or None if these are most of X."""
     if not sparse.issparse(X):
         return None
     occurs = np.zeros(X.shape[1], dtype=bool)
@@ -28,14 +28,14 @@ def occurring_columns(
     if known is not None:
         occurs[known] = True
     n_occurring = np.count_nonzero(occurs)
-    # Programs have a column at least, and a slot of one number must not look like it.
+    # Programs have at least one column; a scalar slot must not look like one column.
     if n_occurring < 2 or n_occurring > MAX_FRACTION * len(occurs):
         return None
     return np.flatnonzero(occurs)
 
 
 def take_columns(X: Any, columns: NDArray[np.int64]) -> Any:
-    """Return some columns of X; a CSR array shares its values if it has no others."""
+    """Return some columns of X; a CSR array shares its values if none are dropped."""
     if not sparse.issparse(X):
         return X[:, columns]
     numbers = np.full(X.shape[1], -1, X.indices.dtype)
@@ -51,10 +51,10 @@ def take_columns(X: Any, columns: NDArray[np.int64]) -> Any:
 
 
 def spread(V: NDArray[Any], columns: NDArray[np.int64], n: int) -> NDArray[Any]:
-    """Return weights (…, D) of some of n columns as those of all: 0 for the others.
+    """Expand the weights (…, D) of some columns to n columns, with 0 for the others.
 
-    What follows the columns' weights, an intercept, still does. The result lies by
-    columns, whose weights are then written in one place.
+    An intercept stays at the end. The result is column-major, so that the weights of
+    a column are contiguous.
     """
     n_columns = len(columns)
     rest = V.shape[-1] - n_columns

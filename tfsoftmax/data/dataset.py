@@ -12,7 +12,7 @@ from scipy import sparse
 
 from tfsoftmax.data.columns import take_columns
 
-# Rows of X that NumPy works on at once, by their bytes in float64.
+# Size of a block of rows that NumPy processes, in bytes of float64.
 MAX_BLOCK_BYTES = 16 << 20
 
 
@@ -22,7 +22,7 @@ def add_each(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class Bound:
-    """What is made from a dataset's rows and kept beside them."""
+    """An object that is made from a dataset's rows and kept next to them."""
 
     def __init__(self, made: Any) -> None:
         self._made = made
@@ -46,12 +46,12 @@ class Dataset:
     X : array of shape (n, n_features)
         An array, a memmap or a CSR array of real numbers, in any layout.
     y : ndarray of shape (n_samples,), int32; or (n_samples, n_classes), floating
-        The number of each row's class, or the probability of each class.
+        The class index of each row, or the probability of each class.
     weights : ndarray of shape (n_samples,) or (n_models, n_samples), or None
-        Weights with a mean of 1, shared by all models or different for each; None
-        stands for ones.
+        Weights with mean 1, shared by all models or different for each; None means
+        ones.
     index : ndarray of shape (n_samples,), or None
-        Which rows of X these are; None stands for all, in order.
+        Indices of the rows in X; None means all rows, in order.
     """
 
     X: Any
@@ -69,18 +69,18 @@ class Dataset:
 
     @property
     def n_values(self) -> int:
-        """Number of values that X holds, without those that a sparse X leaves out."""
+        """Number of values stored in X."""
         X = self.X
         return int(X.nnz) if sparse.issparse(X) else len(self) * self.n_features
 
     @property
     def per_model_weights(self) -> bool:
-        """Whether each model has weights that the others don't have."""
+        """Whether the weights differ between models."""
         return self.weights is not None and self.weights.ndim == 2
 
     @property
     def n_weight_rows(self) -> int:
-        """Number of weights that a row of X has: 1, or one for each model."""
+        """Number of weights per row: 1, or the number of models."""
         return (
             len(self.weights)
             if self.weights is not None and self.per_model_weights
@@ -88,15 +88,15 @@ class Dataset:
         )
 
     def row_weights(self, rows: slice = slice(None)) -> NDArray[np.float64]:
-        """Return the weights of some rows, ones where none are given."""
+        """Return the weights of some rows, by default ones."""
         if self.weights is None:
             return np.ones(len(range(*rows.indices(len(self)))))
         return self.weights[..., rows]
 
     def blocks(self, n_rows: int | None = None) -> Iterator[tuple[slice, Any]]:
-        """Yield blocks of rows of X, sparse where X is, and which rows they are.
+        """Yield blocks of rows of X, sparse if X is, and their indices.
 
-        By default they have as many rows as take `MAX_BLOCK_BYTES`.
+        By default, a block takes up to `MAX_BLOCK_BYTES`.
         """
         X = self.X
         if n_rows is None:
@@ -116,20 +116,19 @@ class Dataset:
     ) -> Any:
         """Call a function with the dataset and the arguments.
 
-        A dataset that lies in parts calls it with each, and combines the results, two
-        by two.
+        A dataset in parts calls it with each part, and combines the results pairwise.
         """
         return function(self, *arguments)
 
     def bind(self, make: Callable[..., Any], *arguments: Any) -> Bound:
-        """Make an object from the dataset and the arguments, whose methods to fold."""
+        """Create an object from the dataset and the arguments, to fold its methods."""
         return Bound(make(self, *arguments))
 
     def close(self) -> None:
-        """Do nothing: these rows are nowhere else."""
+        """Do nothing: these rows need no release."""
 
     def for_models(self, models: slice | list[int] | int) -> Dataset:
-        """Return the same rows with the weights that these models have, or this one."""
+        """Return the same rows with the weights of some models, or of one."""
         if self.weights is None or not self.per_model_weights:
             return self
         return replace(self, weights=self.weights[models])
@@ -160,8 +159,8 @@ class Dataset:
 class RowsElsewhere(Protocol):
     """Rows that this process doesn't hold: :class:`tfsoftmax.distributed.parts.Parts`.
 
-    What has no docstring is as `Dataset` has it. But `X` and `y` have no rows; they are
-    of the kind that those elsewhere are of.
+    Members without a docstring are those of `Dataset`. But `X` and `y` have no rows:
+    they only show the type of the remote ones.
     """
 
     X: Any
@@ -177,15 +176,15 @@ class RowsElsewhere(Protocol):
 
     @property
     def full_batch(self) -> Callable[..., Any]:
-        """What evaluates them in the place of `FullBatch`."""
+        """The class that replaces `FullBatch` for them."""
 
     @property
     def engine(self) -> Callable[..., Any]:
-        """What trains on them in the place of `Engine`."""
+        """The class that replaces `Engine` for training on them."""
 
     @property
     def evaluator(self) -> Callable[..., Any]:
-        """What evaluates them in the place of `Engine`, where they are held out."""
+        """The class that replaces `Engine` for evaluating them when held out."""
 
     def fold(  # noqa: D102
         self,
@@ -201,12 +200,12 @@ class RowsElsewhere(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
     def draw_order(self, rng: np.random.RandomState) -> Any:
-        """Draw the order of an epoch's rows."""
+        """Draw the row order of an epoch."""
 
     def split(
         self, fraction: float, seed: int
     ) -> tuple[RowsElsewhere, RowsElsewhere, RowsElsewhere]:
-        """Split them as :func:`tfsoftmax.data.hold_out.split` does."""
+        """Split them like :func:`tfsoftmax.data.hold_out.split`."""
 
 
 # Rows, wherever they are.
@@ -216,12 +215,12 @@ Rows = Dataset | RowsElsewhere
 def dtypes_for(
     X: Any, precision: np.dtype[Any] | None = None
 ) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """Return the dtype in which rows of X are handed over, and that of computing.
+    """Return the dtype in which rows of X are passed on, and that of the computation.
 
-    Bytes stay bytes until the program casts a micro-batch of them. All else is handed
-    over in the dtype of computing: that of X for floats; for other integers float32
-    where that holds each of them exactly, and float64 where it doesn't. A `precision`
-    that is given is the dtype of computing.
+    Bytes stay bytes until the program casts a micro-batch of them. Everything else is
+    passed on in the dtype of the computation: that of X for floats; for other integers
+    float32 if it represents each of them exactly, otherwise float64. A `precision`
+    overrides the dtype of the computation.
     """
     if precision is None:
         precision = _precision_for(X)
@@ -232,12 +231,12 @@ def dtypes_for(
 def full_batch_dtypes_for(
     X: Any, precision: np.dtype[Any] | None = None
 ) -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """Return the dtypes of handing over and of computing where steps have no noise.
+    """Return the dtypes of :func:`dtypes_for` for full batches, without noise.
 
-    Integers of 32 and 64 bits are computed in float64, as scikit-learn has it: on the
-    way to an optimum float32 would end short of it. Those of fewer bits, bytes and
-    booleans are computed in float32, which holds them exactly; floats in their own
-    dtype. X is handed over in its own dtype, where the program can cast that.
+    Integers of 32 and 64 bits are computed in float64, as in scikit-learn: float32
+    would stop short of the optimum. Shorter integers, bytes and booleans are computed
+    in float32, which represents them exactly; floats keep their dtype. X is passed on
+    in its original dtype if the program can cast it.
     """
     kind, n_bytes = X.dtype.kind, X.dtype.itemsize
     if precision is None:
@@ -258,7 +257,7 @@ def _precision_for(X: Any) -> np.dtype[Any]:
 
 
 def largest_magnitude(X: Any) -> int:
-    """Return the largest absolute value of integers; that of their dtype, if short."""
+    """Return the largest absolute value of integers, or of their dtype if short."""
     if X.dtype.itemsize <= 2:
         if X.dtype.kind == "b":
             return 1

@@ -1,9 +1,9 @@
 """Gathering rows of an array X, of any layout, into aligned buffers.
 
-A row of an array in Fortran order, as most DataFrames give, lies in as many places as
-it has columns. Such X is copied once, block by block, and its rows gathered from the
-copy: over ten epochs of MNIST's bytes, gathering from the columns took six times as
-long.
+In an array in Fortran order, as from most DataFrames, each value of a row is in a
+different part of memory. Such X is copied once, block by block, and its rows are
+gathered from the copy: over ten epochs of MNIST's bytes, gathering from the columns
+took six times as long.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-# What Eigen needs of a buffer; with less, TensorFlow ends the process.
+# The alignment that Eigen needs; with less, TensorFlow crashes the process.
 ALIGNMENT = 64
-# Rows that are copied from columns at a time. A block of 1,024 rows of bytes took a
-# quarter less than one of 16; several of float64 read whole cache lines as well.
+# Number of rows copied from columns at a time. Blocks of 1,024 rows of bytes took a
+# quarter less time than blocks of 16; several rows of float64 read whole cache lines.
 COPIED_ROWS = 1024
-# A file by columns is copied into memory up to here, 1 GiB, which leaves a machine of
-# 4 GB its work. X in memory is copied whatever it takes, as scikit-learn's solvers do.
+# A column-major file is copied to memory up to this size, 1 GiB, which a machine with 4
+# GB can spare. X in memory is copied whatever its size, as in scikit-learn's solvers.
 MAX_COPIED_FILE = 1 << 30
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an array of zeros that starts at a multiple of `ALIGNMENT`.
 
-    Zeros, for `tf.debugging.enable_check_numerics` finds NaN in unused places, too.
+    Zeros, since `tf.debugging.enable_check_numerics` checks unused elements, too.
     """
     dtype = np.dtype(dtype)
     n_bytes = math.prod(shape) * dtype.itemsize
@@ -40,7 +40,7 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def lies_by_columns(X: Any) -> bool:
-    """Whether the numbers of a column of X are nearer to each other than a row's."""
+    """Whether values of a column of X are closer in memory than values of a row."""
     if sparse.issparse(X) or X.flags.c_contiguous:
         return False
     step, column_step = map(abs, X.strides)
@@ -48,7 +48,7 @@ def lies_by_columns(X: Any) -> bool:
 
 
 def copy_by_rows(X: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a copy of X in C order, in a dtype; X itself if it is too large a file."""
+    """Return a copy of X in C order, in a dtype, or X if it is too large a file."""
     if _is_mapped(X) and X.size * dtype.itemsize > MAX_COPIED_FILE:
         return X
     copy = aligned(X.shape, dtype)
@@ -59,7 +59,7 @@ def copy_by_rows(X: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _is_mapped(X: NDArray[Any]) -> bool:
-    """Whether the memory of X is that of a file."""
+    """Whether X is memory-mapped from a file."""
     base: Any = X
     while isinstance(base, np.ndarray):
         base = base.base
@@ -69,7 +69,7 @@ def _is_mapped(X: NDArray[Any]) -> bool:
 def gatherer(
     X: NDArray[Any], storage: np.dtype[Any]
 ) -> Callable[[Any, NDArray[Any]], None]:
-    """Return the function that copies rows of X into a buffer of dtype `storage`."""
+    """Return a function that copies rows of X into a buffer of dtype `storage`."""
 
     def take(rows: Any, out: NDArray[Any]) -> None:
         if isinstance(rows, slice):
@@ -83,5 +83,5 @@ def gatherer(
 
     if X.dtype.kind == "b":
         X = X.view(np.uint8)  # the same bytes, and take needs equal dtypes
-    # np.take copies an array that is not contiguous, as a whole, each time.
+    # np.take copies the whole array each time if it is not contiguous.
     return take if X.dtype == storage and X.flags.c_contiguous else assign

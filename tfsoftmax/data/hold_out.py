@@ -1,11 +1,11 @@
-"""Which training rows to hold out for early stopping: some of each class.
+"""The choice of held-out rows for early stopping: some of each class.
 
 Rows are drawn by their values, not by their positions: each row of X is hashed, with a
 key from the random state, and the rows of a class with the lowest hashes are held out,
-until they have the requested fraction of the class's weight. So equal rows always stay
-together, and no held-out row was trained on; and weighting rows, repeating them, or
-passing them in another order gives the same split. Where two different rows have the
-same hash, they stay together, too.
+until they have the requested fraction of the class weight. So equal rows always stay
+together, and no held-out row is also a training row; weighting rows, repeating them, or
+passing them in another order results in the same split. Different rows with the same
+hash also stay together.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def split(
     dataset, by_sample : Dataset
         The rows, with the weights of each model and with sample weights alone.
     fraction : float
-        What to hold out of the weight of each class.
+        Fraction of the weight of each class to hold out.
     seed : int
 
     Returns
@@ -37,7 +37,7 @@ def split(
     dataset, by_sample : Dataset
         Those to train on.
     held_out : Dataset
-        The others. They are weighted as those of X_val, without class weights.
+        The others, weighted like those of X_val, without class weights.
     """
     if not (isinstance(dataset, Dataset) and isinstance(by_sample, Dataset)):
         assert not isinstance(dataset, Dataset)
@@ -56,15 +56,15 @@ def hold_out(
     dataset : Dataset
         All of the rows; their weights are the same for all models.
     fraction : float
-        What to hold out of the weight of each class. At least one row of a class
-        is held out, and at least one left, where it has two different rows.
+        Fraction of the weight of each class to hold out. At least one row of a class is
+        held out, and at least one left, where it has two different rows.
     rng : RandomState
-        The source of the hashes' key.
+        The generator of the hash key.
 
     Returns
     -------
     train, held_out : ndarray of int64
-        The rows' indices.
+        The row indices.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def hold_out(
         is_held_out[in_class] = _lowest(hashes[in_class], weights, fraction)
     if not is_held_out.any():
         raise ValueError(
-            "early_stopping needs rows to hold out, and no class has two different "
+            "early_stopping needs rows to hold out, but no class has two different "
             "rows. Pass X_val and y_val instead."
         )
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
@@ -92,13 +92,13 @@ def hold_out(
 def _lowest(
     hashes: NDArray[np.uint64], weights: NDArray[np.float64] | None, fraction: float
 ) -> NDArray[np.bool_]:
-    """Mark the lowest hashes that have this fraction of the weight, or just more.
+    """Mark the lowest hashes with this fraction of the weight, or just more.
 
-    The highest is left out, whatever its weight.
+    The highest hash is never marked, whatever its weight.
     """
     if not len(hashes):
         return np.zeros(0, dtype=bool)
-    # Rounding must not decide where the weights fill the fraction exactly.
+    # Rounding must not matter if the weights match the fraction exactly.
     share = fraction * (1 - 1e-9)
     if weights is None:
         last = math.ceil(share * len(hashes)) - 1

@@ -1,7 +1,7 @@
 """ChunkLoader: rows of X, gathered into chunks while the program works.
 
-X is gathered into a few aligned buffers, one being filled while the program works on
-another; it is never copied, cast or scaled as a whole.
+X is gathered into a few aligned buffers: one is filled while the program processes
+another. X is never copied, cast or scaled as a whole.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from tfsoftmax.data.gather import aligned, gatherer
 from tfsoftmax.data.padded_csr import PaddedCSR, most_slots
 from tfsoftmax.utils.threads import Task, ThreadPool
 
-# A permutation of the rows, of shape (n_samples,); None takes them as they stand.
+# A permutation of the rows, of shape (n_samples,); None keeps their order.
 Order = NDArray[np.integer[Any]] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """A number of micro-batches, gathered: what the program takes in one call.
+    """Gathered micro-batches: the input of one call of the program.
 
-    A loader has a few of them, which it fills again and again.
+    A loader has a few chunks, which it refills.
 
     Attributes
     ----------
     X : ndarray of shape (rows_per_chunk, n_features), or PaddedCSR
     y : ndarray of shape (rows_per_chunk,) or (rows_per_chunk, n_classes)
-        The classes' numbers (int32) or probabilities.
+        The class indices (int32) or probabilities.
     weights : ndarray of shape (1, rows_per_chunk) or (n_models, rows_per_chunk)
         n·s_i / (Σs · rows in the batch), so that their sum over a batch of the
         gradients of the cross-entropy is the batch's gradient; 0 in empty slots.
     actions : ndarray of shape (micro_batches_per_chunk,), int32
         UNUSED, ACCUMULATE or APPLY; the unused micro-batches come last.
     is_reused : bool
-        Whether the same arrays will be filled with other rows.
+        Whether the arrays will be refilled with other rows.
     """
 
     X: NDArray[Any] | PaddedCSR
@@ -58,7 +58,7 @@ class Chunk:
         return int(np.count_nonzero(self.actions))
 
     def for_models(self, models: slice) -> Chunk:
-        """Return the same chunk with the weights that these models have."""
+        """Return the same chunk with the weights of some models."""
         if len(self.weights) == 1:
             return self
         weights = aligned(self.weights[models].shape, self.weights.dtype)
@@ -67,7 +67,7 @@ class Chunk:
 
 
 def prefetch(calls: Iterable[Callable[[], Any]], pool: ThreadPool) -> Iterator[Any]:
-    """Yield the result of each call, while the pool makes the next one."""
+    """Yield the result of each call, while the pool runs the next one."""
     task: Task | None = None
     for call in calls:
         following = pool.submit(call)
@@ -79,11 +79,11 @@ def prefetch(calls: Iterable[Callable[[], Any]], pool: ThreadPool) -> Iterator[A
 
 
 class ChunkLoader:
-    """Gathers the chunks of a dataset, epoch after epoch, into the same few buffers.
+    """Gathers the chunks of a dataset, epoch after epoch, in a few reused buffers.
 
-    Use it as a context manager: it owns the thread that fills the next chunk.
-    `n_in_use` chunks may be in use at once, while the one after them is filled. Dense
-    chunks have `width` columns, by default those of X; the others are zeros.
+    Use it as a context manager, which ends the thread that fills the next chunk.
+    `n_in_use` chunks may be in use while the next one is filled. Dense chunks have
+    `width` columns, by default as many as X; additional columns are zeros.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class ChunkLoader:
         self._pool.close()
 
     def epoch(self) -> Iterator[Chunk]:
-        """Return the chunks of one epoch, of the rows as they stand."""
+        """Return the chunks of one epoch, in the order of the rows."""
         return next(self.epochs(lambda: None, 1))
 
     def epochs(
@@ -127,20 +127,20 @@ class ChunkLoader:
     ) -> Iterator[Iterator[Chunk]]:
         """Yield, for each epoch, an iterator over its chunks.
 
-        A chunk is valid until `n_in_use` more are asked for. While the last chunk of
-        an epoch is in use, the first of the next epoch is filled.
+        A chunk is valid until `n_in_use` more are requested. While the last chunk of an
+        epoch is in use, the first chunk of the next epoch is filled.
 
         Parameters
         ----------
         draw_order : callable
-            Draws the order of an epoch. It is called once an epoch, by the thread
-            that fills, and one epoch ahead at most.
+            Draws the order of an epoch. The filling thread calls it once per epoch, at
+            most one epoch ahead.
         n_epochs : int
             Number of epochs.
         """
         calls = self._calls(draw_order, n_epochs)
         chunks: Iterator[Chunk]
-        if len(self) == 1:  # one buffer, and nothing to do meanwhile
+        if len(self) == 1:  # one buffer, and nothing to fill ahead
             chunks = (call() for call in calls)
         else:
             chunks = prefetch(calls, self._pool)
@@ -151,7 +151,7 @@ class ChunkLoader:
         self, draw_order: Callable[[], Order], n_epochs: int
     ) -> Iterator[Callable[[], Chunk]]:
         for _ in range(n_epochs):
-            order = functools.cache(draw_order)  # drawn by the epoch's first call
+            order = functools.cache(draw_order)  # drawn by the first call of the epoch
             for number in range(len(self)):
                 yield functools.partial(self._fill, number, order)
 
@@ -172,7 +172,7 @@ class ChunkLoader:
             aligned((self.layout.micro_batches_per_chunk,), np.int32),
         )
 
-    @np.errstate(over="ignore")  # overflow to inf is caught by `check_finite`
+    @np.errstate(over="ignore")  # `check_finite` catches inf
     def _fill(self, number: int, draw_order: Callable[[], Order]) -> Chunk:
         order, data = draw_order(), self.dataset
         size, micro_batches = self.layout.micro_batch_size, self.micro_batches
@@ -193,7 +193,7 @@ class ChunkLoader:
                 self._gather(index, X[slots, : data.n_features])
             y[slots] = data.y[rows]
             weights[:, slots] = 1 if data.weights is None else data.weights[..., rows]
-            # The slots left over in this run's last micro-batch.
+            # The remaining slots in the last micro-batch of this run.
             rest = slice(slots.stop, slot + _round_up(stop - start, size))
             if not isinstance(X, PaddedCSR):
                 X[rest] = 0

@@ -1,12 +1,12 @@
 """Moments: the mean and the variance of each feature, in one pass over the rows.
 
-Blocks of rows have a weight w, a mean m and a sum of squares M₂ = Σ s (x − m)², and two
-of them are as one (Chan, Golub & LeVeque 1983):
+Blocks of rows have a weight w, a mean m and a sum of squares M₂ = Σ s (x − m)². Two
+blocks are combined into one by (Chan, Golub & LeVeque 1983)
 
     w = w₁ + w₂    m = m₁ + (w₂/w) δ    M₂ = M₂₁ + M₂₂ + (w₁ w₂/w) δ²    δ = m₂ − m₁
 
-Of integers Σ x and Σ x² are exact as long as 64 bits hold them, and so is, but for its
-last rounding, their variance (n Σ x² − (Σ x)²) / n².
+For integers, Σ x and Σ x² are exact as long as they fit in 64 bits, and so is, apart
+from the final rounding, the variance (n Σ x² − (Σ x)²) / n².
 
 References
 ----------
@@ -24,9 +24,9 @@ from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset, Rows, largest_magnitude
 
-# The largest integers of which float32, float64 and int64 hold all.
+# The largest integers up to which float32, float64 and int64 represent all.
 _EXACT = {np.float32: 2**24, np.float64: 2**53, np.int64: 2**63 - 1}
-# The squares of so many bytes add up to less than 2²⁴.
+# The sum of the squares of this many bytes is less than 2²⁴.
 _ROWS_OF_BYTES = 256
 
 
@@ -37,9 +37,9 @@ class Moments(NamedTuple):
     variance: NDArray[np.float64]
 
     def is_constant(self, n_samples: int) -> NDArray[np.bool_]:
-        """Return which features vary by no more than rounding, as scikit-learn has it.
+        """Return a mask of the features that only vary by rounding, as in scikit-learn.
 
-        The bound is that of Chan et al. on the error of a variance.
+        The criterion is the bound of Chan et al. on the error of a variance.
         """
         eps = np.finfo(np.float64).eps
         bound = n_samples * eps * self.variance + (n_samples * self.mean * eps) ** 2
@@ -101,7 +101,7 @@ def _of_dense(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute m and M₂ of a block of rows."""
     first = X[s.argmax()].astype(np.float64)
-    # A constant has exactly its value for mean; long doubles become doubles.
+    # The mean of a constant is exactly its value; long doubles become doubles.
     X = np.subtract(X, first, dtype=np.float64)
     mean = s @ X / weight
     X -= mean
@@ -111,7 +111,7 @@ def _of_dense(
 def _of_sparse(
     X: Any, s: NDArray[np.float64], weight: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute m and M₂ of a block of rows, whose zeros are only counted."""
+    """Compute m and M₂ of a block of sparse rows, counting the zeros."""
     mean = X.T @ s / weight
     if not X.has_canonical_format:
         X = X.copy()
@@ -121,7 +121,7 @@ def _of_sparse(
     n_features = X.shape[1]
     squares = np.bincount(X.indices, squares, n_features)
     zeros = np.maximum(weight - np.bincount(X.indices, by_value, n_features), 0)
-    # Where there are none, rounding must not count as some: their squares may be large.
+    # If there are none, rounding must not count any, since their squares may be large.
     filled = np.bincount(X.indices, by_value > 0, n_features)
     zeros[filled == np.count_nonzero(s)] = 0
     return mean, squares + zeros * mean**2

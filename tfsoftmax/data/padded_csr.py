@@ -1,9 +1,10 @@
-"""PaddedCSR: rows of a sparse matrix in arrays of one shape, whatever they hold.
+"""PaddedCSR: rows of a sparse matrix in arrays of a fixed shape.
 
-Values lie in runs of as many slots, each beside its column. A row takes as many runs as
-it needs, and fills the last one up with zeros, so that all of a run is of one row: its
-products are added up before they are added to the row's. Micro-batch i has the slots
-from starts[i] to starts[i + 1], and its rows are counted from 0. In runs of 2:
+Values are stored in runs of slots of equal length, together with their columns. A row
+takes as many runs as it needs and pads the last one with zeros, so that each run
+belongs to one row: its products are summed before they are added to the sum of the row.
+Micro-batch i has the slots from starts[i] to starts[i + 1], and its rows are counted
+from 0. In runs of 2:
 
     rows of X    a . b | . . . | . c . | d e f      micro-batches of 2 rows
     values       a b c 0 d e f 0 . .                columns  0 2 1 0 0 1 2 0 . .
@@ -21,16 +22,16 @@ from numpy.typing import NDArray
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned
 
-# Slots of a run.
+# Slots per run.
 RUN = 8
-# Slots that the program takes at once; capacities are multiples of it, so that it can
-# always take so many. On two cores an epoch of 11,314 rows with 94 values each took 72,
-# 55 and 69 ms with 512, 2,048 and 8,192.
+# Slots that the program processes at once; capacities are multiples of it. On two
+# cores, an epoch of 11,314 rows with 94 values each took 72, 55 and 69 ms with 512,
+# 2,048 and 8,192.
 BLOCK = 2048
 
 
 class PaddedCSR(NamedTuple):
-    """Some rows, as the program takes them.
+    """Some rows, in the form that the program needs.
 
     Attributes
     ----------
@@ -40,7 +41,7 @@ class PaddedCSR(NamedTuple):
     rows : ndarray of shape (capacity / RUN,), int32
         The row of each run in its micro-batch.
     starts : ndarray of shape (n_micro_batches + 1,), int32
-        Where the slots of each micro-batch begin; the last is where all end.
+        The first slot of each micro-batch, and the end of the last.
     """
 
     values: NDArray[Any]
@@ -52,7 +53,7 @@ class PaddedCSR(NamedTuple):
     def empty(
         cls, capacity: int, n_micro_batches: int, precision: np.dtype[Any]
     ) -> PaddedCSR:
-        """Return new arrays for `capacity` slots at least."""
+        """Return new arrays for at least `capacity` slots."""
         capacity = next_power_of_two(capacity + BLOCK)
         index = np.dtype(np.int32)
         return cls(
@@ -82,21 +83,21 @@ class PaddedCSR(NamedTuple):
 
 
 def row_bytes(dataset: Dataset, precision: np.dtype[Any]) -> int:
-    """Return what a row takes in the mean, to the next power of 2.
+    """Return the mean number of slots per row, rounded up to a power of 2.
 
-    So folds of the same data have the same layout, and the same program.
+    Folds of the same data thus share a layout and a program.
     """
     slots = _runs(max(1, dataset.X.nnz // dataset.X.shape[0])) * RUN
     return next_power_of_two(slots * slot_bytes(precision))
 
 
 def slot_bytes(precision: np.dtype[Any]) -> int:
-    """Return what a slot takes, with its column and its part of the run's row."""
+    """Return the bytes per slot, with its column and its part of the run's row."""
     return precision.itemsize + 4 + math.ceil(4 / RUN)
 
 
 def most_slots(dataset: Dataset, n_rows: int) -> int:
-    """Return how many slots so many of the rows take at most."""
+    """Return the maximum number of slots of this many rows."""
     n_runs = _runs(np.diff(dataset.X.indptr))
     if dataset.index is not None:
         n_runs = n_runs[dataset.index]
@@ -106,10 +107,10 @@ def most_slots(dataset: Dataset, n_rows: int) -> int:
 
 
 def _runs(lengths: Any) -> Any:
-    """Return how many runs rows with so many values take."""
+    """Return the number of runs of rows with these numbers of values."""
     return -(-lengths // RUN)
 
 
 def next_power_of_two(n: int) -> int:
-    """Return the least power of 2 that is no smaller."""
+    """Return a number rounded up to a power of 2."""
     return 1 << (n - 1).bit_length()

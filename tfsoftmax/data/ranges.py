@@ -1,13 +1,13 @@
-"""Whether two sets of rows look alike: whether their values have the same ranges.
+"""A check that two sets of rows are scaled alike, by the ranges of their values.
 
-A scaler that was applied to one of them alone shows. Of m + 1 values that were drawn
-alike, the last is the largest or the smallest with a probability of 2 / (m + 1),
-whatever the distribution: the share of values beyond the range of m others is small.
-Zeros are left out, so that rare features of sparse rows count like the others.
+It detects a scaler that was applied to only one of them. Of m + 1 values from the same
+distribution, the last is the largest or the smallest with probability 2 / (m + 1),
+whatever the distribution, so that the share of values outside the range of m others is
+small. Zeros are left out, so that rare features of sparse rows count like the others.
 
 Measured on iris, wine, breast cancer, digits, MNIST, counts of words, one-hot, uniform
-and log-normal features, each with up to seven scalers: 0 to 6 % where both sides are
-scaled alike, 50 to 100 % where one isn't, unless the scaler changes next to nothing.
+and log-normal features, each with up to seven scalers: 0 to 6 % if both sides are
+scaled alike, 50 to 100 % if not, unless the scaler has almost no effect.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from scipy import sparse
 
 from tfsoftmax.data.dataset import MAX_BLOCK_BYTES, Rows
 
-# Larger shares are no chance, but another scale.
+# Larger shares are not random, but due to a different scale.
 MAX_SHARE_BEYOND = 0.25
 
 _MAX_ROWS = 1000
-# The range of fewer values says little, and so does the share of fewer.
+# The range or the share of fewer values is not informative.
 _MIN_VALUES = 20
 
 
 def share_beyond(one: Rows, other: Rows) -> float:
-    """Return how many of the values of one side lie beyond the range of the other.
+    """Return the share of values of one side that are outside the range of the other.
 
-    It is the larger share of the two, in [0, 1], from up to 1,000 rows of each side.
+    It is the larger of both shares, in [0, 1], of up to 1,000 rows from each side.
     """
     rows, others = _sample(one), _sample(other)
     return max(_share_beyond(rows, others), _share_beyond(others, rows))
 
 
 def _sample(dataset: Rows) -> sparse.csc_array:
-    """Return evenly spaced rows by columns, without zeros."""
+    """Return evenly spaced rows, column by column, without zeros."""
     n_rows = _MAX_ROWS
     if not sparse.issparse(dataset.X):
         n_rows = min(n_rows, max(1, MAX_BLOCK_BYTES // (8 * dataset.n_features)))
@@ -62,7 +62,7 @@ def _share_beyond(X: sparse.csc_array, others: sparse.csc_array) -> float:
 
 
 def _ranges(X: sparse.csc_array) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the lowest and the highest value of each column; ∞ and −∞ of few."""
+    """Return the lowest and highest value of each column, or ∞ and −∞ if it has few."""
     lowest, highest = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
     known = np.flatnonzero(np.diff(X.indptr) >= _MIN_VALUES)
     if len(known):

@@ -1,6 +1,6 @@
-"""A hash of each row, by its values alone: 64 bits, the same in any layout.
+"""A 64-bit hash of each row that depends only on its values.
 
-A row x has for each column j the high and the low 32 bits of the float64 x_j:
+The hash of a row x uses the high and low 32 bits of the float64 x_j in each column j:
 
     h(x) = mix( c + Σ_j (a_j · high(x_j) + b_j · low(x_j))  mod 2⁶⁴ )
 
@@ -36,14 +36,14 @@ from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
 
-# Values hashed at once: they stay in the processor's cache, as float64 and high words.
+# Values hashed at once, which fit in the cache as float64 and high words.
 _BLOCK_VALUES = 1 << 15
 _HALF = np.uint64(32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hash_rows(dataset: Dataset, rng: np.random.RandomState) -> NDArray[np.uint64]:
-    """Hash each row of X, with a key drawn from the generator.
+    """Hash each row of X with a key drawn from the generator.
 
     Rows are equal if their values are, as float64; −0 equals 0.
     """
@@ -63,12 +63,12 @@ def hash_rows(dataset: Dataset, rng: np.random.RandomState) -> NDArray[np.uint64
 
 
 def _multipliers(key: np.uint64, n: int) -> NDArray[np.uint64]:
-    """Return the first n numbers of splitmix64, which starts at the key."""
+    """Return the first n numbers of splitmix64, starting from the key."""
     return _mix(key + _GOLDEN * np.arange(1, n + 1, dtype=np.uint64))
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Map 64 bits to 64 bits, one to one, so that each depends on all."""
+    """Map 64 bits to 64 bits, one to one, so that each bit depends on all."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

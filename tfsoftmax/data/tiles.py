@@ -1,10 +1,10 @@
-"""Tiles: all rows of a dataset in their order, cut for full batches.
+"""Tiles: all rows of a dataset in their original order, for full batches.
 
-A full batch goes over the same rows in the same order again and again, so there is
-nothing to shuffle. A *tile* is the rows of one call of the program. Where the rows of X
-lie one after the other in memory, in a dtype that the program takes, a tile is a view
-of them: X is neither copied nor cast. Otherwise it is gathered, once where all tiles
-together are not too large to be kept, and else in each evaluation.
+Full batches process the same rows in the same order each time, without shuffling. A
+*tile* contains the rows of one call of the program. If the rows of X are contiguous in
+memory, in a dtype that the program accepts, a tile is a view of them: X is neither
+copied nor cast. Otherwise it is gathered, once if all tiles together are small enough
+to be kept, else in each evaluation.
 
     rows of X    0 … 1023 | 1024 … 2047 | 2048 … 2500 and empty slots of weight 0
 """
@@ -22,7 +22,7 @@ from tfsoftmax.data.gather import aligned, gatherer
 from tfsoftmax.data.padded_csr import PaddedCSR, most_slots, slot_bytes
 from tfsoftmax.data.widths import MAX_SHARED_BYTES, next_width
 
-# Rows of a tile, and its numbers: many enough that a call, 50 µs, doesn't show. On two
+# Rows and numbers per tile: enough that the 50 µs of a call are negligible. On two
 # cores, 10,000 rows of 784 features took 7.5, 6.5 and 7.6 ms in tiles of 512, 1,024 and
 # 2,048 rows, and 15,000 rows of 6 took 1.3, 0.9 and 0.5 ms in 1,024, 2,048 and 16,384.
 MIN_ROWS = 256
@@ -32,18 +32,18 @@ TILE_SIZE = 1 << 20
 MAX_TILE_SIZE = 1 << 22
 # A tile of sparse rows.
 MAX_SPARSE_TILE_BYTES = 128 << 20
-# Up to here tiles that have to be gathered are kept.
+# Maximum size of gathered tiles that are kept.
 MAX_KEPT_BYTES = 512 << 20
 
 
 class Tile(NamedTuple):
-    """Some rows, as the program takes them.
+    """Some rows, in the form that the program needs.
 
     Attributes
     ----------
     X : ndarray of shape (tile_rows, n_columns)
     y : ndarray of shape (tile_rows,) or (tile_rows, n_classes)
-        The classes' numbers (int32) or probabilities.
+        The class indices (int32) or probabilities.
     weights : ndarray of shape (tile_rows,)
         s_i, whose mean is 1; 0 in empty slots.
     """
@@ -59,20 +59,20 @@ class Tiles:
     Parameters
     ----------
     dataset : Dataset
-        With the same weights for all models.
+        The rows, with the same weights for all models.
     storage : dtype
-        The dtype in which X is handed over.
+        The dtype in which X is passed on.
     precision : dtype
         The dtype of the weights, and of soft labels.
     alignment : int
-        The number of which the address of a view of X has to be a multiple.
+        The alignment of views of X, in bytes.
     keeps_copies : bool, default=True
-        Whether to keep tiles that are no views of X, if they are small together.
+        Whether to keep tiles that are not views of X, if they are small in total.
 
     Attributes
     ----------
     n_rows, n_columns : int
-        The shape of a tile; the columns beyond those of X are zeros.
+        The shape of a tile; additional columns are zeros.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Tiles:
         self._dataset, self._storage, self._precision = dataset, storage, precision
         n_bytes = n * n_features * storage.itemsize
         self.n_rows = _tile_rows(n, n_features)
-        # X is copied even where its rows could be handed over, if it is small: then
-        # several widths share a program.
+        # If X is small, it is copied even if views are possible, so that several widths
+        # share a program.
         is_small = keeps_copies and n_bytes <= MAX_SHARED_BYTES
         rows = None if is_small else _rows_in_place(dataset, storage)
         if rows is not None:
@@ -110,12 +110,12 @@ class Tiles:
         return math.ceil(len(self._dataset) / self.n_rows)
 
     def keeps(self, number: int) -> bool:
-        """Whether to keep a tile: it is a view of X, or a copy that is small enough."""
+        """Whether to keep a tile: it is a view of X or a small copy."""
         is_whole = (number + 1) * self.n_rows <= len(self._dataset)
         return self._keeps_copies or (self._rows is not None and is_whole)
 
     def tile(self, number: int, buffer: NDArray[Any] | None = None) -> Tile:
-        """Return a tile; `buffer`, by `new_buffer`, is where to gather it."""
+        """Return a tile, gathered in `buffer` (from `new_buffer`) if necessary."""
         n, data = self.n_rows, self._dataset
         rows = slice(number * n, min((number + 1) * n, len(data)))
         size = rows.stop - rows.start
@@ -139,7 +139,7 @@ class Tiles:
 
 
 class SparseTile(NamedTuple):
-    """Some rows of a sparse matrix, as the program takes them; the rest as `Tile`."""
+    """Some rows of a sparse matrix, in the form that the program needs; see `Tile`."""
 
     X: PaddedCSR
     y: NDArray[Any]
@@ -147,16 +147,16 @@ class SparseTile(NamedTuple):
 
 
 class SparseTiles:
-    """Cuts a sparse dataset into tiles of one shape, one for each thread or more.
+    """Cuts a sparse dataset into tiles of one shape, at least one per thread.
 
-    Each tile has a gradient of its own, as large as the weights, so they are few.
+    Each tile has a separate gradient, as large as the weights, so there are only a few.
 
     Parameters
     ----------
     dataset : Dataset
-        With the same weights for all models.
+        The rows, with the same weights for all models.
     factor : ndarray of shape (n_features,)
-        What the features are multiplied by.
+        The factors of the features.
     precision : dtype
         The dtype of the values.
     n_threads : int

@@ -1,10 +1,10 @@
-"""Widths: how many columns a program is compiled for, shared by several widths of X.
+"""Widths: numbers of columns of compiled programs, shared by several widths of X.
 
-A compilation takes 0.3 s or more, and 3 MB that are never given back. So a small X gets
-columns of zeros up to the next width of a ladder, and text in folds, whose numbers of
-columns are never the same, finds a program that is there.
+A compilation takes 0.3 s or more, and 3 MB that are never freed. So a small X is padded
+with zero columns up to the next width of a ladder. Folds of text, whose numbers of
+columns differ, then share a program.
 
-    W   w₁ w₂ … w_n | 0 … 0 | b        what lies between W and b is no weight
+    W   w₁ w₂ … w_n | 0 … 0 | b        the columns between W and b are not weights
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-# Dense X up to here. With more, an epoch takes milliseconds for every column of zeros;
+# Maximum size of dense X. Beyond it, each zero column adds milliseconds to an epoch;
 # for sparse X they cost nothing.
 MAX_SHARED_BYTES = 4 << 20
 
 
 def next_width(n_features: int) -> int:
-    """Return the least width of a ladder that holds this many columns.
+    """Return the smallest width of the ladder for this many columns.
 
-    4, 8, 16, 32, 64; beyond, eight rungs from each power of 2 to the next.
+    4, 8, 16, 32, 64; beyond that, eight widths per power of 2.
     """
     n = max(4, n_features)
     power = 1 << (n - 1).bit_length()  # half of it is too small
@@ -32,7 +32,7 @@ def next_width(n_features: int) -> int:
 
 
 def shared_width(X: Any, n_rows: int, storage: np.dtype[Any]) -> int:
-    """Return how many columns a program has for so many rows of X."""
+    """Return the number of columns of a program for this many rows of X."""
     n_features = int(X.shape[1])
     is_small = n_rows * n_features * storage.itemsize <= MAX_SHARED_BYTES
     return next_width(n_features) if sparse.issparse(X) or is_small else n_features

@@ -1,4 +1,4 @@
-"""Data sets: the MNIST digits, which come with the package, and the IDX reader."""
+"""Data sets: the MNIST digits, included in the package, and a reader of IDX files."""
 
 from tfsoftmax.datasets._idx import read_idx
 from tfsoftmax.datasets._mnist import load_mnist

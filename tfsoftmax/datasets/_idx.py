@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 _UNSIGNED_BYTE = 8
 _GZIP_MAGIC = b"\x1f\x8b"
-# What gzip can pack into a byte at best, DEFLATE's limit.
+# Bytes that gzip can pack into one byte at most: DEFLATE's limit.
 _MAX_COMPRESSION = 1032
 
 
@@ -32,29 +32,27 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : str or path-like
-        The file. Whether it is gzipped is read from its first two bytes, not
-        from its name.
+        The file. Compression is detected from its first two bytes, not from its name.
 
     Returns
     -------
     array : ndarray of dtype uint8
-        The array, in the shape that the file's header gives.
+        The array, in the shape that is stored in the header.
 
     Raises
     ------
     OSError
-        If the file can't be read: a FileNotFoundError where there is none, another
-        where it is a folder.
+        If the file can't be read; FileNotFoundError if it does not exist.
     TypeError
-        If ``path`` is neither a str nor a path-like of one.
+        If ``path`` is neither a str nor a path-like object for a str.
     ValueError
-        If the file is not a whole, well-formed IDX file of unsigned bytes. The
-        message names the file and says what is wrong with it. No more is read than
-        the header announces, so a small file can't unpack without bound.
+        If the file is not a complete, well-formed IDX file of unsigned bytes. The
+        message names the file and the problem. No more bytes are decompressed than the
+        header announces, so a small file can't expand without bound.
 
     References
     ----------
-    The format is described with the MNIST database: Y. LeCun, C. Cortes and
+    The format is described on the page of the MNIST database: Y. LeCun, C. Cortes and
     C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
 
     Examples
@@ -96,7 +94,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, ...]:
     sizes = file.read(4 * n_dimensions)
     if len(sizes) < 4 * n_dimensions:
         raise ValueError(
-            f"{path} is truncated: it ends inside the header, which should give "
+            f"{path} is truncated: it ends inside the header, which should hold "
             f"{n_dimensions} sizes."
         )
     return struct.unpack(f">{n_dimensions}I", sizes)
@@ -105,7 +103,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, ...]:
 def _read_data(file: BinaryIO, path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     expected = math.prod(shape)
     announced = f"its header announces {expected} bytes of data, shape {shape}"
-    # Checked first, so that a small file is not unpacked to gigabytes in vain.
+    # Checked first, so that a small file is not decompressed to gigabytes in vain.
     if expected > (most := _MAX_COMPRESSION * path.stat().st_size):
         raise ValueError(
             f"{path} is truncated: {announced}; it can hold no more than {most}."
@@ -120,8 +118,10 @@ def _read_data(file: BinaryIO, path: Path, shape: tuple[int, ...]) -> NDArray[np
     if len(data) < expected:
         raise ValueError(f"{path} is truncated: {announced}; found {len(data)}.")
     if len(data) > expected:
-        raise ValueError(f"{path} is too long: {announced}; more follow.")
+        raise ValueError(f"{path} is too long: {announced}; there are more.")
     try:
         return np.frombuffer(data, dtype=np.uint8).reshape(shape)
-    except ValueError as error:  # more dimensions, or larger ones, than NumPy has
-        raise ValueError(f"{path} announces the shape {shape}: {error}.") from error
+    except ValueError as error:  # more dimensions, or larger ones, than NumPy allows
+        raise ValueError(
+            f"{path} has a header with an invalid shape, {shape}: {error}."
+        ) from error

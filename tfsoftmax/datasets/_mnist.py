@@ -1,4 +1,4 @@
-"""``load_mnist``: the MNIST digits, or a drop-in set, as a scikit-learn Bunch."""
+"""``load_mnist``: MNIST, or a drop-in replacement, as a scikit-learn Bunch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# More are a damaged header; each takes the name of a feature.
+# More pixels mean a damaged header; each pixel needs a feature name.
 _MAX_PIXELS = 1 << 20
 
 
@@ -91,9 +91,9 @@ def load_mnist(
     as_frame: bool = False,
     one_hot: bool = False,
 ) -> Any:
-    """Load the MNIST handwritten digits (classification); nothing is downloaded.
+    """Load the MNIST handwritten digits (classification), without a download.
 
-    Of the digits that are part of this package, there are
+    The digits that are included in this package:
 
     ==============   =============================
     Classes                                     10
@@ -105,13 +105,13 @@ def load_mnist(
     Parameters
     ----------
     subset : {"train", "test", "all"}, default="train"
-        Which rows to load; ``"all"`` is the training rows, then the test rows.
+        Rows to load; ``"all"`` means the training rows followed by the test rows.
     data_dir : str or path-like, default=None
-        A folder with the four files ``train-images-idx3-ubyte``,
+        Folder with the four files ``train-images-idx3-ubyte``,
         ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-        ``t10k-labels-idx1-ubyte``, each gzipped (with ``.gz`` at the end of its
-        name) or raw: Fashion-MNIST, KMNIST and others come so. By default the
-        digits that are part of this package.
+        ``t10k-labels-idx1-ubyte``, each gzipped (with the suffix ``.gz``) or raw, as
+        distributed for Fashion-MNIST, KMNIST and others. None loads the digits that are
+        included in this package.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
@@ -125,21 +125,20 @@ def load_mnist(
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        With the attributes below; of another data set, sizes and classes are its
-        own.
+        With the attributes below; sizes and classes of other data sets may differ.
 
         data : {ndarray, DataFrame} of shape (n_samples, 784), dtype uint8
             The flattened images: 0 is background, 255 full ink.
         target : {ndarray, Series} of shape (n_samples,), dtype int64
             The digits; with ``one_hot`` of shape (n_samples, n_classes), dtype float32.
         images : ndarray of shape (n_samples, 28, 28), dtype uint8
-            The same bytes as ``data``, as pictures.
+            The same bytes as ``data``, in the shape of the images.
         feature_names : list of str
             ``pixel1`` to ``pixel784``, row by row.
         target_names : ndarray of shape (n_classes,), dtype int64
             The classes: 0 to the largest label in the label files of both subsets.
         frame : DataFrame of shape (n_samples, 785), or None
-            ``data`` and ``target`` together, with ``one_hot`` of shape
+            ``data`` and ``target`` in one DataFrame, with ``one_hot`` of shape
             (n_samples, 794); None without ``as_frame``.
         DESCR : str
             A description of the data set.
@@ -149,14 +148,14 @@ def load_mnist(
     Raises
     ------
     OSError
-        If a file can't be read: a FileNotFoundError where one that ``subset`` needs
-        is not in ``data_dir``.
+        If a file can't be read; FileNotFoundError if a file that ``subset`` needs is
+        not in ``data_dir``.
     TypeError
-        If ``data_dir`` is neither a str nor a path-like of one, or one of the others
-        but ``subset`` is neither True nor False.
+        If ``data_dir`` is neither a str nor a path-like object for a str, or if
+        ``return_X_y``, ``as_frame`` or ``one_hot`` is not a bool.
     ValueError
-        If ``subset`` is none of the three, or a file is truncated, damaged, or does
-        not match its companion; the message names the file.
+        If ``subset`` is not one of the three values, or if a file is truncated or
+        damaged or does not match its companion; the message names the file.
 
     References
     ----------
@@ -204,7 +203,7 @@ def load_mnist(
 
 
 def _packaged_folder() -> Path:
-    # The package is always installed as plain files: a wheel unpacks to a folder.
+    # The package is always installed as plain files: wheels unpack to a folder.
     return Path(str(resources.files("tfsoftmax.datasets") / "data"))
 
 
@@ -213,7 +212,7 @@ def _find(folder: Path, name: str) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(
-        f"There is neither {name} nor {name}.gz in {folder}. The folder should hold "
+        f"Found neither {name} nor {name}.gz in {folder}. The folder must contain "
         f"{', '.join(name for names in _FILES.values() for name in names)}, each "
         "gzipped or raw."
     )
@@ -224,22 +223,22 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.u
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3:
         raise ValueError(
-            f"{images_path} should hold images, an array of 3 dimensions; its shape "
+            f"{images_path} must contain images, an array of 3 dimensions; its shape "
             f"is {images.shape}."
         )
     if math.prod(images.shape[1:]) > _MAX_PIXELS:
         raise ValueError(
-            f"{images_path} should hold images of at most {_MAX_PIXELS} pixels; its "
+            f"{images_path} must contain images of at most {_MAX_PIXELS} pixels; its "
             f"shape is {images.shape}."
         )
     if labels.ndim != 1:
         raise ValueError(
-            f"{labels_path} should hold labels, an array of 1 dimension; its shape "
+            f"{labels_path} must contain labels, an array of 1 dimension; its shape "
             f"is {labels.shape}."
         )
     if len(images) != len(labels):
         raise ValueError(
-            f"{images_path} and {labels_path} do not belong together: "
+            f"{images_path} and {labels_path} do not match: "
             f"{len(images)} images and {len(labels)} labels."
         )
     return images, labels
@@ -248,7 +247,7 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.u
 def _n_classes(
     folder: Path, parts: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 ) -> int:
-    """Return the number of classes in all label files, so that subsets agree on it."""
+    """Return the number of classes in all label files, the same for each subset."""
     largest = 0
     for part, (_, name) in _FILES.items():
         with contextlib.suppress(OSError, ValueError):

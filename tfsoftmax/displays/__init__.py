@@ -1,8 +1,8 @@
-"""Displays: what a model, its training and its predictions look like.
+"""Displays of a model, its training and its predictions.
 
-They work as scikit-learn's displays do: ``from_estimator`` computes and plots, the data
-stay on the display, and ``plot`` draws them again, also on given axes. Only drawing
-imports matplotlib (``pip install matplotlib``).
+They work like scikit-learn's displays: ``from_estimator`` computes and plots, the data
+stay on the display, and ``plot`` draws them again, also on other axes. matplotlib
+(``pip install matplotlib``) is only imported for drawing.
 """
 
 from tfsoftmax.displays._history import HistoryDisplay

@@ -1,4 +1,4 @@
-"""Bars of a class's strongest weights, with the names of their features."""
+"""Bars of the strongest weights of a class, labelled by feature name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tfsoftmax.displays._figures import finite_range, panels, set_title, shorten
 
-# The ends of RdBu_r, in which the pictures are: what raises a logit is red.
+# As in RdBu_r, the colour map of the pictures: red raises a logit.
 _RAISES, _LOWERS = "#D55E00", "#0072B2"
 _WIDTH = 2.1  # of a panel without names, in inches
 
@@ -18,7 +18,7 @@ _WIDTH = 2.1  # of a panel without names, in inches
 def strongest(weights: NDArray[Any], n: int) -> NDArray[np.intp]:
     """Return the indices of the n largest weights by absolute value, descending.
 
-    Where there are no more than n weights, all stay in their order.
+    If there are no more than n weights, all are kept in their order.
     """
     if len(weights) <= n:
         return np.arange(len(weights))
@@ -38,7 +38,7 @@ def draw_bars(
     ax: Any,
     n_cols: int | None,
 ) -> tuple[Any, NDArray[Any], NDArray[Any]]:
-    """Draw a panel of bars for each class, all on one scale.
+    """Draw one panel of bars per class, on the same scale.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ def draw_bars(
     class_names : sequence of str of length n_panels
     feature_names : sequence of str of length n_features
     label : str
-        What the weights are, for the horizontal axes.
+        The label of the horizontal axes.
     n_bars : int
-        The largest number of bars in a panel.
+        The maximum number of bars per panel.
     limit : float or None
-        The scale goes from −limit to limit; None fits it to the bars.
+        The scale ranges from −limit to limit; None fits it to the bars.
     ax, n_cols
         As in `panels`.
 
@@ -104,7 +104,7 @@ def _ends(heights: NDArray[Any]) -> tuple[float, float]:
 
 
 def _style(panel: Any) -> None:
-    """Leave a pale grid and no frame on a panel of bars."""
+    """Style a panel of bars: a pale grid and no frame."""
     panel.tick_params(axis="y", length=0)
     panel.tick_params(axis="x", labelsize="small")
     panel.grid(visible=True, axis="x", color="0.9", linewidth=0.8)

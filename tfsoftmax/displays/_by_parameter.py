@@ -1,4 +1,4 @@
-"""The scores of a search by the values of a parameter, one point for each candidate."""
+"""The scores of a search by the values of a parameter, one point per candidate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tfsoftmax.displays._candidates import best, is_number, levels, text_of
 from tfsoftmax.displays._figures import BEST, COLORS, label_ticks
 
-_MOST_TICKS = 6  # the values themselves label an axis if they are no more
+_MOST_TICKS = 6  # up to as many values are the tick labels
 _RING = {"markersize": 12, "markeredgewidth": 2, "markerfacecolor": "none"}
 
 
@@ -22,7 +22,7 @@ def draw_by_parameter(
     std: NDArray[Any] | None,
     name: str,
 ) -> tuple[Any, dict[str, Any]]:
-    """Draw the scores of those candidates that have a parameter, by its value.
+    """Draw the scores of the candidates that have a parameter, by its value.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def draw_by_parameter(
     -------
     points : Line2D
     artists : dict of str -> Artist
-        By what they mean, for the legend.
+        By label, for the legend.
     """
     values, level_of = levels(candidates, name)
     has = np.array([level is not None for level in level_of])
@@ -71,7 +71,7 @@ def draw_by_two_parameters(
     names: Sequence[str],
     cmap: Any,
 ) -> Any:
-    """Draw candidates by two parameters, with their scores as colours.
+    """Draw candidates by two parameters, coloured by score.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def draw_by_two_parameters(
 
 
 def _set_axis(panel: Any, axis: str, values: Sequence[Any]) -> NDArray[Any]:
-    """Set the scale and the ticks of an axis; return where the values lie."""
+    """Set the scale and the ticks of an axis; return the positions of the values."""
     labels = list(map(text_of, values))
     if not all(map(is_number, values)):
         places = np.arange(len(values))
@@ -114,7 +114,7 @@ def _set_axis(panel: Any, axis: str, values: Sequence[Any]) -> NDArray[Any]:
 
 
 def _is_logarithmic(values: NDArray[Any]) -> bool:
-    """Whether positive values spread more evenly over a logarithmic axis."""
+    """Whether positive values are spread more evenly on a logarithmic axis."""
     if len(values) < 2 or values.max() < 10 * values.min():
         return False
     distances = []
@@ -125,7 +125,7 @@ def _is_logarithmic(values: NDArray[Any]) -> bool:
 
 
 def _have_room(places: NDArray[Any]) -> bool:
-    """Whether a few values lie far enough apart to label each of them."""
+    """Whether there are few enough values, far enough apart, to label each of them."""
     if not 1 <= len(places) <= _MOST_TICKS:
         return False
     return len(places) == 1 or bool(np.diff(places).min() > 0.12 * np.ptp(places))

@@ -1,4 +1,4 @@
-"""What a search has tried: its parameters, their values, and what to call them."""
+"""The candidates of a search: their parameters, values and labels."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def searched_parameters(results: Mapping[str, Any]) -> list[str]:
 
 
 def _names_after(prefix: str, results: Mapping[str, Any]) -> list[str]:
-    """Return what follows a prefix in those columns of the results that have it."""
+    """Return the names of the result columns with a prefix, without the prefix."""
     return [key.removeprefix(prefix) for key in results if key.startswith(prefix)]
 
 
 def full_name(searched: Sequence[str], name: Any, argument: str) -> str:
-    """Return the full name of a searched parameter, which may be named by its end."""
+    """Return the full name of a searched parameter from it, or from its last part."""
     if name in searched:
         return str(name)
     matches = [full for full in searched if full.endswith(f"__{name}")]
     if len(matches) != 1:
         raise ValueError(
             f"{argument} must be one of the parameters searched, {list(searched)}; got "
-            f"{name!r}" + (f", which is the end of {matches}." if matches else ".")
+            f"{name!r}" + (f", which is ambiguous: {matches}." if matches else ".")
         )
     return matches[0]
 
 
 def short_name(searched: Collection[str], name: str) -> str:
-    """Return the last part of a parameter's name where no other ends in it."""
+    """Return the last part of a parameter's name if unambiguous, else the name."""
     last = name.rpartition("__")[2]
     alike = [full for full in searched if full.rpartition("__")[2] == last]
     return last if len(alike) == 1 else name
@@ -56,7 +56,7 @@ def short_name(searched: Collection[str], name: str) -> str:
 def last_rounds(
     candidates: Sequence[Mapping[str, Any]], resource: set[Any]
 ) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the candidates without a resource, and the row of each one's last score.
+    """Return the candidates without a resource, and the row of each last score.
 
     A halving search scores its candidates in rounds, which differ in the resource.
     """
@@ -66,7 +66,7 @@ def last_rounds(
 
 
 def varied_parameters(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the parameters in which candidates differ; all, if they don't differ."""
+    """Return the parameters in which candidates differ, or all if they don't differ."""
     names = list(dict.fromkeys(name for params in candidates for name in params))
     missing = object()
     varied = [n for n in names if len({key(p.get(n, missing)) for p in candidates}) > 1]
@@ -78,8 +78,8 @@ def levels(
 ) -> tuple[list[Any], list[int | None]]:
     """Return the values of a parameter, and the position of each candidate's value.
 
-    Numbers are sorted, other values stay in the order tried. The position is None for
-    a candidate without the parameter.
+    Numbers are sorted; other values stay in the order in which they were tried. The
+    position is None for candidates without the parameter.
     """
     tried = [params[name] for params in candidates if name in params]
     values = {key(value): value for value in tried}
@@ -93,17 +93,17 @@ def levels(
 
 
 def key(value: Any) -> Any:
-    """Return the number, or the text of a value that may not be hashable."""
+    """Return a number itself, or the repr of a value that may not be hashable."""
     return value if is_number(value) else repr(value)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a real number, which a bool is not."""
+    """Whether a value is a real number other than a bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def text_of(value: Any) -> str:
-    """Return the label of a tick."""
+    """Return the tick label of a value."""
     if not is_number(value):
         return shorten(value, 20)
     number = float(value)
@@ -111,6 +111,6 @@ def text_of(value: Any) -> str:
 
 
 def best(scores: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which scores are the highest; none, if there is no score."""
+    """Return a mask of the highest scores, all False if there is no score."""
     highest = np.fmax.reduce(scores, axis=None)
     return np.asarray(scores == highest)

@@ -1,4 +1,4 @@
-"""What a classifier's features are: pixels or not, their names, their deviations."""
+"""A classifier's features: pixels or not, their names and standard deviations."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sklearn.preprocessing import StandardScaler
 
 from tfsoftmax.displays._parts import is_elementwise, is_linear, map_back
 
-# From scikit-learn's digits, of 8 by 8 pixels, to its faces, of 64 by 64. The numbers
-# of columns that vectorisers are limited to, such as 10,000, are beyond.
+# From scikit-learn's digits (8 by 8 pixels) to its faces (64 by 64). Typical limits on
+# the columns of vectorisers, such as 10,000, are larger.
 _FEWEST_PIXELS, _MOST_PIXELS = 8**2, 64**2
 
-# pixel_0_0 (load_digits), pixel1 (MNIST at OpenML), 12x7. Mere numbers may be years.
+# pixel_0_0 (load_digits), pixel1 (MNIST at OpenML), 12x7. Plain numbers may be years.
 _PIXEL = re.compile(r"(pixel|px)[ _-]?\d+([ _x-]\d+)?|\d+x\d+", re.IGNORECASE)
 
 
 def are_pixels(steps: list[Any], classifier: Any) -> bool:
-    """Whether a pipeline's input looks like square pictures, and can be mapped back."""
+    """Whether a pipeline's input looks like square pictures, linearly transformed."""
     first, *_ = [*steps, classifier]
     n_features = getattr(first, "n_features_in_", 0)  # a vectoriser has none
     names = getattr(first, "feature_names_in_", None)
@@ -34,7 +34,7 @@ def are_pixels(steps: list[Any], classifier: Any) -> bool:
 
 
 def names_of_features(steps: list[Any], classifier: Any, n_features: int) -> list[str]:
-    """Return the names of a classifier's features, as the steps before it say."""
+    """Return the names of a classifier's features, as set by the previous steps."""
     names = None
     for step in steps:
         names = _names_out(step, names)
@@ -46,12 +46,12 @@ def names_of_features(steps: list[Any], classifier: Any, n_features: int) -> lis
 
 
 def default_names(n_features: int) -> list[str]:
-    """Return scikit-learn's names of features that have none."""
+    """Return scikit-learn's names for unnamed features."""
     return [f"x{i}" for i in range(n_features)]
 
 
 def _names_out(step: Any, names: Any) -> Any:
-    """Return the names of what a step makes of named features, or None."""
+    """Return the names of a step's output features, or None."""
     try:
         return step.get_feature_names_out(names)
     except AttributeError:  # of the step, or of a column transformer's part
@@ -59,29 +59,29 @@ def _names_out(step: Any, names: Any) -> Any:
 
 
 def check_feature_names(names: Any, n_features: int) -> list[str]:
-    """Return the names that the user passed as a list of text."""
+    """Validate the names passed by the user, and return them as a list of str."""
     if isinstance(names, str) or not np.iterable(names):
         raise TypeError(f"feature_names must be a list of names; got {names!r}.")
     checked = [str(name) for name in names]
     if len(checked) != n_features:
         raise ValueError(
-            f"feature_names must have a name for each of the {n_features} features; "
+            f"feature_names must have one name for each of the {n_features} features; "
             f"got {len(checked)} names."
         )
     return checked
 
 
 def deviations(steps: list[Any], classifier: Any) -> NDArray[Any] | float | None:
-    """Return the standard deviations of a classifier's features, None if unknown."""
+    """Return the standard deviations of a classifier's features, or None if unknown."""
     if getattr(classifier, "mean_", None) is not None:
         return classifier.scale_  # type: ignore[no-any-return]
     return 1.0 if steps and _scale_of(steps[-1]) is not None else None
 
 
 def deviations_of_input(steps: list[Any], classifier: Any) -> NDArray[Any] | None:
-    """Return the standard deviations of what a pipeline was fitted on, or None.
+    """Return the standard deviations of a pipeline's input features, or None.
 
-    Features that a selection drops have 0.
+    Features that a selector drops have 0.
     """
     for i, step in enumerate(steps):
         if _scale_of(step) is not None:
@@ -93,7 +93,7 @@ def deviations_of_input(steps: list[Any], classifier: Any) -> NDArray[Any] | Non
 
 
 def _map_back_scale(scale: NDArray[Any], steps: list[Any]) -> NDArray[Any]:
-    """Return the scale of the features before some elementwise steps."""
+    """Return the scale of the input features of some elementwise steps."""
     (inverse,) = map_back(1 / np.atleast_2d(scale), steps)
     known = inverse != 0
     return np.where(known, 1 / np.where(known, inverse, 1), 0.0)

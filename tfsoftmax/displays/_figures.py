@@ -1,4 +1,4 @@
-"""What the displays share: axes, legends, short names, and the shape of a picture."""
+"""Shared by the displays: axes, legends, short names and picture shapes."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 
-# M. Okabe and K. Ito's colours, which colour-blind people can tell apart, less the
-# yellow, which is too pale for a line, from "Color Universal Design", 2008.
+# The colour-blind-safe palette of M. Okabe and K. Ito, "Color Universal Design", 2008,
+# without yellow, which is too pale for lines.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 WRONG = "#D55E00"
 BEST = "#D55E00"
-# A name longer than this loses its middle: what differs is mostly at either end.
+# Longer names lose their middle: names mostly differ at either end.
 _LONGEST_NAME = 28
 _LEGEND = "tfsoftmax-legend"  # marks the legends of figures that the displays added
 
 
 def check_matplotlib(display: type) -> None:
-    """Raise an ImportError that says what to do where matplotlib is missing."""
+    """Raise an ImportError that explains what to do if matplotlib is missing."""
     try:
         import matplotlib.pyplot  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"{display.__name__} draws with matplotlib, which could not be imported: "
+            f"{display.__name__} needs matplotlib, which could not be imported: "
             f"{error}. Install it with pip install matplotlib."
         ) from error
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Axes to draw on, and which of them have room for labels at their outer edges."""
+    """Axes to draw on, and those with room for labels at the outer edges."""
 
     figure: Any
     axes: NDArray[Any]
@@ -47,29 +47,29 @@ class Panels:
 def panels(
     ax: Any, n_panels: int, n_cols: int | None, panel_size: tuple[float, float]
 ) -> Panels:
-    """Make axes for some panels, row by row.
+    """Create axes for some panels, row by row.
 
     Parameters
     ----------
     ax : matplotlib Axes, array-like of Axes, or None
-        None makes a figure. One Axes is the panel; for several panels it is hidden and
-        its area divided. Several are taken as they are.
+        None creates a figure. A single Axes is the panel; for several panels, it is
+        hidden and its area is divided. Several Axes are used as they are.
     n_panels : int
     n_cols : int or None
-        Panels in a row; None is at most 5.
+        Number of panels per row; None means at most 5.
     panel_size : tuple of float
         Width and height of a panel in a new figure, in inches.
 
     Returns
     -------
     panels : Panels
-        Of axes that were passed, each is taken to have room below.
+        Axes that were passed are assumed to have room below.
 
     Raises
     ------
     ValueError
-        If `ax` has another number of Axes, or is one that can't be divided, or
-        `n_cols` is not positive.
+        If `ax` has the wrong number of Axes, or is a single Axes that can't be divided,
+        or `n_cols` is not positive.
     """
     import matplotlib.pyplot as plt
 
@@ -88,8 +88,8 @@ def panels(
         cell = ax.get_subplotspec()
         if cell is None:
             raise ValueError(
-                "ax can't be divided into panels, for it isn't part of a grid. Make it "
-                "with plt.subplots, or pass an array of axes, one for each panel."
+                "ax can't be divided into panels, since it isn't part of a grid. "
+                "Create it with plt.subplots, or pass an array with one Axes per panel."
             )
         ax.set_axis_off()
         figure, grid = ax.figure, cell.subgridspec(n_rows, n_cols)
@@ -111,9 +111,9 @@ def panels(
 def add_legend(
     panel: Any, handles: Sequence[Any], labels: list[str], *, outside: bool
 ) -> None:
-    """Add a legend to a panel, or below all panels of a figure that was made here.
+    """Add a legend to a panel, or below all panels of a figure of ours.
 
-    It replaces the legend of a display that has drawn on the same axes before.
+    It replaces the legend of a display that was drawn on the same axes earlier.
     """
     figure = panel.figure
     ours = [legend for legend in figure.legends if legend.get_gid() == _LEGEND]
@@ -146,7 +146,7 @@ def add_legend(
 def label_ticks(
     panel: Any, axis: str, places: Any, labels: Sequence[str], room: float
 ) -> None:
-    """Label the places on an axis; long labels along x, beyond the room, are tilted."""
+    """Label positions on an axis; x labels longer than `room` are tilted."""
     set_ticks = panel.set_xticks if axis == "x" else panel.set_yticks
     set_ticks(places, labels, parse_math=False)
     set_ticks([], minor=True)
@@ -156,7 +156,7 @@ def label_ticks(
 
 
 def shorten(name: Any, longest: int = _LONGEST_NAME) -> str:
-    """Return a name as text, with … for its middle where it is too long."""
+    """Return a name as text, with its middle replaced by … if it is too long."""
     text = str(name)
     if len(text) <= longest:
         return text
@@ -165,7 +165,7 @@ def shorten(name: Any, longest: int = _LONGEST_NAME) -> str:
 
 
 def set_title(panel: Any, title: Any, width: float) -> None:
-    """Set a title, smaller and broken into lines if too long for so many inches."""
+    """Set a title, smaller and on several lines if longer than `width` inches."""
     text, style = str(title), {}
     if len(text) > width / 0.1:
         text, style = textwrap.fill(text, int(width / 0.075)), {"fontsize": "medium"}
@@ -175,14 +175,14 @@ def set_title(panel: Any, title: Any, width: float) -> None:
 def check_image_shape(
     image_shape: Sequence[int] | None, n_features: int, *, allow_colors: bool = False
 ) -> tuple[int, ...]:
-    """Validate the shape of pictures of some features; by default it is a square."""
+    """Validate the shape of pictures; by default, they are square."""
     allowed = "(height, width)" + (" or (height, width, 3)" if allow_colors else "")
     if image_shape is None:
         side = math.isqrt(n_features)
         if side**2 != n_features:
             raise ValueError(
                 f"image_shape must be passed, as {allowed}: {n_features} features "
-                "don't make a square picture."
+                "don't form a square picture."
             )
         return (side, side)
     shape = tuple(image_shape) if np.iterable(image_shape) else ()
@@ -195,20 +195,20 @@ def check_image_shape(
     if math.prod(shape) != n_features:
         product = " x ".join(map(str, shape))
         raise ValueError(
-            f"image_shape={image_shape!r} is for {product} = {math.prod(shape)} "
-            f"features, and there are {n_features}."
+            f"image_shape={image_shape!r} needs {product} = {math.prod(shape)} "
+            f"features; there are {n_features}."
         )
     return shape
 
 
 def finite_range(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the smallest and the largest finite value; (0, 1) if there is none."""
+    """Return the smallest and largest finite values, or (0, 1) if there are none."""
     finite = values[np.isfinite(values)]
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
 def hide_ticks(ax: Any) -> None:
-    """Leave nothing but a picture and a pale frame on axes."""
+    """Remove the ticks from axes, and make their frame pale."""
     ax.set(xticks=[], yticks=[])
     for side in ax.spines.values():
         side.set_color("0.8")

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tfsoftmax.displays._candidates import best, levels, text_of
 from tfsoftmax.displays._figures import BEST, label_ticks
 
-MOST_TICKS = 16  # labels along an axis, before they run into one another
+MOST_TICKS = 16  # labels along an axis, before they overlap
 
 
 def is_grid(candidates: Sequence[Mapping[str, Any]], x: str, y: str) -> bool:
-    """Whether values of both parameters were combined, and not drawn one by one."""
+    """Whether the values of both parameters were combined in a grid."""
     pairs = [params for params in candidates if x in params and y in params]
     return len(pairs) > max(len(levels(pairs, name)[0]) for name in (x, y))
 
@@ -23,7 +23,7 @@ def is_grid(candidates: Sequence[Mapping[str, Any]], x: str, y: str) -> bool:
 def grid_of(
     candidates: Sequence[Mapping[str, Any]], scores: NDArray[Any], x: str, y: str
 ) -> tuple[NDArray[Any], list[Any], list[Any]]:
-    """Return the best score at each pair of values, NaN where there is none.
+    """Return the best score of each pair of values, NaN if there is none.
 
     Returns
     -------

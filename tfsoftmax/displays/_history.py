@@ -1,4 +1,4 @@
-"""HistoryDisplay: the course of training, epoch by epoch."""
+"""HistoryDisplay: training metrics by epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The name of a single estimator if the user passes none; it needs no legend.
 _UNNAMED = "TFSoftmaxClassifier"
 
-# More than so many letters or names in a legend would hide the curves.
+# More letters per name, or more names, in a legend would hide the curves.
 _LONGEST_NAME, _MOST_NAMES = 24, 5
 
 _LABELS = {
@@ -28,30 +28,31 @@ _LABELS = {
 
 
 class HistoryDisplay:
-    """Loss and accuracy by epoch, of one estimator or of several to compare.
+    """Loss and accuracy by epoch, of one or several estimators.
 
-    Training is drawn solid, held-out rows dashed, with a dot on the epoch that early
-    stopping kept. A learning rate that changes from epoch to epoch is drawn in a third
-    panel. What is an epoch for the other optimizers is an iteration for L-BFGS.
+    Solid lines show the training rows, dashed lines the held-out rows; a dot marks the
+    epoch that early stopping kept. A learning rate that changes between epochs is drawn
+    in a third panel. For L-BFGS, the horizontal axis shows iterations instead of
+    epochs.
 
-    It is made by :meth:`from_estimator`.
+    Use :meth:`from_estimator` to create a display.
 
     Parameters
     ----------
     histories : dict of str -> DataFrame
-        For each name `history_` of a :class:`~tfsoftmax.TFSoftmaxClassifier`: a row
-        for each epoch, with the columns `loss` and `accuracy`; `learning_rate` but for
-        L-BFGS; `val_loss` and `val_accuracy` where rows were held out; and `kept`
-        after early stopping.
+        Names, and for each the `history_` of a :class:`~tfsoftmax.TFSoftmaxClassifier`:
+        one row per epoch, with the columns `loss` and `accuracy`; `learning_rate`,
+        except for L-BFGS; `val_loss` and `val_accuracy` if rows were held out; and
+        `kept` after early stopping.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
         The figure drawn on.
     axes_ : ndarray of shape (2,) or (3,) of matplotlib Axes
-        Loss, accuracy and, where it changes, learning rate.
+        The panels: loss, accuracy and, if it changes, learning rate.
     lines_ : dict of str -> dict of str -> matplotlib Line2D
-        For each name the lines by column, of those columns that were drawn.
+        For each name, the lines drawn, by column.
 
     Examples
     --------
@@ -71,16 +72,16 @@ class HistoryDisplay:
     def from_estimator(
         cls, estimator: Any, *, name: str | None = None, ax: Any = None
     ) -> HistoryDisplay:
-        """Show the course of a fit, or of several.
+        """Show the training history of one or several estimators.
 
         Parameters
         ----------
         estimator : fitted estimator, dict of str -> estimator, or list of estimators
             A :class:`~tfsoftmax.TFSoftmaxClassifier`, a `Pipeline` that ends in it, or
-            a search, whose best estimator is shown. Several are named by the keys of a
-            dict; those in a list by the parameters in which they differ.
+            a search, whose best estimator is shown. A dict names its estimators by its
+            keys; estimators in a list are named by the parameters in which they differ.
         name : str, default=None
-            The name of a single estimator; None is the name of its class.
+            The name of a single estimator; None means the name of its class.
         ax : matplotlib Axes or array-like of Axes, default=None
             As in :meth:`plot`.
 
@@ -93,10 +94,10 @@ class HistoryDisplay:
         NotFittedError
             If an estimator is not fitted.
         TypeError
-            If an estimator is none or has no `history_`.
+            If an object is not an estimator or has no `history_`.
         ValueError
-            If there is none to show, a search has kept no estimator, `name` is passed
-            for several, or :meth:`plot` refuses `ax`.
+            If there is no estimator to show, a search has no best estimator, `name` is
+            passed with several estimators, or `ax` is invalid.
         ImportError
             If matplotlib or pandas is missing.
         """
@@ -104,7 +105,9 @@ class HistoryDisplay:
         check_pandas_support("HistoryDisplay")
         if isinstance(estimator, Mapping | list | tuple):
             if name is not None:
-                raise ValueError("name is for one estimator; pass several as a dict.")
+                raise ValueError(
+                    "name is for a single estimator; pass several as a dict of names."
+                )
             if not estimator:
                 raise ValueError("HistoryDisplay needs an estimator; got none.")
         if isinstance(estimator, Mapping):
@@ -123,9 +126,9 @@ class HistoryDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            Two axes, for loss and accuracy, or three, for the learning rate, too; on
-            those of another display (`axes_`), its curves stay. The area of one Axes is
-            divided into panels. None makes a figure.
+            Two axes, for loss and accuracy, or three, to include the learning rate. On
+            the `axes_` of another display, its curves stay visible. The area of a
+            single Axes is divided into panels. None creates a figure.
 
         Returns
         -------
@@ -135,8 +138,8 @@ class HistoryDisplay:
         Raises
         ------
         ValueError
-            If `ax` has another number of axes than there are panels, or is a single
-            one that is not part of a grid.
+            If `ax` has the wrong number of axes, or is a single Axes that is not part
+            of a grid.
         ImportError
             If matplotlib is missing.
         """
@@ -201,8 +204,8 @@ def _classifier(estimator: Any) -> Any:
     _, classifier = take_apart(estimator)
     if not hasattr(classifier, "history_"):
         raise TypeError(
-            "HistoryDisplay shows the history_ of a TFSoftmaxClassifier; "
-            f"{type(classifier).__name__} has none."
+            "HistoryDisplay needs a TFSoftmaxClassifier with history_; "
+            f"{type(classifier).__name__} has no history_."
         )
     return classifier
 
@@ -221,7 +224,7 @@ def _names(classifiers: Sequence[Any]) -> list[str]:
 
 
 def _units(panel: Any, histories: Sequence[pd.DataFrame]) -> str:
-    """Return what the rows of the histories are, those drawn before included."""
+    """Return the unit of the horizontal axis, including histories drawn earlier."""
     units = {"epoch" if "learning_rate" in h else "iteration" for h in histories}
     if panel.lines:
         units |= set(panel.get_xlabel().split(" or "))
@@ -229,16 +232,16 @@ def _units(panel: Any, histories: Sequence[pd.DataFrame]) -> str:
 
 
 def _colors(n: int) -> Any:
-    """Return colours for n curves: apart from one another, or from dark to light."""
+    """Return n colours: easy to distinguish or, for many, from dark to light."""
     from matplotlib import colormaps
 
     return COLORS if n <= len(COLORS) else colormaps["viridis"](np.linspace(0, 0.93, n))
 
 
 def _add_legend(panel: Any, *, is_ours: bool) -> None:
-    """Add the legend: names by colour, and what lines and dots mean.
+    """Add a legend of names, line styles and dots.
 
-    Below a figure of ours there is room for long names.
+    Long names go below the panels, if the figure is ours.
     """
     from matplotlib.lines import Line2D
 

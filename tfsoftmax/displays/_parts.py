@@ -1,7 +1,7 @@
-"""How a fitted search or pipeline is taken apart, and weights are mapped back.
+"""The steps of a fitted search or pipeline, and weights mapped back through them.
 
-Weights W of features x' = A x + c are weights W A of x. So the weights of a pipeline's
-last step become weights of the pixels that the pipeline was fitted on.
+Weights W of the features x' = A x + c are weights W A of x. Thus the weights of a
+pipeline's last step become weights of the pixels that the pipeline was fitted on.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from tfsoftmax.utils.sklearn_compat import BaseSearchCV
 def take_apart(estimator: Any) -> tuple[list[Any], Any]:
     """Return the fitted steps before the classifier, and the classifier.
 
-    Of a search, they are those of its best estimator.
+    A search is represented by its best estimator.
 
     Raises
     ------
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it is no estimator.
+        If it is not an estimator.
     ValueError
-        If a search has kept no best estimator.
+        If a search has no best estimator.
     """
     check_is_fitted(estimator)
     if isinstance(estimator, BaseSearchCV):
         if not hasattr(estimator, "best_estimator_"):
             raise ValueError(
-                f"{type(estimator).__name__}(refit=False) has kept no estimator to "
+                f"{type(estimator).__name__}(refit=False) has no best estimator to "
                 "show. Search with refit=True."
             )
         return take_apart(estimator.best_estimator_)
@@ -57,7 +57,7 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
 
 
 def _flatten(steps: list[Any]) -> list[Any]:
-    """Replace pipelines among the steps by their steps, and drop "passthrough"."""
+    """Replace nested pipelines with their steps, and drop "passthrough"."""
     flat: list[Any] = []
     for step in steps:
         if isinstance(step, Pipeline):
@@ -99,8 +99,8 @@ def _linear_map(step: Any) -> LinearMap:
         return next(m for kind, m in _RULES.items() if isinstance(step, kind))
     raise ValueError(
         f"The weights can't be mapped back through {step!r}, which is not known to be "
-        "linear. Known are scikit-learn's scalers, selectors, PCA, TruncatedSVD and "
-        "random projections. Pass the pipeline's last step, pipeline[-1], for the "
+        "linear. scikit-learn's scalers, selectors, PCA, TruncatedSVD and random "
+        "projections are. Pass the pipeline's last step, pipeline[-1], to show the "
         "weights of the transformed features."
     )
 

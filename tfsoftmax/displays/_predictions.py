@@ -1,4 +1,4 @@
-"""PredictionsDisplay: pictures, what they are, and what they are read as."""
+"""PredictionsDisplay: pictures with their true and predicted classes."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
 
-# Longer names than this go on lines of their own.
+# Longer names are put on separate lines.
 _LONGEST_BESIDE = 8
 
 
 class PredictionsDisplay:
     """Pictures with the true class, the predicted class and its probability.
 
-    In the worst predictions the true class has the lowest probability (the largest
-    cross-entropy), in the best the highest. The title of a wrong prediction is
-    coloured.
+    The worst predictions are those with the lowest probability of the true class (the
+    largest cross-entropy), the best those with the highest. The titles of wrong
+    predictions are coloured.
 
-    It is made by :meth:`from_estimator` or :meth:`from_predictions`.
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create a display.
 
     Parameters
     ----------
     images : array-like of shape (n_pictures, height, width) or (..., 3)
         The pictures.
     y_true : array-like of shape (n_pictures,)
-        The pictures' classes.
+        The true classes of the pictures.
     y_pred : array-like of shape (n_pictures,)
-        The most probable classes.
+        The most probable class of each picture.
     probability : array-like of shape (n_pictures,)
-        The probability of each predicted class.
+        The probability of the predicted class of each picture.
     index : array-like of shape (n_pictures,)
-        The pictures' rows in the X that was passed.
+        Row indices of the pictures in X.
 
     Attributes
     ----------
@@ -69,8 +69,8 @@ class PredictionsDisplay:
 
     See Also
     --------
-    WeightsDisplay : What a classifier has learnt.
-    sklearn.metrics.ConfusionMatrixDisplay : How often which class is read as which.
+    WeightsDisplay : The weights of a linear classifier.
+    sklearn.metrics.ConfusionMatrixDisplay : Counts of true and predicted classes.
 
     Examples
     --------
@@ -111,24 +111,24 @@ class PredictionsDisplay:
         n_cols: int | None = None,
         cmap: str | Colormap | None = "gray_r",
     ) -> PredictionsDisplay:
-        """Show what a fitted classifier reads in some rows.
+        """Show some predictions of a fitted classifier.
 
         Parameters
         ----------
         estimator : fitted classifier
-            Any classifier with `predict_proba`, also a pipeline or a search.
+            Any classifier with `predict_proba`, including a pipeline or a search.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows, each a picture.
+            The rows; each row is a picture.
         y : array-like of shape (n_samples,)
-            The class of each row.
+            The true class of each row.
         image_shape : tuple (height, width) or (height, width, 3), default=None
-            The shape of a picture; None is a square.
+            Shape of the pictures; None means square.
         kind : {"worst", "best", "random"}, default="worst"
             Which rows to show.
         n_pictures : int, default=20
-            How many rows to show; all if there are fewer.
+            Number of rows to show; all if there are fewer.
         random_state : int, RandomState instance or None, default=None
-            Draws the rows of ``kind="random"``.
+            Controls the choice of rows with ``kind="random"``.
         ax, n_cols, cmap
             As in :meth:`plot`.
 
@@ -141,13 +141,13 @@ class PredictionsDisplay:
         NotFittedError
             If `estimator` is not fitted.
         TypeError
-            If `estimator` is none or has no `predict_proba`, or `n_pictures` is not an
-            integer.
+            If `estimator` is not an estimator or has no `predict_proba`, or
+            `n_pictures` is not an integer.
         ValueError
-            If `X` and `y` differ in length, or `y` has a class that the classifier
-            doesn't know; if `image_shape` doesn't fit the number of features, `kind` is
-            none of the three, or `n_pictures` is not positive; if a search has kept no
-            estimator; and if :meth:`plot` refuses an argument.
+            If `X` and `y` differ in length, or `y` contains an unknown class; if
+            `image_shape` does not match the number of features, `kind` is not one of
+            the three values, or `n_pictures` is not positive; if a search has no best
+            estimator; or if an argument of :meth:`plot` is invalid.
         ImportError
             If matplotlib is missing.
         """
@@ -156,7 +156,7 @@ class PredictionsDisplay:
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 "PredictionsDisplay needs a classifier with predict_proba; "
-                f"{type(estimator).__name__} has none."
+                f"{type(estimator).__name__} has no predict_proba."
             )
         X = check_structure(X)
         selected = _select(
@@ -187,19 +187,19 @@ class PredictionsDisplay:
         n_cols: int | None = None,
         cmap: str | Colormap | None = "gray_r",
     ) -> PredictionsDisplay:
-        """Show given predictions, for instance those of `cross_val_predict`.
+        """Show predictions that are already computed, such as by `cross_val_predict`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows, each a picture.
+            The rows; each row is a picture.
         y_true : array-like of shape (n_samples,)
-            The class of each row.
+            The true class of each row.
         y_proba : array-like of shape (n_samples, n_classes)
             The predicted probability of each class.
         classes : array-like of shape (n_classes,), default=None
-            The classes, in the order of y_proba's columns; None is the sorted classes
-            of y_true.
+            The classes, in the order of the columns of y_proba; None means the sorted
+            classes of y_true.
         image_shape, kind, n_pictures, random_state
             As in :meth:`from_estimator`.
         ax, n_cols, cmap
@@ -214,9 +214,9 @@ class PredictionsDisplay:
         TypeError
             If `n_pictures` is not an integer.
         ValueError
-            As in :meth:`from_estimator`, and if `y_proba` lacks a row for each row of
-            `X` or a column for each of `classes`, or holds something else than
-            probabilities.
+            As in :meth:`from_estimator`; also if `y_proba` does not have one row for
+            each row of `X` and one column for each of `classes`, or contains values
+            that are not probabilities.
         ImportError
             If matplotlib is missing.
         """
@@ -245,13 +245,13 @@ class PredictionsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            One Axes, whose area is divided into panels, or one for each picture. None
-            makes a figure.
+            One Axes, whose area is divided into panels, or one Axes per picture. None
+            creates a figure.
         n_cols : int, default=None
-            Pictures in a row; None is at most 5.
+            Number of pictures per row; None means at most 5.
         cmap : str or Colormap, default="gray_r"
-            The colour map of pictures without colours; by default large values are
-            black. None is matplotlib's default.
+            The colour map of greyscale pictures; by default, large values are black.
+            None means matplotlib's default.
 
         Returns
         -------
@@ -263,9 +263,9 @@ class PredictionsDisplay:
         TypeError
             If `n_cols` is not an integer.
         ValueError
-            If `n_cols` is not positive, `ax` has another number of axes than there are
-            pictures, or is a single one that is not part of a grid, or no colour map is
-            named `cmap`.
+            If `n_cols` is not positive; if `ax` has the wrong number of axes, or is a
+            single Axes that is not part of a grid; or if there is no colour map named
+            `cmap`.
         ImportError
             If matplotlib is missing.
         """
@@ -296,7 +296,7 @@ class PredictionsDisplay:
 def _titles(
     y_true: NDArray[Any], y_pred: NDArray[Any], probability: NDArray[Any]
 ) -> list[str]:
-    """Return the titles, with long class names shortened and on lines of their own."""
+    """Return the titles, with long class names shortened and on separate lines."""
     names = [[shorten(name) for name in y] for y in (y_true, y_pred)]
     longest = max((len(name) for name in names[0] + names[1]), default=0)
     break_ = "\n" if longest > _LONGEST_BESIDE else " "
@@ -317,7 +317,7 @@ def _select(
     n_pictures: int,
     random_state: Any,
 ) -> dict[str, NDArray[Any]]:
-    """Return what a display shows of some rows; `X` has passed `check_structure`."""
+    """Return the data of a display; `X` has passed `check_structure`."""
     y_true = column_or_1d(y_true)
     y_proba = check_array(y_proba, dtype=np.float64, input_name="y_proba")
     check_consistent_length(X, y_true, y_proba)
@@ -338,16 +338,16 @@ def _select(
 
 
 def _check_probabilities(y_proba: NDArray[Any], classes: NDArray[Any]) -> None:
-    """Check that there is a column for each class, of numbers from 0 to 1."""
+    """Check that there is one column per class, with numbers from 0 to 1."""
     if y_proba.shape[1] != len(classes):
         raise ValueError(
-            f"y_proba must have a column for each of the {len(classes)} classes; it "
+            f"y_proba must have one column for each of the {len(classes)} classes; it "
             f"has {y_proba.shape[1]}. Pass classes, in the order of the columns."
         )
-    # Rounding may lead a little beyond.
+    # Rounding may slightly exceed the range.
     if y_proba.min() < -1e-6 or y_proba.max() > 1 + 1e-6:
         raise ValueError(
-            "y_proba must hold probabilities, from 0 to 1; got numbers from "
+            "y_proba must contain probabilities from 0 to 1; got values from "
             f"{y_proba.min():g} to {y_proba.max():g}."
         )
 
@@ -358,14 +358,14 @@ def _columns(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
     unknown = set(y.tolist()) - columns.keys()
     if unknown:
         raise ValueError(
-            f"There are labels that are not among the classes {list(columns)}: "
+            f"Some labels are not among the classes {list(columns)}: "
             f"{sorted(map(str, unknown))}."
         )
     return np.array([columns[label] for label in y.tolist()], dtype=np.intp)
 
 
 def _order(p_true: NDArray[Any], kind: str, random_state: Any) -> NDArray[np.intp]:
-    """Return the indices of all rows, those to show first in front."""
+    """Return the indices of all rows, in the order in which to show them."""
     if kind == "worst":
         return np.argsort(p_true, kind="stable")
     if kind == "best":
@@ -384,12 +384,12 @@ def _dense_rows(X: Any, index: NDArray[np.intp]) -> NDArray[Any]:
 
 
 def _drawable(images: NDArray[Any]) -> NDArray[Any]:
-    """Convert coloured pictures to what matplotlib draws: bytes, or floats in [0, 1].
+    """Convert colour pictures to bytes, or floats in [0, 1], as matplotlib requires.
 
     NaN becomes white.
     """
     if images.ndim == 3 or images.dtype == np.uint8:
         return images
-    # Resizing may leave values a little over 1 in pictures of floats.
+    # Resizing may leave values slightly above 1 in pictures of floats.
     is_in_bytes = finite_range(images)[1] > 2
     return np.nan_to_num(np.clip(images / (255 if is_in_bytes else 1), 0, 1), nan=1.0)

@@ -1,4 +1,4 @@
-"""SearchDisplay: the scores of a search by the parameters that it varied."""
+"""SearchDisplay: the scores of a search by parameter."""
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ if TYPE_CHECKING:
 
 
 class SearchDisplay:
-    """The mean scores of a search, by the parameters that it varied.
+    """Mean scores of a search, by the parameters searched.
 
-    A grid of two parameters is a heat map. Where other parameters were searched, too, a
-    cell shows the best of its candidates; a cell without a score is blank, and the best
-    cells are framed. Two parameters drawn at random, of many values each, are points
-    whose colours are the scores.
+    A grid of two parameters is drawn as a heat map. If more parameters were searched,
+    each cell shows the best of its candidates. Cells without a score are blank, and the
+    best cells are framed. Two parameters with many random values are drawn as points,
+    with their scores as colours.
 
-    Any other search has a panel for each parameter, with a point for each candidate
-    that has the parameter, a ring around the best and, where several share a number, a
-    line through the best with each. A single parameter has error bars, of one standard
-    deviation of the splits.
+    Any other search has one panel per parameter, with a point for each candidate that
+    has the parameter and a ring around the best. If several candidates share numeric
+    values, a line connects the best score at each value. A single parameter has error
+    bars of one standard deviation over the splits.
 
-    Axes of numbers are logarithmic where that spreads the values more evenly.
+    Numeric axes are logarithmic if that spreads the values more evenly.
 
-    Of a candidate that was scored several times, as in halving searches, the last
-    score counts.
+    If a candidate was scored several times, as in halving searches, its last score
+    counts.
 
-    It is made by :meth:`from_estimator`.
+    Use :meth:`from_estimator` to create a display.
 
     Parameters
     ----------
     candidates : sequence of dict, of length n_candidates
         The parameters of each candidate.
     scores : array-like of shape (n_candidates,)
-        Their mean scores; NaN where there is none.
+        The mean score of each candidate; NaN if there is none.
     x, y : str, default=None
-        The full names of the parameters to show: `x` alone for a single panel, both
-        for a heat map. None are those that vary.
+        The full names of the parameters to show: `x` alone for a single panel, both for
+        a heat map. None shows those that vary.
     std : array-like of shape (n_candidates,), default=None
         The standard deviations of the scores; None draws no error bars.
     score_name : str, default="score"
-        What the scores are.
+        The name of the scores.
 
     Attributes
     ----------
@@ -80,17 +80,17 @@ class SearchDisplay:
     image_ : matplotlib AxesImage or None
         The heat map.
     text_ : ndarray of shape (n_y, n_x) of matplotlib Text, or None
-        The scores as written in the cells of a heat map.
+        The scores written in the cells of a heat map.
     colorbar_ : matplotlib Colorbar or None
-        The scale of the colours; None with ``colorbar=False`` and without colours.
+        The colour scale; None with ``colorbar=False`` and in plots without colours.
     points_ : ndarray of shape (n_panels,) of Line2D, or PathCollection, or None
-        The points of each panel; those of two parameters with their scores as colours;
-        None of a heat map.
+        The points of each panel; for two parameters, coloured by score; None for a heat
+        map.
 
     See Also
     --------
-    sklearn.model_selection.ValidationCurveDisplay : Training and test scores by a
-        parameter, without a search.
+    sklearn.model_selection.ValidationCurveDisplay : Training and test scores as a
+        function of one parameter.
 
     Examples
     --------
@@ -139,16 +139,16 @@ class SearchDisplay:
         Parameters
         ----------
         search : fitted search, as TFSoftmaxGridSearchCV or GridSearchCV
-            Anything with `cv_results_`.
+            Any search with `cv_results_`.
         x : str, default=None
-            The parameter on the horizontal axis. Of a pipeline's parameter, the last
-            part of the name is enough where no other parameter ends in it. None shows
-            all parameters that vary.
+            The parameter on the horizontal axis. For a parameter of a pipeline, the
+            last part of its name is enough if it is unambiguous. None shows all
+            parameters that vary.
         y : str, default=None
-            The parameter on the vertical axis of a heat map, named likewise.
+            The parameter on the vertical axis of a heat map, named in the same way.
         metric : str, default=None
-            Which score to show; None is the only score, or of several the score that
-            `refit` names.
+            The name of the score to show; None means the only score or, with several
+            scores, the one named by `refit`.
         ax, cmap, colorbar, annotate
             As in :meth:`plot`.
 
@@ -161,11 +161,11 @@ class SearchDisplay:
         NotFittedError
             If `search` is not fitted.
         TypeError
-            If it is no estimator or has no `cv_results_`.
+            If `search` is not an estimator or has no `cv_results_`.
         ValueError
             If `x` or `y` was not searched, both are the same, `y` is passed without
-            `x`, `metric` is none of the scores, no parameter was searched, or
-            :meth:`plot` refuses an argument.
+            `x`, `metric` is not one of the scores, no parameter was searched, or an
+            argument of :meth:`plot` is invalid.
         ImportError
             If matplotlib is missing.
         """
@@ -173,8 +173,8 @@ class SearchDisplay:
         check_is_fitted(search)
         if not hasattr(search, "cv_results_"):
             raise TypeError(
-                "SearchDisplay shows the cv_results_ of a search; "
-                f"{type(search).__name__} has none."
+                "SearchDisplay needs a search with cv_results_; "
+                f"{type(search).__name__} has no cv_results_."
             )
         results = search.cv_results_
         score_name = metric_name(search, metric)
@@ -196,20 +196,20 @@ class SearchDisplay:
         colorbar: bool = True,
         annotate: bool | None = None,
     ) -> SearchDisplay:
-        """Draw the heat map, or a panel for each parameter.
+        """Draw the heat map, or one panel per parameter.
 
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            One Axes, whose area is divided if there are several panels, or one for each
-            panel. None makes a figure.
+            One Axes, whose area is divided if there are several panels, or one Axes per
+            panel. None creates a figure.
         cmap : str or Colormap, default="viridis"
-            The colour map of the scores; None is matplotlib's default.
+            The colour map of the scores; None means matplotlib's default.
         colorbar : bool, default=True
-            Whether to show the scale of the colours.
+            Whether to show the colour scale.
         annotate : bool, default=None
-            Whether to write the scores in the cells of a heat map; None does so up to
-            100 cells.
+            Whether to write the scores in the cells of a heat map; None does so for at
+            most 100 cells.
 
         Returns
         -------
@@ -219,9 +219,9 @@ class SearchDisplay:
         Raises
         ------
         ValueError
-            If `ax` has another number of axes than there are panels, or is a single
-            one that is not part of a grid, no parameter was searched, or no colour map
-            is named `cmap`.
+            If `ax` has the wrong number of axes, or is a single Axes that is not part
+            of a grid; if no parameter was searched; or if there is no colour map named
+            `cmap`.
         ImportError
             If matplotlib is missing.
         """
@@ -237,7 +237,10 @@ class SearchDisplay:
             names = varied_parameters(self.candidates)
             is_pair = len(names) == 2 and is_grid(self.candidates, *names)
         if not names:
-            raise ValueError("SearchDisplay shows parameters; the search has none.")
+            raise ValueError(
+                "SearchDisplay needs at least one searched parameter; this search has "
+                "none."
+            )
         if is_pair:
             x, y = names
             self._draw_pair(x, y, ax, cmap, colorbar, annotate)
@@ -248,7 +251,7 @@ class SearchDisplay:
     def _draw_pair(
         self, x: str, y: str, ax: Any, cmap: Any, colorbar: bool, annotate: bool | None
     ) -> None:
-        """Draw the scores as colours over both parameters: a heat map, or points."""
+        """Draw the scores as colours by both parameters, as a heat map or points."""
         candidates, scores = self.candidates, np.asarray(self.scores, dtype=float)
         grid, x_values, y_values = grid_of(candidates, scores, x, y)
         is_heat_map = is_grid(candidates, x, y) or max(grid.shape) <= MOST_TICKS
@@ -272,7 +275,7 @@ class SearchDisplay:
             )
 
     def _draw_panels(self, names: Sequence[str], ax: Any) -> None:
-        """Draw the scores by each parameter, all panels on one scale."""
+        """Draw the scores by each parameter, on the same scale in all panels."""
         scores = np.asarray(self.scores, dtype=float)
         is_alone = len(varied_parameters(self.candidates)) == 1
         std = np.asarray(self.std) if is_alone and self.std is not None else None
@@ -301,21 +304,21 @@ class SearchDisplay:
         add_legend(made.axes[0], list(artists.values()), labels, outside=ax is None)
 
     def _label(self, name: str) -> str:
-        """Return what to call a parameter."""
+        """Return the label of a parameter."""
         return short_name({n for params in self.candidates for n in params}, name)
 
     def _score_label(self) -> str:
-        """Return what the scores are."""
+        """Return the label of the scores."""
         return f"mean {self.score_name}, cross-validated"
 
 
 def _axes_of(
     searched: Sequence[str], x: str | None, y: str | None
 ) -> tuple[str | None, str | None]:
-    """Return the full names of the parameters that were asked for."""
+    """Return the full names of the parameters to show."""
     if x is None:
         if y is not None:
-            raise ValueError(f"y={y!r} needs x, the parameter on the other axis.")
+            raise ValueError(f"y={y!r} needs x, the parameter on the horizontal axis.")
         return None, None
     x = full_name(searched, x, "x")
     if y is None:

@@ -1,4 +1,4 @@
-"""WeightsDisplay: the weights of a linear classifier, as pictures or as bars."""
+"""WeightsDisplay: the weights of a linear classifier, as pictures or bars."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ if TYPE_CHECKING:
 
 
 class WeightsDisplay:
-    r"""The weights of a linear classifier: pictures of pixels, bars of other features.
+    r"""Weights of a linear classifier, as pictures (of pixels) or bars.
 
-    A weight says what a feature does to the class's logit: with
-    :math:`z_k = \sum_j w_{kj} x_j + b_k`, the logit changes by :math:`w_{kj}` when the
-    feature grows by 1: red raises it, blue lowers it. All panels share one scale. Two
-    classes have one panel, for the second against the first.
+    The logit of class k is :math:`z_k = \sum_j w_{kj} x_j + b_k`: it changes by
+    :math:`w_{kj}` when feature j increases by 1. Red weights raise it, blue weights
+    lower it. All panels share one scale. With two classes there is one panel, for the
+    second class against the first.
 
-    Pixels are drawn as a picture for each class. All other features, such as the
-    columns of a table or words, are drawn as bars: for each class those with the
-    largest absolute weights.
+    The weights of pixels are drawn as one picture per class. The weights of other
+    features, such as words or the columns of a table, are drawn as bars: for each
+    class, the largest absolute weights.
 
-    Weights depend on the features' units: a weight per millimetre is a thousandth of
-    one per metre. So where the features' standard deviations are known, what is shown
-    is the weight times the standard deviation, and the scale says so.
+    Weights depend on the units of the features: a weight per millimetre is a thousandth
+    of a weight per metre. If the standard deviations of the features are known, the
+    display shows each weight times the standard deviation, and the label says so.
 
-    It is made by :meth:`from_estimator`.
+    Use :meth:`from_estimator` to create a display.
 
     Parameters
     ----------
     weights : array-like of shape (n_panels, height, width) or (n_panels, n_features)
-        The weights; those of shape (n_panels, n_features) are drawn as bars.
+        The weights: drawn as pictures if three-dimensional, as bars if two-dimensional.
     class_names : sequence of str of length n_panels
-        The panels' titles.
+        Titles of the panels.
     feature_names : sequence of str of length n_features, default=None
-        What the bars are named; None is x0, x1 and so on.
+        Labels of the bars; None means x0, x1 and so on.
     label : str, default="weight"
-        What the weights are, for the scale.
+        Label of the scale.
 
     Attributes
     ----------
@@ -70,15 +70,15 @@ class WeightsDisplay:
     axes_ : ndarray of shape (n_panels,) of matplotlib Axes
         The panels.
     images_ : ndarray of shape (n_panels,) of matplotlib AxesImage, or None
-        The pictures; None of bars.
+        The pictures; None if bars are drawn.
     bars_ : ndarray of shape (n_panels,) of matplotlib BarContainer, or None
-        The bars; None of pictures.
+        The bars; None if pictures are drawn.
     colorbar_ : matplotlib Colorbar or None
-        The scale of pictures; None with ``colorbar=False`` and of bars.
+        The colour scale of pictures; None with ``colorbar=False`` and for bars.
 
     See Also
     --------
-    PredictionsDisplay : Which rows a classifier reads wrongly.
+    PredictionsDisplay : Pictures with their true and predicted classes.
 
     Examples
     --------
@@ -124,29 +124,30 @@ class WeightsDisplay:
         Parameters
         ----------
         estimator : fitted classifier, Pipeline or search
-            Any classifier with `coef_`. Of a search, the best estimator is shown.
+            Any classifier with one row of `coef_` per class. A search is represented by
+            its best estimator.
 
-            Bars show the features of a pipeline's last step, by the names that the
-            steps before give them. For pictures, a pipeline's weights are mapped back
-            through its scalers, feature selections, PCA and the like, to weights of
-            the features that the pipeline was fitted on.
+            Bars show the input features of a pipeline's last step, with the names that
+            the previous steps assign. For pictures, the weights are mapped back through
+            scalers, feature selectors, PCA and similar steps to the features that the
+            pipeline was fitted on.
         image_shape : tuple (height, width), default=None
-            Draws pictures of this shape. None draws square pictures if the features
-            look like pixels: if their number is a square, from 64 = 8 x 8 to
-            4096 = 64 x 64, and they have no names, or names such as pixel_0_0, pixel1
-            or 12x7. Otherwise None draws bars.
+            Shape of the pictures. None draws square pictures if the features look like
+            pixels: their number is a square from 64 (8 x 8) to 4096 (64 x 64), and they
+            have no names, or names such as pixel_0_0, pixel1 or 12x7. Otherwise, None
+            draws bars.
         feature_names : array-like of shape (n_features,), default=None
-            Draws bars by these names, for instance
-            ``vectorizer.get_feature_names_out()``. None takes the pipeline's or the
-            classifier's names, else x0, x1 and so on.
+            Draws bars with these names, for instance
+            ``vectorizer.get_feature_names_out()``. None uses the names known to the
+            pipeline or the classifier, else x0, x1 and so on.
         classes : label or list of labels, default=None
-            The classes to show, in this order; None is all. Of two classes None is the
-            second against the first.
+            The classes to show, in this order; None shows all. With two classes, None
+            shows the second against the first.
         scale : float or array-like of shape (n_features,), default=None
-            What the weights are multiplied by: the change of a feature whose effect is
-            shown, for instance ``X.std()``. None is the features' standard deviations
-            where they are known: with ``rescale="standard"``, which is the default
-            for most tables, or of a `StandardScaler` in the pipeline; otherwise 1.
+            Factors of the weights: the change in a feature whose effect is shown, for
+            instance ``X.std()``. None means the standard deviations of the features if
+            they are known, from ``rescale="standard"`` (the default for most tables) or
+            a `StandardScaler` in the pipeline; otherwise 1.
         n_bars, ax, n_cols, cmap, limit, colorbar
             As in :meth:`plot`.
 
@@ -159,14 +160,14 @@ class WeightsDisplay:
         NotFittedError
             If `estimator` is not fitted.
         TypeError
-            If `estimator` is none, the classifier has no `coef_` with a row for each
-            class, or `feature_names` is no list.
+            If `estimator` is not an estimator, its `coef_` is missing or does not have
+            one row per class, or `feature_names` is not a list.
         ValueError
-            If `image_shape`, `feature_names` or `scale` doesn't fit the number of
-            features; both `image_shape` and `feature_names` are passed; `classes` has
-            none, or one that the classifier doesn't know; a picture is asked of a
-            pipeline with a step that is not known to be linear; a search has kept no
-            estimator; or :meth:`plot` refuses an argument.
+            If `image_shape`, `feature_names` or `scale` does not match the number of
+            features; `image_shape` and `feature_names` are both passed; `classes` is
+            empty or contains an unknown class; pictures are requested for a pipeline
+            with a step that is not known to be linear; a search has no best estimator;
+            or an argument of :meth:`plot` is invalid.
         ImportError
             If matplotlib is missing.
         """
@@ -214,22 +215,23 @@ class WeightsDisplay:
         Parameters
         ----------
         n_bars : int, default=10
-            Bars in a panel: the features with the largest absolute weights, from the
-            largest weight to the smallest. If there are no more features, all are
-            drawn in their order.
+            Maximum number of bars per panel: the features with the largest absolute
+            weights, sorted by weight. If there are no more features, all are drawn in
+            their original order.
         ax : matplotlib Axes or array-like of Axes, default=None
-            One Axes, whose area is divided into panels, or one for each panel. None
-            makes a figure.
+            One Axes, whose area is divided into panels, or one Axes per panel. None
+            creates a figure.
         n_cols : int, default=None
-            Panels in a row; None is at most 5 pictures, and 3 or 4 panels of bars.
+            Number of panels per row; None means at most 5 pictures, or 3 or 4 panels of
+            bars.
         cmap : str or Colormap, default="RdBu_r"
-            A diverging colour map for pictures; None is matplotlib's default.
+            A diverging colour map for pictures; None means matplotlib's default.
         limit : float, default=None
-            The scale goes from −`limit` to `limit`; pixels with weights beyond have
-            the colour of its end, and bars are cut off. None is the largest absolute
-            weight.
+            The scale ranges from −`limit` to `limit`. Larger weights are drawn in the
+            colour at the end of the scale, or as bars that are cut off. None means the
+            largest absolute weight.
         colorbar : bool, default=True
-            Whether to show the scale of pictures.
+            Whether to show the colour scale of pictures.
 
         Returns
         -------
@@ -239,11 +241,11 @@ class WeightsDisplay:
         Raises
         ------
         TypeError
-            If `limit` is not a number, or `n_bars` or `n_cols` not an integer.
+            If `limit` is not a number, or `n_bars` or `n_cols` is not an integer.
         ValueError
-            If `limit`, `n_bars` or `n_cols` is not positive, `ax` has another number
-            of axes than there are panels, or is a single one that is not part of a
-            grid, or no colour map is named `cmap`.
+            If `limit`, `n_bars` or `n_cols` is not positive; if `ax` has the wrong
+            number of axes, or is a single Axes that is not part of a grid; or if there
+            is no colour map named `cmap`.
         ImportError
             If matplotlib is missing.
         """
@@ -282,7 +284,7 @@ class WeightsDisplay:
         limit: float | None,
         colorbar: bool,
     ) -> None:
-        """Draw a picture for each class, and the scale of their colours."""
+        """Draw one picture per class, and the colour scale."""
         largest = max(map(abs, finite_range(pictures)))
         end = limit or largest or 1.0
         n_panels = len(pictures)
@@ -310,7 +312,7 @@ def _choose(
 ) -> tuple[NDArray[Any], list[str]]:
     """Return the weights and the names of the classes to show.
 
-    With two classes, W has a row for the second against the first.
+    With two classes, W has one row, for the second against the first.
     """
     names = [str(label) for label in labels]
     by_default = list(range(len(names)))
@@ -340,15 +342,15 @@ def _choose(
 def _scaled(
     W: NDArray[Any], scale: ArrayLike | None, known: ArrayLike | None
 ) -> tuple[NDArray[Any], str]:
-    """Return a copy of the weights times a scale, and what they then are."""
+    """Return a copy of the weights times a scale, and their label."""
     if scale is None:
         label = "weight" if known is None else "weight × standard deviation"
-        # A copy, since some estimators go on training in the array of coef_.
+        # A copy, since some estimators continue training in place, in coef_.
         return W * (1.0 if known is None else np.asarray(known)), label
     factors = np.asarray(scale, dtype=float)
     if factors.shape not in ((), (W.shape[1],)):
         raise ValueError(
-            f"scale must be a number, or a number for each of {W.shape[1]} features; "
+            f"scale must be a number, or one number for each of {W.shape[1]} features; "
             f"got an array of shape {factors.shape}."
         )
     is_one = factors.ndim == 0 and factors == 1
@@ -356,20 +358,20 @@ def _scaled(
 
 
 def _weights_by_class(classifier: Any) -> tuple[NDArray[Any], list[Any]]:
-    """Return a linear classifier's weights, by class or in one row, and classes."""
+    """Return the weights, one row per class (one for two classes), and the classes."""
     if not hasattr(classifier, "coef_") or not hasattr(classifier, "classes_"):
         raise TypeError(
-            "WeightsDisplay shows a linear classifier's coef_, a row for each class; "
-            f"{type(classifier).__name__} has none."
+            "WeightsDisplay needs a linear classifier with coef_ and classes_; "
+            f"{type(classifier).__name__} is not one."
         )
     W = np.atleast_2d(to_dense(classifier.coef_))
     n_classes = len(classifier.classes_)
-    # An SVC has a row for each pair of classes: three rows for three classes.
+    # An SVC has one row for each pair of classes: three rows for three classes.
     has_rows_of_pairs = hasattr(classifier, "decision_function_shape") and n_classes > 2
     if has_rows_of_pairs or len(W) != (1 if n_classes == 2 else n_classes):
         raise TypeError(
-            f"WeightsDisplay shows a row of weights for each class; the {len(W)} rows "
-            f"of {type(classifier).__name__}'s coef_ are not those of its {n_classes} "
+            f"WeightsDisplay needs one row of weights per class; the {len(W)} rows of "
+            f"{type(classifier).__name__}'s coef_ do not correspond to its {n_classes} "
             "classes."
         )
     return W, np.asarray(classifier.classes_).tolist()

@@ -1,4 +1,4 @@
-"""Compilation: a function for one spec, and tensors that share an array's memory."""
+"""Compilation of functions for one spec, and tensors that share array memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def share_all(arrays: Any) -> Any:
-    """Return a structure of arrays as one of tensors that share their memory."""
+    """Convert a structure of arrays to tensors that share their memory."""
     return tf.nest.map_structure(share, arrays)
 
 
@@ -29,11 +29,11 @@ def share(array: NDArray[Any]) -> Tensor:
 
 
 class Function:
-    """A function compiled for one spec; the first call is what compiles it."""
+    """A function for one spec, which the first call compiles."""
 
     def __init__(self, traced: Any) -> None:
         self._call_flat = traced.inference_fn.call_flat
-        self._traced = traced  # which owns what is called
+        self._traced = traced  # which keeps the called function alive
         self._is_new = True
 
     def __call__(self, *arguments: Any) -> list[Tensor]:

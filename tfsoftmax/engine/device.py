@@ -1,4 +1,4 @@
-"""What TensorFlow can do on this machine: its threads, XLA, and eager execution."""
+"""TensorFlow's capabilities here: threads, XLA and eager execution."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def n_threads() -> int:
 
 
 def is_eager() -> bool:
-    """Whether operations run at once, rather than become parts of a graph."""
+    """Whether execution is eager, rather than building a graph."""
     return bool(tf.executing_eagerly())
 
 
 def xla_works() -> bool:
-    """Whether XLA can compile what is traced now; some platforms lack it."""
+    """Whether XLA can compile what is traced now; some platforms lack XLA."""
     return not is_debugged() and _xla_compiles()
 
 
 @cache
 def _xla_compiles() -> bool:
     try:
-        # An exponential, since that is what starts up all of XLA's CPU compiler. Its
-        # value is waited for, and the function kept so long: with asynchronous
-        # execution it would be gone before it is run.
+        # An exponential, since it starts up all of XLA's CPU compiler. Wait for its
+        # value, and keep the function until then: with asynchronous execution, it could
+        # be freed before it runs.
         function = tf.function(tf.exp, jit_compile=True)
         function(tf.constant(0.0)).numpy()
     except (tf.errors.OpError, NotImplementedError, ValueError):
@@ -68,18 +68,18 @@ def is_debugged() -> bool:
 
 
 def alignment() -> int:
-    """Return what the addresses of buffers must be multiples of.
+    """Return the alignment that buffers need, in bytes.
 
-    XLA's code takes what C's malloc gives; Eigen's kernels want a cache line, and end
-    the process where they don't get it.
+    XLA's code needs only the alignment of C's malloc; Eigen's kernels need a cache
+    line, and crash the process otherwise.
     """
     return 16 if xla_works() else ALIGNMENT
 
 
 def trim_memory() -> None:
-    """Give free memory back to the system, where C's library can.
+    """Return free memory to the system, if the C library can.
 
-    It keeps what a compilation has used and freed, three quarters of 13 MB.
+    Otherwise the library keeps the memory of a compilation, three quarters of 13 MB.
     """
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -28,7 +28,7 @@ from tfsoftmax.utils.threads import ThreadPool
 if TYPE_CHECKING:
     from tfsoftmax.engine.program import Program, State
 
-# The logarithm of what a penalty may divide weights by in a chunk of lazy steps: 1e10.
+# Logarithm of the largest factor by which a penalty may divide weights in a lazy chunk.
 MAX_SHRINKING = 23.0
 # The weights V of some models, and the optimizer's slots, as arrays.
 Weights = tuple[NDArray[Any], tuple[NDArray[Any], ...]]
@@ -36,27 +36,27 @@ Means = tuple[NDArray[np.float64], NDArray[np.float64]]  # loss and accuracy
 
 
 class Engine:
-    """Takes the rows of a dataset through the compiled programs.
+    """Runs the compiled programs over the rows of a dataset.
 
-    Use it as a context manager: it owns threads.
+    Use it as a context manager, which ends its threads.
 
     Parameters
     ----------
     dataset : Dataset
     n_classes : int
     batch_size : int
-        Rows in a batch; `len(dataset)` makes all rows one batch.
+        Rows per batch; `len(dataset)` puts all rows in one batch.
     fit_intercept : bool
     scaling : Scaling
-        How x̃ comes from x.
+        The map from x to x̃.
     precision : dtype, default=None
-        What to compute in; by default what the dataset needs.
+        The dtype of the computation; None means the one that the dataset needs.
     optimizer : str, default=None
-        The optimizer that `train_epoch` uses; None if no steps are to be taken.
+        The optimizer of `train_epoch`; None for an engine without training.
     l1 : bool, default=False
         Whether some model may have an L1 penalty.
     n_models : int, default=1
-        Number of models on the same batches.
+        Number of models that are trained on the same batches.
     even_batches : bool, default=False
         Whether batches have about the same number of rows, at most `batch_size`.
     """
@@ -142,12 +142,12 @@ class Engine:
     def to_device(
         self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
     ) -> list[State]:
-        """Return weights and slots as each block's tensors.
+        """Return weights and slots as tensors, one state per block.
 
         Parameters
         ----------
         V : ndarray of shape (n_models, n_rows, n_columns), default=None
-            The weights; None stands for the initial weights and slots.
+            The weights; None means the initial weights and slots.
         slots : tuple of ndarray
             The optimizer's slots, each with an axis for the models.
         """
@@ -189,7 +189,7 @@ class Engine:
         return changed(V), tuple(map(changed, slots))
 
     def _find(self, states: list[State], model: int) -> tuple[Program, State, slice]:
-        """Return the program and the state with a model, and which of its it is."""
+        """Return the program and the state of a model, and its index there."""
         for program, state, block in zip(
             self._programs, states, self._blocks, strict=True
         ):
@@ -255,7 +255,7 @@ class Engine:
         return states, self._means(sums)
 
     def states_of(self, other: Any, states: list[Any]) -> list[State]:
-        """Return weights of another engine, of the same models, as `evaluate` needs."""
+        """Convert the weights of another engine with the same models for `evaluate`."""
         states = other.whole(states)
         is_engine = isinstance(other, Engine)
         if is_engine and (self._is_sparse, self._width) == (
@@ -266,18 +266,18 @@ class Engine:
         return self.to_device(other.to_numpy(states)[0])
 
     def whole(self, states: list[State]) -> list[State]:
-        """Return the states with nothing left to multiply their weights by."""
+        """Return the states with all factors multiplied into their weights."""
         pairs = zip(self._programs, states, strict=True)
         return [program.whole(state) for program, state in pairs]
 
     def _is_lazy(self, hyper: Hyperparameters) -> bool:
-        """Whether the programs can take their steps in the time of X's values.
+        """Whether the time of steps can depend only on the number of values in X.
 
-        They can't where the penalty shrinks weights by so much in a chunk that float32
-        would end.
+        It can't if the penalty shrinks weights so much in a chunk that float32 would
+        overflow.
         """
         spec = self._programs[0].spec
-        with np.errstate(over="ignore"):  # overflow to inf is too much, too
+        with np.errstate(over="ignore"):  # inf is also too large
             shrinking = np.log1p(np.multiply(hyper.rate, hyper.l2))
         largest = float(shrinking.max()) * spec.n_micro_batches
         return spec.lazy and largest < MAX_SHRINKING
@@ -300,7 +300,7 @@ class Engine:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute X̃ᵀ S X̃ v / n, of shape (n_models, D), and each model's max s ‖x̃‖².
 
-        The engine is one of two classes, with all rows in one batch.
+        The engine must have two classes and all rows in one batch.
         """
         n = len(self._loader.dataset)
         states = self.to_device(v[:, None].astype(self.precision))

@@ -2,12 +2,11 @@
 
     x̃ = (r ∘ (x − m), 1)        V = (W, b)        V x̃ = (W ∘ r) x + b − (W ∘ r) m
 
-r is a factor on each feature and m its mean, or 0; without an intercept, x̃ has no
+r is a factor for each feature and m its mean, or 0; without an intercept, x̃ has no
 constant 1 and V no last column. X itself is never scaled.
 
-Full batches see features that are centred at c, the mean of the rows, whatever m is.
-Their differences survive rounding where values are large beside them, and the
-intercept depends little on W:
+Full batches see features centred at c, the mean of the rows, whatever m is. This
+preserves small differences between large values, and the intercept hardly depends on W:
 
     x̂ = r ∘ (x − c)        Û = (W, b + W (r ∘ (c − m)))        Û (x̂, 1) = V x̃
 """
@@ -26,20 +25,20 @@ from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.data.moments import moments
 
 Tensor = Any
-# What `rescale` may be: a number, one for each feature, or "standard".
+# Values of `rescale`: a number, one number per feature, or "standard".
 Rescale = float | tuple[float, ...] | str
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """How x̃ comes from x: r ∘ (x − m).
+    """The map from x to x̃: r ∘ (x − m).
 
     Attributes
     ----------
     factor : float or ndarray of shape (n_features,), float64
-        r, the same for all features or one for each.
+        r, one number for all features or for each.
     mean : ndarray of shape (n_features,), float64, or None
-        m; None stands for zeros.
+        m; None means zeros.
     """
 
     factor: float | NDArray[np.float64] = 1.0
@@ -47,7 +46,7 @@ class Scaling:
 
     @classmethod
     def of(cls, rescale: Rescale, dataset: Rows) -> Scaling:
-        """Return the scaling that `rescale` stands for, given the training rows.
+        """Return the scaling by `rescale`, given the training rows.
 
         Raises
         ------
@@ -61,7 +60,7 @@ class Scaling:
         if not np.isfinite(deviation).all():
             raise ValueError(
                 "X has values too large to be standardised: their variance overflows "
-                "float64. Scale its features before the fit."
+                "float64. Scale the features before the fit."
             )
         deviation[found.is_constant(len(dataset))] = 1
         return cls(1 / deviation, found.mean)
@@ -72,7 +71,7 @@ class Scaling:
         return self.mean is None and isinstance(self.factor, float) and self.factor == 1
 
     def arrays(self, precision: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
-        """Return what :func:`augment` takes: r alone, or m and r for each feature."""
+        """Return the arguments of :func:`augment`: r alone, or m and r per feature."""
         with np.errstate(over="ignore"):  # overflow to inf shows in the loss
             r = np.asarray(self.factor).astype(precision)
             if self.mean is None and r.ndim == 0:
@@ -83,7 +82,7 @@ class Scaling:
     def rounded(
         self, dtype: np.dtype[Any]
     ) -> tuple[NDArray[np.float64], float | NDArray[np.float64]]:
-        """Return m and r as they are after rounding to a dtype; m is 0 for none."""
+        """Return m and r after rounding to a dtype; m is 0 if there is none."""
         *mean, r = (array.astype(np.float64) for array in self.arrays(dtype))
         return mean[0] if mean else np.zeros(()), r
 
@@ -119,12 +118,12 @@ class Scaling:
             largest = float(np.max(self.factor))
             raise ValueError(
                 f"rescale={largest:.6g} makes coef_ too large for {V.dtype}: X is too "
-                "small. Scale its features before the fit."
+                "small. Scale the features before the fit."
             )
         return coef, b
 
     def take(self, columns: NDArray[np.int64] | None) -> Scaling:
-        """Return the scaling of some columns of x; None stands for all."""
+        """Return the scaling of some columns of x; None means all."""
         if columns is None:
             return self
         mean = None if self.mean is None else self.mean[columns]
@@ -134,7 +133,7 @@ class Scaling:
         return Scaling(factor, mean)
 
     def weights(self, coef: NDArray[Any]) -> NDArray[np.float64]:
-        """Return W, the weights of x̃, from those of x."""
+        """Return W, the weights of x̃, for given weights of x."""
         with np.errstate(over="ignore"):
             return coef.astype(np.float64) / self.factor
 
@@ -158,8 +157,8 @@ class CentredFeatures:
     ----------
     scaling : Scaling
     centre : ndarray of shape (n_features,)
-        c, in the dtype of centring: the weighted mean of x; m without an intercept,
-        which is what makes up for it.
+        c, in the dtype of centring: the weighted mean of x or, without an intercept to
+        compensate for it, m.
     fit_intercept : bool
     """
 
@@ -182,7 +181,7 @@ class CentredFeatures:
             centre = weighted_mean(dataset)
         elif scaling.mean is not None:
             centre = scaling.mean
-        with np.errstate(over="ignore"):  # which the loss shows
+        with np.errstate(over="ignore"):  # the loss shows it
             return cls(scaling, centre.astype(precision), fit_intercept)
 
     @property
@@ -192,7 +191,7 @@ class CentredFeatures:
 
     @property
     def factor(self) -> Any:
-        """The factor r as the program has it, in float64."""
+        """The factor r after rounding in the program, in float64."""
         return self.scaling.rounded(self.dtype)[1]
 
     @property
@@ -204,19 +203,19 @@ class CentredFeatures:
 
     @property
     def rounding(self) -> NDArray[np.float64]:
-        """By how much centring rounds x̂."""
+        """The rounding error of x̂ from centring."""
         eps = np.finfo(self.dtype).eps
         return abs(self.centre.astype(np.float64) * self.factor) * eps  # type: ignore[no-any-return]
 
     def blocks(self, dataset: Dataset) -> Iterator[tuple[slice, Any]]:
-        """Yield blocks of rows x̂ in float64, and which rows they are."""
+        """Yield blocks of rows x̂ in float64, and their indices."""
         for rows, X in dataset.blocks():
             yield rows, self.rows(X, np.dtype(np.float64))
 
     def rows(self, X: Any, precision: np.dtype[Any]) -> Any:
         """Return rows x̂ of rows of X, centred before they are cast.
 
-        Of sparse X they are `SparseRows`.
+        For sparse X, they are `SparseRows`.
         """
         if sparse.issparse(X):
             scaled = X.astype(precision)
@@ -246,7 +245,7 @@ class CentredFeatures:
     def uncentre_weights(
         self, U: NDArray[np.float64], dtype: Any = np.float64
     ) -> NDArray[Any]:
-        """Return V of Û in a dtype; the intercept makes up for the rounding of W."""
+        """Return V of Û in a dtype; the intercept compensates for the rounding of W."""
         W: NDArray[Any] = U[:, :-1].astype(dtype)
         if not self.fit_intercept:
             return W
@@ -255,7 +254,7 @@ class CentredFeatures:
 
 
 class SparseRows:
-    """Rows x − m of a sparse matrix, for products: no row is ever made dense.
+    """Rows x − m of a sparse matrix, for products without dense rows.
 
     Parameters
     ----------
@@ -263,7 +262,7 @@ class SparseRows:
     mean : ndarray of shape (n_features,)
     """
 
-    __array_ufunc__ = None  # so that NumPy's arrays leave `@` to this class
+    __array_ufunc__ = None  # so that NumPy arrays defer `@` to this class
 
     def __init__(self, X: Any, mean: NDArray[Any]) -> None:
         self.X, self.mean = X, mean

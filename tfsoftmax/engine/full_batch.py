@@ -35,13 +35,12 @@ class Sums(NamedTuple):
 
 
 class AllRows:
-    """Evaluates one model on all rows of a dataset, at whatever weights.
+    """Evaluates one model on all rows of a dataset, at any weights.
 
-    That is the task of its subclasses: for dense rows, for sparse ones, and for those
-    that lie elsewhere.
+    The subclasses do this for dense rows, sparse rows and rows in other processes.
 
-    Use it as a context manager: it owns threads. Tiles are worked on at once, and their
-    sums added in the order of the rows.
+    Use it as a context manager, which ends its threads. Tiles are processed in
+    parallel, and their sums are added in the order of the rows.
 
     Parameters
     ----------
@@ -49,21 +48,23 @@ class AllRows:
     n_classes : int
     fit_intercept : bool
     scaling : Scaling
-        How x̃ comes from x.
+        The map from x to x̃.
     precision : dtype, default=None
-        The dtype in which the rows are centred; by default what the dataset needs.
+        The dtype in which the rows are centred; None means the one that the dataset
+        needs.
     features : CentredFeatures, default=None
-        What the weights Û are the weights of; by default features that are centred at
-        the mean of the rows.
+        The features of the weights Û; None means features centred at the mean of the
+        rows.
     n_threads : int, default=None
-        Number of tiles worked on at once; by default what TensorFlow may use.
+        Number of tiles processed in parallel; None means TensorFlow's number of
+        threads.
     keeps_copies : bool, default=True
-        Whether to keep tiles that are no views of X, if they are small.
+        Whether to keep tiles that are not views of X, if they are small.
 
     Attributes
     ----------
     shape : tuple of int
-        That of Û: (n_rows, n_features + 1), with an intercept always.
+        The shape of Û: (n_rows, n_features + 1), always with an intercept.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class FullBatch(AllRows):
             self._buffers = shared_buffers(kind, tiles.new_buffer)
 
     def _widened(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """Return a number, or one for each column of a tile, as the program has it."""
+        """Return a number, or one per column of a tile, as the program needs it."""
         widened = aligned((self._tiles.n_columns,) * numbers.ndim, self.precision)
         own = slice(self.dataset.n_features) if numbers.ndim else ...
         widened[own] = numbers
@@ -166,7 +167,7 @@ class FullBatch(AllRows):
         """Evaluate at the weights Û of the centred features, in `precision`."""
         n_rows, n_columns = self.shape
         weights = aligned((n_rows, self._tiles.n_columns + 1), precision)
-        with np.errstate(over="ignore"):  # overflow to inf shows in the loss
+        with np.errstate(over="ignore"):  # the loss shows inf
             weights[:, : n_columns - 1] = U[:, :-1]
             weights[:, -1] = U[:, -1]
         arguments = self._share(weights), *self._constants

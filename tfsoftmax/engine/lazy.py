@@ -1,11 +1,11 @@
-"""Gradient descent on sparse rows, in the time that their values take.
+"""Gradient descent on sparse rows, in time proportional to their values.
 
 A step of plain descent with an L2 penalty is
 
     W ← (W − η (E x̂ᵀ − e μᵀ)) / (1 + η λ₂)
 
-for rows x̃ = x̂ − μ with the errors E, whose sum is e. Only the columns of the rows'
-values have a part in E x̂ᵀ, but the rest of it changes every weight. So W is kept as
+for rows x̃ = x̂ − μ with the errors E, whose sum is e. E x̂ᵀ involves only the columns
+with values in the rows, but the other terms change every weight. So W is stored as
 
     W = a (U − q μᵀ)        a ← a / (1 + η λ₂)    U ← U − η/a · E x̂ᵀ    q ← q − η/a · e
 
@@ -41,7 +41,7 @@ class Factored(NamedTuple):
 
 
 def factor(features: Sparse, V: Tensor, a: Tensor) -> Factored:
-    """Return the factors of V, all but whose intercepts is to be multiplied by a."""
+    """Return the factors of V; all weights but the intercepts are multiplied by a."""
     n_features = features.spec.n_features
     b = V[-1] if features.spec.fit_intercept else tf.zeros_like(V[0])
     U = V * tf.where(features.penalized() > 0, a, tf.ones_like(a))
@@ -54,7 +54,7 @@ def factor(features: Sparse, V: Tensor, a: Tensor) -> Factored:
 
 
 def join(features: Sparse, weights: Factored) -> tuple[Tensor, Tensor]:
-    """Return V and the factor a that it is still to be multiplied by."""
+    """Return V and its pending factor a."""
     U, a, b, q, _ = weights
     if features.centre is not None:
         U -= features.padded_centre()[:, None, None] * q[0]

@@ -4,17 +4,17 @@ An update is a pure function
 
     V, slots = update(V, G, slots, hyper, prox)
 
-of the weights V, the gradient G of the cross-entropy, what the optimizer remembers
-between steps (its slots), the hyper-parameters of the step, and the penalty's proximal
-step. An update calls prox(z, η) once, with the weights z to which a step of length η
-leads by the data term, and goes on from the weights that it returns. How these come
-about is in :mod:`tfsoftmax.engine.penalty`; what an L1 penalty remembers is appended to
-the optimizer's slots.
+of the weights V, the gradient G of the cross-entropy, the state of the optimizer (its
+slots), the hyper-parameters of the step, and the proximal step of the penalty. An
+update calls prox(z, η) once, with the weights z after a step of length η on the data
+term, and continues from the weights that it returns. The proximal step is defined in
+:mod:`tfsoftmax.engine.penalty`; the state of an L1 penalty is appended to the slots of
+the optimizer.
 
 V, G and a slot like V have shape (n_models, n_rows, n_columns); a count of steps, the
 rate η and the momentum μ have shape (n_models, 1, 1).
 
-TensorFlow is imported within the functions, so that the table can be read without it.
+The functions import TensorFlow, so that the table can be read without it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ Prox = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An update, and the slots with which it begins.
+    """An update rule and its initial slots.
 
     Attributes
     ----------
     update : callable
-        From (V, G, slots, hyper, prox) to (V, slots), all tensors.
+        Maps (V, G, slots, hyper, prox) to (V, slots), all tensors.
     init : callable
-        From the initial V, an array, to the initial slots, a tuple of arrays.
+        Maps the initial V, an array, to the initial slots, a tuple of arrays.
     uses : tuple of str
-        The estimator's parameters that only some optimizers use, and this one does.
+        The optimizer-specific parameters of the estimator that it uses.
     l1 : bool
         Whether the update can minimise an L1 penalty.
     """
@@ -68,7 +68,7 @@ def sgd(
 def momentum(
     V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters, prox: Prox
 ) -> tuple[Tensor, Slots]:
-    """Add a part of the last step: V ← prox(V + μ (V − V_before) − η G).
+    """Add a fraction of the last step: V ← prox(V + μ (V − V_before) − η G).
 
     The slot is V_before. This is Polyak's heavy ball; with a penalty, the inertial
     proximal method of Ochs et al., "iPiano", SIAM J. Imaging Sci., 2014.
@@ -94,7 +94,7 @@ def nesterov(
 def adam(
     V: Tensor, G: Tensor, slots: Slots, hyper: Hyperparameters, prox: Prox
 ) -> tuple[Tensor, Slots]:
-    """Take a step in units of the gradient's running size.
+    """Take a step in units of the running magnitude of the gradient.
 
     m ← β₁ m + (1 − β₁) G,  v ← β₂ v + (1 − β₂) G²,  V ← prox(V − η m̂ / √v̂), where
     m̂ and v̂ are m and v over 1 − β₁ᵗ and 1 − β₂ᵗ. The slots are m, v and t. Each
@@ -117,7 +117,7 @@ def _no_slots(V: NDArray[Any]) -> Slots:
 
 
 def _weights_before(V: NDArray[Any]) -> Slots:
-    return (V.copy(order="K"),)  # the step before was none
+    return (V.copy(order="K"),)  # as if the previous step had length 0
 
 
 def _moments_and_count(V: NDArray[Any]) -> Slots:
@@ -133,12 +133,12 @@ OPTIMIZERS = {
 
 
 def initial_slots(optimizer: str, V: NDArray[Any], *, l1: bool) -> Slots:
-    """Return the slots to begin with at V, those of an L1 penalty included."""
+    """Return the initial slots at V, including those of an L1 penalty."""
     return fitting_slots(optimizer, V, OPTIMIZERS[optimizer].init(V), l1=l1)
 
 
 def fitting_slots(optimizer: str, V: NDArray[Any], slots: Slots, *, l1: bool) -> Slots:
-    """Return the slots to go on with from V, where l1 may have been another before."""
+    """Return the slots with which to continue from V, if l1 may have changed."""
     n_own = len(OPTIMIZERS[optimizer].init(V))
     own, owed = slots[:n_own], slots[n_own:]
     return (*own, *(owed or nothing_owed(V))) if l1 else own

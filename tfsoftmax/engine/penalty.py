@@ -1,7 +1,7 @@
 """The penalty: the proximal step that ends each step of an optimizer.
 
-Where the data term alone would take a weight to z, by a step of length η, the penalty
-λ₁|w| + λ₂w²/2 takes it to
+If a step of length η on the data term alone moves a weight to z, the penalty
+λ₁|w| + λ₂w²/2 moves it to
 
     w = soft(z, η λ₁) / (1 + η λ₂),        soft(z, θ) = z − clip(z, −θ, θ),
 
@@ -9,9 +9,9 @@ the minimiser of η (λ₁|w| + λ₂w²/2) + (w − z)²/2 (Parikh and Boyd, "P
 Algorithms", 2014, section 6.5.3). It moves weights towards 0 and never past it, so that
 no λ is too large. Weights that a step on all rows doesn't change are at the minimum.
 
-The noise of mini-batches would lift weights off 0 again. So the L1 part is *owed*: a
-weight that stops at 0 has not paid all of η λ₁, and the rest is added to what it pays
-next. With o₊ and o₋ for what it owes on the positive and on the negative side,
+The noise of mini-batches would move weights away from 0 again. So the L1 part is
+*owed*: a weight that stops at 0 has not paid all of η λ₁, and the rest is added to its
+next payments. With the debts o₊ and o₋ on the positive and on the negative side,
 
     o₊ ← min(o₊ + η λ₁, K η λ₁),   o₋ ← min(o₋ + η λ₁, K η λ₁),
     paid = clip(z, −o₋, o₊),       w = z − paid,
@@ -23,11 +23,10 @@ last gradients, up to K of them, exceeds λ₁.
 
 With K = ∞ this is the cumulative penalty of Tsuruoka, Tsujii and Ananiadou, "Stochastic
 gradient descent training for L1-regularized log-linear models with cumulative penalty",
-ACL 2009, whose u and q are (o₊ + o₋) / 2 and (o₊ − o₋) / 2. But then a weight that has
-been positive for 1,000 steps owes 2,000 on the other side, and can't become negative
+ACL 2009, whose u and q are (o₊ + o₋) / 2 and (o₊ − o₋) / 2. But a weight that has been
+positive for 1,000 steps then owes 2,000 on the other side, and can't become negative
 before that is paid. When two labels were exchanged after 50 epochs, F was still 0.12
-above its minimum 6 epochs later; with K = 300 it was 0.01 after 3. The zeros are as
-many.
+above its minimum 6 epochs later; with K = 300 it was 0.01 after 3, with as many zeros.
 
 λ₁ and λ₂ have shape (n_models, 1, n_columns) and are 0 for the intercept; o₊ and o₋
 have the shape of V.

@@ -1,10 +1,10 @@
-"""Where models and chunks are worked on: on which of a few threads.
+"""The assignment of models and chunks to threads.
 
-Models that are trained on the same batches share each chunk. Past a number of them, one
-matrix product for all no longer gains, and cores idle where a product does not split
-well: so models go in blocks, each a program of its own, on as many threads as there
-are cores. Where no steps are taken, chunks don't depend on each other, and several
-threads work on one each.
+Models that are trained on the same batches share each chunk. Beyond a certain number of
+models, one matrix product for all saves nothing more, and cores idle if the product
+can't be split well. So models are processed in blocks, each by a separate program, on
+as many threads as there are cores. Without training, chunks are independent, and each
+thread processes a different one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 from tfsoftmax.utils.slices import split_evenly
 from tfsoftmax.utils.threads import Task, ThreadPool
 
-# Models of one program. On two cores, 32 models on MNIST took 17 ms a model and epoch
-# as one program, 12.5 as two of 16 and 16.6 as four of 8.
+# Models per program. On two cores, 32 models on MNIST took 17 ms per model and epoch as
+# one program, 12.5 as two of 16 and 16.6 as four of 8.
 MAX_MODELS_PER_BLOCK = 16
 MIN_MODELS_PER_BLOCK = 4
-# Weights of one program on sparse rows: more are in memory and no longer in a cache,
-# where each value takes as long for each of the models.
+# Weights per program on sparse rows: more do not fit in a cache, and the time per value
+# is then proportional to the number of models.
 MAX_SPARSE_BLOCK_BYTES = 1 << 20
-# Threads that work at once; each needs a buffer of its own where no steps are taken.
+# Maximum number of threads; without training, each needs a separate buffer.
 MAX_THREADS = 8
 
 
@@ -39,8 +39,8 @@ def model_blocks(n_models: int, n_threads: int) -> list[slice]:
 def sparse_model_blocks(n_models: int, n_threads: int, model_bytes: int) -> list[slice]:
     """Split models of sparse rows into blocks whose weights stay in a core's cache.
 
-    A value of a row is multiplied by the weights of its column alone, so that there is
-    nothing to gain from more models in one product.
+    A value of a row is multiplied only by the weights of its column, so more models in
+    one product would not be faster.
     """
     per_block = max(1, MAX_SPARSE_BLOCK_BYTES // model_bytes)
     least = len(model_blocks(n_models, n_threads))

@@ -1,9 +1,9 @@
 """The products with the features, V x̃ and e x̃ᵀ, of dense rows and of sparse ones.
 
-Both classes have the same methods, and a program is written once for both. They differ
-in how weights lie in memory: (n_models, n_rows, n_columns) where rows are dense, for
-one matrix product, and (n_columns, n_models, n_rows) where they are sparse, so that
-what a value is multiplied by lies in one place. A sparse row is never made dense:
+Both classes have the same methods, so that a program is written once for both. They
+differ in the memory layout of weights: (n_models, n_rows, n_columns) for dense rows,
+for one matrix product, and (n_columns, n_models, n_rows) for sparse rows, so that the
+weights by which a value is multiplied are contiguous. A sparse row is never made dense:
 
     V x̃ = Σ_j r_j x_j W_j − W μ + b    e x̃ᵀ = (r ∘ (e xᵀ) − e μᵀ, e)    μ = r ∘ m
 
@@ -27,7 +27,7 @@ Tensor = Any
 class Dense:
     """Products with rows of one array."""
 
-    # How weights (M, R, D) become those of this layout, and back.
+    # The axes that transpose weights (M, R, D) to this layout, and back.
     to_layout = from_layout = (0, 1, 2)
 
     def __init__(self, spec: ProgramSpec, scaling: tuple[Tensor, ...]) -> None:
@@ -38,7 +38,7 @@ class Dense:
         return numbers[:, None, None]
 
     def penalized(self) -> Tensor:
-        """Return 1 for the weights of features and 0 for intercepts, as V lies."""
+        """Return 1 for feature weights and 0 for intercepts, laid out like V."""
         return _is_feature(self._spec)
 
     def rows(self, X: Tensor, i: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class Dense:
         return augment(tf.cast(x, spec.precision), self._scaling, spec.fit_intercept)
 
     def squares(self, x: Tensor) -> Tensor:
-        """Compute ‖x̃‖² of each row, the intercept's 1 included."""
+        """Compute ‖x̃‖² of each row, including the 1 for the intercept."""
         return tf.reduce_sum(x * x, axis=1)
 
     def matmul(self, V: Tensor, x: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Sparse:
     ----------
     spec : ProgramSpec
     centre : tensor of shape (n_features,) or None
-        μ; None stands for zeros.
+        μ; None means zeros.
     """
 
     to_layout, from_layout = (2, 0, 1), (1, 2, 0)
@@ -102,16 +102,16 @@ class Sparse:
         return numbers[:, None]
 
     def penalized(self) -> Tensor:
-        """Return 1 for the weights of features and 0 for intercepts, as V lies."""
+        """Return 1 for feature weights and 0 for intercepts, laid out like V."""
         return _is_feature(self.spec)[:, None, None]
 
     def rows(self, X: tuple[Tensor, ...], i: Tensor) -> SparseRows:
-        """Return where the rows of micro-batch i are."""
+        """Return the slots of the rows of micro-batch i."""
         starts = X[-1]
         return SparseRows(X, starts[i], starts[i + 1])
 
     def squares(self, x: SparseRows) -> Tensor:
-        """Compute ‖x̃‖² of each row, the intercept's 1 included."""
+        """Compute ‖x̃‖² of each row, including the 1 for the intercept."""
         spec = self.spec
         values, *places = x.X
         ones = tf.ones((spec.n_columns, 1, 1), spec.precision)
@@ -169,7 +169,7 @@ def sparse_sums(U: Tensor, x: SparseRows, n: int, factor: Tensor = None) -> Tens
     def add_block(first: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         values, columns, rows = _block(x, first, U.shape.rank, factor)
         terms = values * tf.gather(U, columns)
-        # In runs, for adding to rows takes twice as long as all else.
+        # In runs, since adding to rows takes twice as long as everything else.
         runs = tf.reduce_sum(tf.reshape(terms, (-1, RUN, *U.shape[1:])), axis=1)
         return first + BLOCK, tf.tensor_scatter_nd_add(z, rows[:, None], runs)
 
@@ -198,7 +198,7 @@ def _over_blocks(add_block: Any, x: SparseRows, initial: Tensor) -> Tensor:
 def _block(
     x: SparseRows, first: Tensor, rank: int, factor: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return r_j x_j (BLOCK, 1, …) and j of a block's values, and the rows of its runs.
+    """Return r_j x_j (BLOCK, 1, …) and j of a block's values, and the rows of the runs.
 
     Values beyond the last are 0.
     """

@@ -1,8 +1,8 @@
 """The compiled program: the loss, its gradient and the update, over a chunk of rows.
 
-A chunk is a number of micro-batches, the rows of one matrix product each. A batch is
-one micro-batch, or several in a row, whose gradients are accumulated. M models are
-trained on the same batches, as one product of (M·R, D) with (D, micro_batch_size).
+A chunk consists of micro-batches, each with the rows of one matrix product. A batch is
+one micro-batch, or several consecutive ones whose gradients are accumulated. M models
+are trained on the same batches, as one product of (M·R, D) with (D, micro_batch_size).
 The shapes are those of :mod:`tfsoftmax.engine.softmax`.
 """
 
@@ -31,11 +31,12 @@ Scaled = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class State:
-    """What an update changes: the weights V and the optimizer's slots, as tensors.
+    """The state that updates change: weights V and optimizer slots, as tensors.
 
-    `gradient` holds what the micro-batches of an unfinished batch add up to; it is
-    empty where each batch is one micro-batch. `factor` is what :mod:`lazy steps
-    <tfsoftmax.engine.lazy>` still have to multiply weights by, of shape (n_models, 1).
+    `gradient` is the sum over the micro-batches of an unfinished batch; it is empty if
+    each batch is one micro-batch. `factor`, of shape (n_models, 1), is the pending
+    factor of the weights in :mod:`lazy steps <tfsoftmax.engine.lazy>` still have to
+    multiply weights by, of shape (n_models, 1).
     """
 
     V: Tensor
@@ -54,7 +55,7 @@ class Data(NamedTuple):
 
 
 class Program:
-    """The compiled functions for one spec; it has no state of its own."""
+    """The compiled functions for one spec, without any state."""
 
     def __init__(self, spec: ProgramSpec) -> None:
         self.spec = spec
@@ -65,7 +66,7 @@ class Program:
     def to_device(
         self, V: NDArray[Any] | None = None, slots: tuple[NDArray[Any], ...] = ()
     ) -> State:
-        """Return weights and slots as tensors; without any, the initial ones."""
+        """Return weights and slots as tensors; by default, the initial ones."""
         zeros = self._zeros()
         if V is None:
             V = zeros
@@ -92,7 +93,8 @@ class Program:
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
         """Return the weights and slots of some models, as new arrays.
 
-        They lie as the tensors do: to transpose those of many features takes long.
+        Their memory layout is that of the tensors: transposing many features takes
+        long.
         """
         V = np.asarray(state.V).transpose(self._layout.from_layout)[models]
         if state.factor is None:
@@ -108,13 +110,13 @@ class Program:
         """Return the largest absolute value of some models' weights; NaN if one is."""
         V = np.asarray(state.V).transpose(self._layout.from_layout)[models]
         W, b = V[..., : self.spec.n_features], V[..., self.spec.n_features :]
-        largest = max(W.max(), -W.min())  # abs would take as much memory again
+        largest = max(W.max(), -W.min())  # abs would need the same memory again
         if state.factor is not None:
             largest = largest * float(state.factor[models][0, 0])
         return float(np.maximum(largest, abs(b).max(initial=0)))
 
     def _zeros(self) -> NDArray[Any]:
-        """Return zeros like V that lie as its tensor does."""
+        """Return zeros like V, in the memory layout of its tensor."""
         shape = tuple(np.array(self.spec.weights)[list(self._layout.to_layout)])
         zeros = np.zeros(shape, self.spec.precision)
         return zeros.transpose(self._layout.from_layout)
@@ -122,10 +124,10 @@ class Program:
     def to_tensor(self, values: Any) -> Tensor:
         """Return numbers as a tensor, in the precision of computing.
 
-        Each takes 12 µs, and as much again in every call that gets it: so once for
-        many chunks, and few.
+        Each takes 12 µs, and the same again in every call to which it is passed: so use
+        few, and create them once for many chunks.
         """
-        with np.errstate(over="ignore"):  # overflow to inf is caught by `check_finite`
+        with np.errstate(over="ignore"):  # `check_finite` catches inf
             return tf.constant(np.asarray(values), self.spec.precision)
 
     def to_tensors(self, arrays: Iterable[NDArray[Any]]) -> tuple[Tensor, ...]:
@@ -141,7 +143,7 @@ class Program:
         *,
         lazy: bool = False,
     ) -> tuple[State, NDArray[Any]]:
-        """Take the steps of one chunk.
+        """Train on one chunk.
 
         Parameters
         ----------
@@ -152,8 +154,9 @@ class Program:
         scaling : tuple of tensor
             The arrays of a `Scaling`, by `to_tensors`.
         lazy : bool, default=False
-            Whether to take the time of X's values, where the spec allows that. The
-            state is then to be made `whole` before it is used otherwise.
+            Whether to take steps whose time depends only on the number of values in X,
+            if the spec allows it. The state must then be made `whole` before any other
+            use.
 
         Returns
         -------
@@ -187,14 +190,14 @@ class Program:
         return State(V, state.slots, state.gradient)
 
     def evaluate(self, V: Tensor, chunk: Chunk, scaling: Scaled) -> NDArray[Any]:
-        """Compute the same sums as `train` over one chunk, and change nothing."""
+        """Compute the same sums as `train` over one chunk, without an update."""
         (sums,) = self._call(_evaluate, V, scaling, self._share(chunk))
         return sums.numpy()[: chunk.n_micro_batches]  # type: ignore[no-any-return]
 
     def gram(
         self, V: Tensor, chunk: Chunk, scaling: Scaled
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Compute Σ w (V x̃) x̃ᵀ over one chunk, as V lies, and the largest w ‖x̃‖²."""
+        """Compute Σ w (V x̃) x̃ᵀ over one chunk, laid out like V, and the max w ‖x̃‖²."""
         G, largest = self._call(_gram, V, scaling, self._share(chunk))
         return G.numpy().transpose(self._layout.from_layout), largest.numpy()
 
@@ -205,9 +208,9 @@ class Program:
         return self._functions[function](*arguments)
 
     def _share(self, chunk: Chunk) -> Data:
-        """Return the chunk as tensors; those of a chunk of the loader's are kept.
+        """Return the chunk as tensors, which are kept for chunks of the loader.
 
-        It takes 30 µs, and the loader fills the same memory again.
+        Creating them takes 30 µs, and the loader refills the same memory.
         """
         kept = self._shared.get(id(chunk))
         if kept is not None:
@@ -329,13 +332,13 @@ def _over_micro_batches(
 ) -> tuple[tuple[Any, ...], Tensor]:
     """Loop over the micro-batches in use.
 
-    A step takes the micro-batch's number and the carried values, and returns the next
-    carried values and the row sums (2, M, micro_batch_size).
+    A step maps the number of the micro-batch and the carried values to the next carried
+    values and the row sums (2, M, micro_batch_size).
 
     Returns
     -------
     carried : tuple
-        The values that the last step carries.
+        The carried values after the last step.
     sums : tensor of shape (n_micro_batches, 2, M)
         The row sums, summed over the rows.
     """

@@ -1,10 +1,10 @@
-"""Imports TensorFlow: late, quietly, and with a clear error where it is missing.
+"""Import TensorFlow late, quietly, and with a clear error if it is missing.
 
-TensorFlow takes seconds and hundreds of megabytes to import, so the first fit imports
-it. It then writes to standard error: about CUDA it does not find, instructions it was
-not built for, and XLA starting up. Some of these lines come from static initializers
-and heed no log level, so what arrives on the process's standard error meanwhile is held
-back, and all of it but those lines passed on.
+Importing TensorFlow takes seconds and hundreds of megabytes, so the first fit does it.
+TensorFlow then logs to standard error that CUDA is missing, which instructions it was
+not built for, and that XLA starts up. Some of these lines come from static initializers
+and ignore the log level. So standard error is held back during the import, and all
+other lines are passed on afterwards.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ _START_UP_CHATTER = re.compile(
 
 
 # Two threads must not both redirect standard error: the second would restore the first
-# thread's file. Imports that load nothing take the lock in no time.
+# thread's file. Imports of loaded modules hold the lock only briefly.
 _loading = threading.Lock()
 
 # The process in which TensorFlow was started, or is being started: its forks have its
-# memory, but not its threads, and so would wait for ever for locks that these hold.
+# memory but not its threads, and would wait forever for locks held by them.
 _trained_in: int | None = None
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow, and :mod:`tfsoftmax.engine.program`, if that is not done.
+    """Import TensorFlow and :mod:`tfsoftmax.engine.program`, if necessary.
 
     Raises
     ------
     ImportError
-        If TensorFlow is not installed or does not import; it says what to do.
+        If TensorFlow can't be imported; the message says what to do.
     RuntimeError
-        In a fork of a process that has trained, where TensorFlow would hang, and where
+        In a fork of a process that has trained, where TensorFlow would hang; or while
         TensorFlow builds a graph.
     """
     if _trained_in not in (None, os.getpid()):
         raise RuntimeError(
-            "TensorFlow can't train in a fork of a process that has trained: its "
-            "threads are not in the fork. Start processes by multiprocessing's 'spawn' "
-            "or 'forkserver', or by joblib's 'loky'. Predicting works."
+            "TensorFlow can't train in a fork of a process that has trained: the fork "
+            "lacks its threads. Start processes with multiprocessing's 'spawn' or "
+            "'forkserver', or with joblib's 'loky'. Predictions work in forks, too."
         )
     with _loading:
         try:
@@ -62,24 +62,24 @@ def import_tensorflow() -> None:
                 is_eager = _start()
         except Exception as error:  # a broken TensorFlow may raise anything
             raise ImportError(
-                "TFSoftmaxClassifier needs TensorFlow to fit, and it could not be "
+                "TFSoftmaxClassifier needs TensorFlow to fit, but it could not be "
                 f"imported: {error}. Install it with 'pip install tensorflow', and "
-                "start Python anew. A fitted classifier predicts without it."
+                "restart Python. A fitted classifier predicts without it."
             ) from error
     if not is_eager:
         raise RuntimeError(
-            "TFSoftmaxClassifier trains by TensorFlow's eager execution, which is off "
-            "here: fit outside of tf.function, tf.Graph and TensorFlow 1's mode."
+            "TFSoftmaxClassifier needs TensorFlow's eager execution, which is off "
+            "here. Call fit outside tf.function, tf.Graph and TensorFlow 1 mode."
         )
 
 
 def load_keras() -> ModuleType:
-    """Import Keras, and with it the backend that it is configured for.
+    """Import Keras, together with its configured backend.
 
     Raises
     ------
     ImportError
-        If Keras is not installed or does not import; it says what to do.
+        If Keras can't be imported; the message says what to do.
     """
     with _loading:
         try:
@@ -91,13 +91,13 @@ def load_keras() -> ModuleType:
             if backend != "tensorflow":
                 cure = f"Install what KERAS_BACKEND={backend!r} needs, or unset it"
             raise ImportError(
-                f"to_keras needs Keras, and it could not be imported: {error}. {cure}, "
-                "and start Python anew."
+                f"to_keras needs Keras, but it could not be imported: {error}. {cure}, "
+                "and restart Python."
             ) from error
 
 
 def _start() -> bool:
-    """Import TensorFlow and start XLA; return whether operations run at once."""
+    """Import TensorFlow and start XLA; return whether execution is eager."""
     global _trained_in
     previous, _trained_in = _trained_in, os.getpid()
     try:
@@ -119,11 +119,11 @@ def _import() -> bool:
 
 
 def _threads_of_worker() -> int | None:
-    """Return how many cores a worker of joblib or Dask may use; None outside of one.
+    """Return how many cores a joblib or Dask worker may use, or None outside of one.
 
     joblib's loky and Dask set OMP_NUM_THREADS in their workers, which TensorFlow
-    doesn't heed: each worker would take all cores. A worker of Dask runs as many tasks
-    at once as it has threads, so each task has one core.
+    ignores: each worker would use all cores. A Dask worker runs as many tasks at once
+    as it has threads, so each task has one core.
     """
     is_loky = multiprocessing.current_process().name.startswith("LokyProcess")
     if not is_loky and not _is_dask_worker():
@@ -135,7 +135,7 @@ def _threads_of_worker() -> int | None:
 
 
 def _is_dask_worker() -> bool:
-    """Whether a worker of Dask runs this, in a process that is its own."""
+    """Whether this runs in a Dask worker, in a separate process."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return False

@@ -1,6 +1,6 @@
 """The mathematics of softmax regression, for M models on the same rows.
 
-For one row x̃ with the target probabilities t (one-hot, mostly)
+For one row x̃ with the target probabilities t (usually one-hot)
 
     z = V x̃        CE = logsumexp(z) − t·z        ∂CE/∂V = (softmax(z) − t) x̃ᵀ
 
@@ -19,7 +19,7 @@ Tensor = Any
 
 
 class LabelSpec(Protocol):
-    """What a spec says of labels."""
+    """The properties of a spec that concern labels."""
 
     @property
     def n_classes(self) -> int:
@@ -31,7 +31,7 @@ class LabelSpec(Protocol):
 
     @property
     def precision(self) -> str:
-        """The dtype in which is computed."""
+        """The dtype of the computation."""
 
 
 class MicroBatch(NamedTuple):
@@ -61,9 +61,9 @@ def errors_and_sums(z: Tensor, rows: MicroBatch) -> tuple[Tensor, Tensor]:
 def precise_errors_and_sums(z: Tensor, rows: MicroBatch) -> tuple[Tensor, Tensor]:
     """Compute the same as :func:`errors_and_sums` for one model and one-hot targets.
 
-    Where a class is almost certain, 1 − p and CE are almost 0, and their relative error
-    is that of the other classes' sum, not that of 1. With d_k = z_k − z_y, m = max d
-    and q = Σ_{k≠y} exp(d_k − m):
+    If a class is almost certain, 1 − p and CE are almost 0; their relative error is
+    then that of the sum over the other classes, not that of 1. With d_k = z_k − z_y, m
+    = max d and q = Σ_{k≠y} exp(d_k − m):
 
         CE = m + log1p(q + expm1(−m))        1 − p_y = q / (q + exp(−m))
     """
@@ -107,7 +107,7 @@ def row_sums(z: Tensor, log_normalizer: Tensor, rows: MicroBatch) -> Tensor:
 
 
 def first_argmax(z: Tensor) -> Tensor:
-    """Return the first of the largest along axis 1, in a form that XLA vectorizes."""
+    """Return the first argmax along axis 1, in a form that XLA vectorizes."""
     n_classes = z.shape[1]
     is_largest = z >= tf.reduce_max(z, axis=1, keepdims=True)
     classes = tf.range(n_classes)[:, None]

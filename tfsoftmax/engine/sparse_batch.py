@@ -20,7 +20,7 @@ from tfsoftmax.utils.threads import ThreadPool
 
 
 class SparseFullBatch(AllRows):
-    """Evaluates one model on all rows, as :class:`~.full_batch.FullBatch` does.
+    """Evaluates one model on all rows, like :class:`~.full_batch.FullBatch`.
 
     Rows are never made dense. The mean is subtracted from sums over all rows:
 
@@ -56,7 +56,7 @@ class SparseFullBatch(AllRows):
         b = U[:, -1] - W @ self._centre
         n_features = self.dataset.n_features
         arrays = aligned((len(W), self._width), precision), aligned(b.shape, precision)
-        with np.errstate(over="ignore"):  # overflow to inf shows in the loss
+        with np.errstate(over="ignore"):  # the loss shows inf
             arrays[0][:, :n_features], arrays[1][...] = W, b
         arguments = self._share(arrays)
 

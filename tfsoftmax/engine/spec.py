@@ -1,4 +1,4 @@
-"""Records that the engine and the solvers share; none of them needs TensorFlow."""
+"""Records shared by the engine and the solvers, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Hyperparameters(NamedTuple):
-    """What may differ between models that are trained on the same batches.
+    """Parameters that may differ between models trained on the same batches.
 
     Attributes
     ----------
@@ -16,7 +16,7 @@ class Hyperparameters(NamedTuple):
     momentum : array of shape (n_models,)
         The momentum coefficient μ.
     l2, l1 : array of shape (n_models,)
-        The penalties' strengths, alpha·(1 − l1_ratio) and alpha·l1_ratio.
+        The strengths of the penalties, alpha·(1 − l1_ratio) and alpha·l1_ratio.
     """
 
     rate: Any
@@ -27,20 +27,20 @@ class Hyperparameters(NamedTuple):
 
 @dataclass(frozen=True)
 class TileSpec:
-    """All that the program of a tile is compiled for."""
+    """All that determines the compiled program of a tile."""
 
     n_classes: int
     n_columns: int  # of the tile's X
     n_tile_rows: int
     soft_labels: bool
-    storage: str  # dtype in which the rows of X come
-    centring: str  # dtype in which they are rescaled and centred
-    precision: str  # dtype in which is computed
+    storage: str  # dtype of the rows of X
+    centring: str  # dtype in which they are scaled and centred
+    precision: str  # dtype of the computation
 
 
 @dataclass(frozen=True)
 class SparseTileSpec:
-    """All that the program of a sparse tile is compiled for."""
+    """All that determines the compiled program of a sparse tile."""
 
     n_classes: int
     n_features: int
@@ -51,7 +51,7 @@ class SparseTileSpec:
 
 @dataclass(frozen=True)
 class ProgramSpec:
-    """All that a program is compiled for; whatever else varies is an argument."""
+    """All that determines a compiled program; everything else is an argument."""
 
     n_models: int
     n_classes: int
@@ -63,17 +63,18 @@ class ProgramSpec:
     soft_labels: bool
     is_sparse: bool  # rows come as a PaddedCSR
     centred: bool  # sparse rows, from which a mean is subtracted
-    per_model_weights: bool  # each model has row weights of its own
-    storage: str  # dtype in which the rows of X come
-    precision: str  # dtype in which is computed
-    optimizer: str | None  # None where no steps are taken
+    per_model_weights: bool  # row weights differ between models
+    storage: str  # dtype of the rows of X
+    precision: str  # dtype of the computation
+    optimizer: str | None  # None without training
     l1: bool  # some model may have an L1 penalty
 
     @property
     def lazy(self) -> bool:
-        """Whether a step can be taken in the time that the values of sparse rows take.
+        """Whether the time of a step can depend only on the values of sparse rows.
 
-        That of plain descent can, with an L2 penalty and a batch of one micro-batch.
+        This is possible for plain descent with an L2 penalty and batches of one
+        micro-batch.
         """
         is_plain = self.optimizer == "sgd" and not (self.l1 or self.accumulates)
         return self.is_sparse and is_plain
@@ -90,7 +91,7 @@ class ProgramSpec:
 
     @property
     def n_weight_rows(self) -> int:
-        """Number of weights that a row of X has."""
+        """Number of weights of a row of X."""
         return self.n_models if self.per_model_weights else 1
 
     @property

@@ -25,9 +25,9 @@ def evaluate_tile(
 ) -> Tensor:
     """Compute the loss, the accuracy and the gradient over one tile, at Û = (W, b).
 
-    The logits are W (r ∘ (x − c)) + b, r being a number or one for each column. All is
-    returned as one vector of float64, since each result takes time to be fetched:
-    Σ w CE, Σ w [predicted = y], ∂/∂b (R) and ∂/∂W (R · n_columns).
+    The logits are W (r ∘ (x − c)) + b, where r is a number or one number per column.
+    All results are returned as one float64 vector, since fetching each takes time: Σ w
+    CE, Σ w [predicted = y], ∂/∂b (R) and ∂/∂W (R · n_columns).
     """
     x = tf.cast((tf.cast(X, spec.centring) - centre) * factor, spec.precision)
     W, b = U[:, :-1], U[:, -1]

@@ -1,7 +1,7 @@
-"""What a candidate ends in, whether it can be fused, and what it can share.
+"""The classifier of a candidate, and whether it can be trained with others.
 
-A pipeline's last step may be a pipeline, too: a candidate ends in the last of its last
-steps.
+The last step of a pipeline may be another pipeline: the classifier is the innermost
+last step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def candidate_model(estimator: Any, params: Mapping[str, Any]) -> Any:
 
 
 def pipelines_of(model: Any) -> list[Pipeline]:
-    """Return the pipelines that end in the classifier, from the outermost in."""
+    """Return the pipelines that end in the classifier, from the outermost inwards."""
     pipelines = []
     while isinstance(model, Pipeline):
         pipelines.append(model)
@@ -33,15 +33,15 @@ def pipelines_of(model: Any) -> list[Pipeline]:
 
 
 def classifier_of(model: Any) -> Any:
-    """Return the estimator that a pipeline ends in, or the model itself."""
+    """Return the last estimator of a pipeline, or the model itself."""
     pipelines = pipelines_of(model)
     return _last_step(pipelines[-1])[1] if pipelines else model
 
 
 def can_be_fused(model: Any) -> bool:
-    """Whether a fit of the model is one of TFSoftmaxClassifier, after other steps.
+    """Whether the model is a TFSoftmaxClassifier, possibly after other steps.
 
-    A subclass with a `fit` of its own may do anything.
+    Subclasses that override `fit` may do anything, so they are excluded.
     """
     final = classifier_of(model)
     return (
@@ -52,7 +52,7 @@ def can_be_fused(model: Any) -> bool:
 
 
 def preprocessing_key(model: Any, params: Mapping[str, Any]) -> Hashable:
-    """Return a key of the parameters that the steps before the classifier have."""
+    """Return a key of the parameters of the steps before the classifier."""
     path = "__".join(_last_step(each)[0] for each in pipelines_of(model))
     if not path:
         return ()
@@ -65,12 +65,12 @@ def preprocessing_key(model: Any, params: Mapping[str, Any]) -> Hashable:
 
 
 def params_key(params: Mapping[str, Any]) -> Hashable:
-    """Return a key that is equal for equal parameters, as far as can be known."""
+    """Return a key that is equal for parameters that are known to be equal."""
     return tuple((name, _value_key(params[name])) for name in sorted(params))
 
 
 def _last_step(pipeline: Pipeline) -> tuple[str, Any]:
-    """Return the last step; one without an estimator, if the steps are not valid."""
+    """Return the name and estimator of the last step, or ("", None) if invalid."""
     match pipeline.steps:
         case [*_, (str(name), step)]:
             return name, step

@@ -1,7 +1,7 @@
 """The evaluation of a job: preprocess once, train in groups, score.
 
-candidates → same preprocessing? → fitted once → same batches? → trained together
-→ logits of all in one product → the scores of each
+candidates → same preprocessing? → fit it once → same batches? → train together
+→ logits of all in one product → scores of each
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tfsoftmax.utils.sklearn_compat import (
     _safe_split,
 )
 
-# What scikit-learn makes a column of `cv_results_` of.
+# The values from which scikit-learn builds a column of `cv_results_`.
 Evaluation = dict[str, Any]
 
 
@@ -42,7 +42,7 @@ def evaluate(job: EvaluationJob) -> list[Evaluation]:
 
 
 def _evaluate_alone(job: EvaluationJob) -> Evaluation:
-    """Have scikit-learn fit and score a job's only candidate."""
+    """Fit and score a job's only candidate with scikit-learn."""
     callbacks = {"caller": job.caller, "callback_ctx": job.contexts[0]}
     evaluation: Evaluation = _fit_and_score(
         clone(job.estimator),
@@ -101,16 +101,16 @@ def _evaluate_fused(job: EvaluationJob) -> list[Evaluation]:
 
 
 class _FitArgsRecorder(CallbackSupportMixin):  # type: ignore[misc]
-    """A pipeline's last step that records the arguments that its `fit` gets.
+    """The last step of a pipeline, which records the arguments of its `fit`.
 
-    ``pipeline[:-1]`` would fit the steps before, but route no fit parameters.
+    ``pipeline[:-1]`` would fit the previous steps, but not route fit parameters.
     """
 
     def __init__(self, clf: TFSoftmaxClassifier) -> None:
         self._clf = clf
 
     def get_metadata_routing(self) -> Any:
-        """Request what the classifier requests."""
+        """Return the metadata requests of the classifier."""
         return self._clf.get_metadata_routing()
 
     def fit(self, X: Any, y: Any, **params: Any) -> _FitArgsRecorder:
@@ -122,12 +122,12 @@ class _FitArgsRecorder(CallbackSupportMixin):  # type: ignore[misc]
 def _preprocess(
     models: list[Any], X: Any, y: Any, params: Mapping[str, Any]
 ) -> tuple[Any, Any, Mapping[str, Any]]:
-    """Fit the steps before the classifiers, and set them in all models.
+    """Fit the steps before the classifiers, and share them between all models.
 
     Returns
     -------
     X, y, params
-        The arguments that the classifiers' `fit` gets.
+        The arguments for the `fit` of the classifiers.
     """
     pipelines = pipelines_of(models[0])
     if not pipelines:
@@ -150,7 +150,7 @@ def _evaluations(
     scores: Sequence[Mapping[str, Any]],
     score_time: float,
 ) -> list[Evaluation]:
-    """Return what scikit-learn makes `cv_results_` of."""
+    """Return the values from which scikit-learn builds `cv_results_`."""
     return [
         {
             "fit_error": error and "".join(traceback.format_exception(error)),

@@ -1,4 +1,4 @@
-"""Which candidates of a search share their batches, and the fit of such a group."""
+"""Groups of candidates that share their batches, and the fit of such a group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.validation.collections import is_dask
 from tfsoftmax.validation.parameters import RULES
 
-# What the weights, gradients and slots of models trained together may take: larger
+# Maximum memory for weights, gradients and slots of models trained together; larger
 # groups are trained in parts.
 MAX_GROUP_BYTES = 256 << 20
 
@@ -52,12 +52,12 @@ def fit_group(
     X, y
         The rows and their labels.
     params : mapping
-        What else is passed to `fit`.
+        The other arguments of `fit`.
 
     Returns
     -------
     errors : list of Exception or None
-        For each classifier the error with which its fit ended, if any.
+        The error raised by the fit of each classifier, if any.
     """
     if is_dask(X) and len(apart := _by_class_weight(group)) > 1:
         errors: Errors = [None] * len(group)
@@ -101,7 +101,7 @@ def error_of(call: Callable[[], Any]) -> Any:
     """Return the result of the call, or the exception that it raised."""
     try:
         return call()
-    except ImportError:  # it says what to install, and no other candidate can succeed
+    except ImportError:  # it says what to install; no other candidate can succeed
         raise
     except Exception as error:
         return error
@@ -113,7 +113,7 @@ def _checked_problem(
     for clf in group:
         clf._check_parameters()
     labels = () if y is None else (y,)
-    # `prepare` takes arguments that `fit` refuses, in Python's words.
+    # `prepare` accepts arguments that `fit` refuses with Python's error.
     if isinstance(
         error_of(partial(_FIT.bind, group[0], X, *labels, **params)), TypeError
     ):
@@ -151,7 +151,7 @@ def _fit(
 
 
 def _solve_in_parts(problem: Problem, loggers: Sequence[EpochLogger]) -> list[Outcome]:
-    """Train as many models at once as there is memory for."""
+    """Train as many models at once as memory allows."""
     solver = SOLVERS[problem.settings[0].optimizer]
     n_models = len(problem.settings)
     outcomes: list[Outcome] = []
@@ -163,13 +163,13 @@ def _solve_in_parts(problem: Problem, loggers: Sequence[EpochLogger]) -> list[Ou
 
 
 def _raise_interruption(outcome: Outcome) -> None:
-    """Raise a Ctrl-C again: an unfinished model is not to be compared."""
+    """Raise KeyboardInterrupt again: unfinished models can't be compared."""
     if isinstance(outcome, Result) and outcome.ended == "interrupted":
         raise KeyboardInterrupt
 
 
 def _model_bytes(problem: Problem) -> int:
-    """Return what one model takes: weights and slots, now and kept, and a gradient."""
+    """Return the bytes of one model: weights and slots, twice, and a gradient."""
     V = np.zeros((1, problem.n_classes, problem.dataset.n_features + 1))
     optimizer, l1 = problem.settings[0].optimizer, any(s.l1 for s in problem.settings)
     slots = initial_slots(optimizer, V, l1=l1) if optimizer in OPTIMIZERS else ()
@@ -187,8 +187,8 @@ def _must_be_alone(clf: TFSoftmaxClassifier) -> bool:
 
 
 def _shared(clf: TFSoftmaxClassifier) -> dict[str, Any]:
-    """Return the parameters that classifiers trained together have in common.
+    """Return the parameters that classifiers trained together must share.
 
-    A subclass may have others, and set these by them.
+    A subclass may have other parameters that determine these.
     """
     return {name: getattr(clf, name) for name in RULES if not RULES[name].per_model}

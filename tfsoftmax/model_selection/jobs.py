@@ -17,19 +17,19 @@ from tfsoftmax.model_selection.fusion import fusion_groups
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """The rows of a fold, and the candidates to evaluate on it.
+    """The rows of a fold, and the candidates to evaluate on them.
 
     All fields up to `n_candidates` are the same in all jobs of a search.
 
     Attributes
     ----------
     numbers : sequence of int
-        The candidates' numbers among all of the search.
+        The candidates' numbers in the search.
     groups : sequence of sequence of int
-        Which of `candidates` are trained together, by their indices. Empty for a
-        candidate that scikit-learn fits.
+        Indices of the `candidates` that are trained together. Empty for a candidate
+        that scikit-learn fits.
     contexts, group_contexts : sequence
-        The callbacks' context of each evaluation, and of each group.
+        The callback context of each evaluation, and of each group.
     """
 
     estimator: Any
@@ -55,7 +55,7 @@ class EvaluationJob:
 
     @property
     def positions(self) -> list[int]:
-        """Where the results belong: sorted by candidate, then by fold."""
+        """Positions of the results, sorted by candidate, then by fold."""
         return [number * self.n_splits + self.split for number in self.numbers]
 
 
@@ -69,7 +69,7 @@ def make_jobs(
     Parameters
     ----------
     template : EvaluationJob
-        What is the same for all jobs.
+        The values shared by all jobs.
     candidates : sequence of dict
         The parameters of each candidate.
     splits : sequence of (train, test)

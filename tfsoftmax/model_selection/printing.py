@@ -1,4 +1,4 @@
-"""The lines that a search prints, as scikit-learn's searches print them."""
+"""The progress lines of a search, in the format of scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH = 80
 
 
 def print_starts(job: EvaluationJob) -> None:
-    """Print that the candidates' fits begin, for ``verbose=10`` or more."""
+    """Print the start of the candidates' fits, for ``verbose=10`` or more."""
     if job.verbose > 9:
         for i in range(len(job.candidates)):
             line = f"{_head(job, i)} START {_parameters(job.candidates[i])}"

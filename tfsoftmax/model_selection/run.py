@@ -1,7 +1,7 @@
-"""The course of a search: split, evaluate all candidates, choose the best, refit it.
+"""A search: split, evaluate all candidates, choose the best and refit it.
 
-Naming the candidates, splitting, `cv_results_` and the choice of the best are
-scikit-learn's. The evaluation of the candidates is in :mod:`.evaluation`.
+scikit-learn generates the candidates and splits, builds `cv_results_` and chooses the
+best. The candidates are evaluated by :mod:`.evaluation`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tfsoftmax.utils.sklearn_compat import (
 from tfsoftmax.validation.arrays import check_structure
 from tfsoftmax.validation.collections import is_dask, is_dask_array, n_rows_known
 
-# Attributes that only some searches set: a new fit must not keep those of another.
+# Attributes that only some fits set: a new fit must not keep old ones.
 _CHOICE = (
     *("best_index_", "best_score_", "best_params_"),
     *("best_estimator_", "refit_time_", "feature_names_in_"),
@@ -38,7 +38,7 @@ _CHOICE = (
 
 @with_callbacks
 def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
-    """Fit a search to X and y; `params` are what else was passed to its `fit`."""
+    """Fit a search to X and y; `params` are the other arguments of its `fit`."""
     for name in _CHOICE:
         search.__dict__.pop(name, None)
     search._validate_params()
@@ -80,21 +80,21 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
 
 
 def _kept(X: Any, y: Any) -> tuple[Any, Any]:
-    """Return Dask collections whose blocks are computed once, and not in each fit.
+    """Return Dask collections whose blocks are computed once, not in each fit.
 
-    Folds are drawn of the labels in memory, and cut out of arrays alone.
+    Folds need the labels in memory, and can only be taken from arrays.
     """
     import dask
 
     if not is_dask_array(X):
         raise TypeError(
-            "A search takes its folds from Dask arrays, and X is a Dask DataFrame. "
-            "Call X = X.to_dask_array(lengths=True), and the same for y."
+            "A search can't take folds from X, a Dask DataFrame. Convert it with "
+            "X.to_dask_array(lengths=True), and do the same for y."
         )
     if n_rows_known(X) is None:
         raise ValueError(
-            "A search takes its folds from rows whose number is known, and X has "
-            "chunks of unknown sizes. Call X.compute_chunk_sizes(), and the same for y."
+            "A search can't take folds from X, since its chunk sizes are unknown. Call "
+            "X.compute_chunk_sizes(), and do the same for y."
         )
     X, y = dask.persist(X, y)
     return X, np.asarray(y) if is_dask(y) else y
@@ -103,7 +103,7 @@ def _kept(X: Any, y: Any) -> tuple[Any, Any]:
 def _splits(
     search: Any, X: Any, y: Any, params: Mapping[str, Any]
 ) -> list[tuple[Any, Any]]:
-    """Return the rows to train on and to test on, of each fold."""
+    """Return the training and test rows of each fold."""
     cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
     n_splits = cv.get_n_splits(X, y, **params)
     splits = list(cv.split(X, y, **params))
@@ -116,7 +116,7 @@ def _splits(
 
 
 class _Evaluator:
-    """Evaluates candidates on all folds, as often as a search asks for it.
+    """Evaluates candidates on all folds; a search may call it several times.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class _Evaluator:
     evaluations : list of dict
         Their evaluations, by candidate, then by fold.
     results : dict
-        The `cv_results_` of them.
+        Their `cv_results_`.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class _Evaluator:
     def __call__(
         self, params: Iterable[Mapping[str, Any]], callback_ctx: Any = None
     ) -> dict[str, Any]:
-        """Evaluate more candidates; return the results of all."""
+        """Evaluate more candidates; return the results of all candidates so far."""
         search, candidates = self._search, list(params)
         n_splits = len(self._splits)
         n_fits = len(candidates) * n_splits
@@ -173,7 +173,7 @@ class _Evaluator:
 
     def _evaluate(self, jobs: Sequence[EvaluationJob]) -> list[Evaluation]:
         search = self._search
-        # Blocks on the workers of a cluster are not for other processes.
+        # Other processes can't use blocks on the workers of a cluster.
         n_jobs = 1 if is_dask(self._template.X) else search.n_jobs
         parallel = Parallel(n_jobs=n_jobs, pre_dispatch=search.pre_dispatch)
         done = parallel(delayed(evaluate)(job) for job in jobs)
@@ -187,7 +187,7 @@ class _Evaluator:
 
 
 def _choose(search: Any, results: Mapping[str, Any], refit_metric: Any) -> None:
-    """Set what the search found to be best."""
+    """Set the attributes of the best candidate."""
     if not search.refit and search.multimetric_:
         return
     best = search._select_best_index(search.refit, refit_metric, results)

@@ -1,4 +1,4 @@
-"""Scores of candidates, from the logits of many in one matrix product."""
+"""Scores of candidates, whose logits are computed in one matrix product."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.utils.sparse import to_dense
 from tfsoftmax.validation.collections import is_dask
 
-# What the logits of candidates scored together may take.
+# Maximum memory for the logits of candidates that are scored together.
 MAX_LOGITS_BYTES = 64 << 20
 
 
 class _CachedLogits(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
-    """Predicts the classes of certain rows, whose logits are known."""
+    """A classifier with known logits for certain rows."""
 
     def __init__(self, clf: TFSoftmaxClassifier, X: Any, logits: NDArray[Any]) -> None:
         self.classes_, self.n_features_in_ = clf.classes_, clf.n_features_in_
@@ -48,7 +48,7 @@ class _CachedLogits(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
 
 
 class Scoring:
-    """Scores the candidates of a job on its test rows and, if asked, training rows."""
+    """Scores the candidates of a job on test rows and, optionally, training rows."""
 
     def __init__(
         self, job: EvaluationJob, model: Any, X_train: Any, y_train: Any
@@ -59,14 +59,14 @@ class Scoring:
         if job.return_train_score:
             self._rows["train_scores"] = (X_train, y_train, job.train)
         scorers = getattr(job.scorer, "_scorers", {"score": job.scorer}).values()
-        # scikit-learn's scorers, and the estimator's `score`, see nothing of an
-        # estimator but its predictions for the X that they pass.
+        # scikit-learn's scorers, and the estimator's `score`, use only predictions of
+        # an estimator for the X that they pass.
         self._by_predictions = all(
             type(scorer) in (_Scorer, _PassthroughScorer) for scorer in scorers
         )
 
     def __call__(self, models: Sequence[Any], errors: Errors) -> list[dict[str, Any]]:
-        """Return the scores of the models, and error scores where there is an error."""
+        """Return the scores of the models, or error scores for models with an error."""
         scores = error_scores(self._job, errors)
         fitted = [i for i, error in enumerate(errors) if error is None]
         for name, (X, y, index) in self._rows.items():
@@ -83,11 +83,11 @@ class Scoring:
     def _predictors(self, models: Sequence[Any], X: Any) -> Iterator[tuple[Any, Any]]:
         """Yield, for each model, the predictor to score and the rows to pass to it.
 
-        Where only predictions count, that is the classifier with its logits, which one
-        matrix product computes for many, and the transformed rows.
+        If only predictions matter, these are a classifier with logits, which one matrix
+        product computes for many models, and the transformed rows.
         """
         by_predictions = self._by_predictions and models and _predicts_by_logits(models)
-        by_predictions = by_predictions and not is_dask(X)  # whose rows stay away
+        by_predictions = by_predictions and not is_dask(X)  # whose rows are not loaded
         rows = self._transform(models[0], X) if by_predictions else None
         if rows is None:
             yield from ((model, X) for model in models)
@@ -104,12 +104,12 @@ class Scoring:
                 yield _CachedLogits(clf, rows, its_logits), rows
 
     def _transform(self, model: Any, X: Any) -> Any:
-        """Return the rows that the classifiers get; None if the steps before fail."""
+        """Return the input of the classifiers, or None if the previous steps fail."""
         pipelines = pipelines_of(model)
         if not pipelines:
             return X
         if self._job.score_params and get_config()["enable_metadata_routing"]:
-            return None  # the steps before may need some of them
+            return None  # the previous steps may need some of them
         try:
             for pipeline in pipelines:
                 X = pipeline[:-1].transform(X) if len(pipeline) > 1 else X
@@ -119,7 +119,7 @@ class Scoring:
 
 
 def _predicts_by_logits(models: Sequence[Any]) -> bool:
-    """Whether no subclass changes what scorers see, of a group or its pipelines."""
+    """Whether a group and its pipelines have no subclasses, which might predict."""
     pipelines = pipelines_of(models[0])
     return type(classifier_of(models[0])) is TFSoftmaxClassifier and all(
         type(pipeline) is Pipeline for pipeline in pipelines
@@ -129,9 +129,10 @@ def _predicts_by_logits(models: Sequence[Any]) -> bool:
 def _stacked_logits(
     classifiers: Sequence[TFSoftmaxClassifier], X: Any
 ) -> list[NDArray[Any]] | None:
-    """Compute the logits of each from one product; None where X is refused.
+    """Compute the logits of each classifier in one product, or None if X is invalid.
 
-    Equal models have equal logits: rounding may differ between columns of a product.
+    Equal models share their logits, since rounding may differ between columns of a
+    product.
     """
     if sparse.issparse(X):
         return _separate_logits(classifiers, X)
@@ -152,7 +153,7 @@ def _stacked_logits(
 def _separate_logits(
     classifiers: Sequence[TFSoftmaxClassifier], X: Any
 ) -> list[NDArray[Any]] | None:
-    """Compute the logits of each on sparse rows, where one product gains nothing."""
+    """Compute the logits of each on sparse rows, where one product is not faster."""
     try:
         return [clf.decision_function(X) for clf in classifiers]
     except (TypeError, ValueError):  # `_score` raises the proper error for each model

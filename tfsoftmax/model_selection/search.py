@@ -31,17 +31,18 @@ class _FusedSearchMixin(DocumentationLinkMixin):
 
     @restores_state_on_error
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
-        """Search: train and score all candidates, and refit the best.
+        """Train and score all candidates, and refit the best.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows.
+            The training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Their classes, or soft labels.
+            The classes of the rows, or soft labels.
         **params : dict of str -> object
-            What goes to the estimator's `fit`, the scorers and the splitter, as in
-            scikit-learn's `GridSearchCV.fit`: `sample_weight` and `groups`, for two.
+            Parameters passed to the estimator's `fit`, the scorers and the splitter,
+            such as `sample_weight` and `groups`, as in scikit-learn's
+            `GridSearchCV.fit`.
 
         Returns
         -------
@@ -51,16 +52,17 @@ class _FusedSearchMixin(DocumentationLinkMixin):
         Raises
         ------
         ValueError
-            If a parameter or an argument is not allowed, or all fits fail. A fitted
-            search then keeps its previous state.
+            If a parameter or an argument is invalid, or all fits fail. A fitted search
+            then keeps its previous state.
         """
         run(self, X, y, params)
         return self
 
     def onnx_parser(self) -> Parser:
-        """Return how skl2onnx is to read the best estimator; it asks for it by itself.
+        """Return the parser with which skl2onnx converts the best estimator.
 
-        So ``skl2onnx.to_onnx`` converts a fitted search as it does a `GridSearchCV`.
+        skl2onnx calls this method itself: ``skl2onnx.to_onnx`` converts a fitted search
+        like a `GridSearchCV`.
 
         Returns
         -------
@@ -70,103 +72,107 @@ class _FusedSearchMixin(DocumentationLinkMixin):
 
 
 class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[misc]
-    """Search a grid of parameters, its candidates trained together.
+    """Search over a parameter grid, with candidates trained together.
 
     A drop-in replacement for scikit-learn's
     :class:`~sklearn.model_selection.GridSearchCV`, with the same parameters,
     attributes, methods and results. Candidates that differ only in `learning_rate`,
     `learning_rate_schedule`, `power_t`, `momentum`, `alpha`, `l1_ratio`, `epochs`,
-    `class_weight`, `tol` or `n_iter_no_change` see the same batches: X is read once for
-    all of them, and one wide matrix product takes their steps. Each is the model that
-    a fit of its own gives, up to rounding.
+    `class_weight`, `tol` or `n_iter_no_change` are trained on the same batches: X is
+    read once for all of them, and one wide matrix product computes their steps. Up to
+    rounding, the models are the same as those of separate fits.
 
     Parameters
     ----------
     estimator : estimator object
-        What is cloned for each candidate: a `TFSoftmaxClassifier`, or a `Pipeline` that
-        ends in one, for candidates to be trained together. Other estimators, and
-        subclasses with a `fit` of their own, are fitted one by one.
+        The estimator to clone for each candidate. Candidates are trained together if it
+        is a `TFSoftmaxClassifier` or a `Pipeline` that ends in one. Other estimators,
+        and subclasses that override `fit`, are fitted one at a time.
 
     param_grid : dict or list of dicts
-        The values to try of each parameter, those of a pipeline's steps included.
-        Each distinct preprocessing is fitted once for each fold.
+        The values to try for each parameter, which may belong to a step of a pipeline.
+        Each distinct preprocessing is fitted once per fold.
 
     scoring : str, callable, list, tuple or dict, default=None
-        One scorer, or several; None is the accuracy.
+        One or several scorers; None means accuracy.
 
     n_jobs : int, default=None
-        Folds (and preprocessings) evaluated at once, by joblib. TensorFlow uses all
-        cores anyway, so this is for clusters more than for cores.
+        Number of folds (and preprocessings) that joblib evaluates in parallel.
+        TensorFlow already uses all cores, so this is useful mainly on clusters.
 
     refit : bool, str, or callable, default=True
-        Whether, and by which score, to refit the best candidate on all of X.
+        Whether to refit the best candidate on all of X; with several scorers, the name
+        of the score that determines it; or a callable that returns its index.
 
     cv : int, cross-validation generator or an iterable, default=None
-        The folds; None is 5.
+        The cross-validation splits; None means 5 folds.
 
     verbose : int, default=0
-        1 prints the number of fits, 2 a line for each candidate and fold, 3 their
-        scores, too, and 10 a line where each begins.
+        1 prints the number of fits; 2 adds one line per candidate and fold, 3 their
+        scores, and 10 a line at the start of each fit.
 
     pre_dispatch : int or str, default="2*n_jobs"
         Number of jobs that are dispatched at once.
 
     error_score : "raise" or numeric, default=np.nan
-        The score of a candidate whose fit fails. The others go on.
+        Score of a candidate whose fit fails; the search continues. ``"raise"`` raises
+        the error instead.
 
     return_train_score : bool, default=False
-        Whether to score on the training rows, too.
+        Whether to compute scores on the training rows as well.
 
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        As scikit-learn's. Of candidates that are trained together, `mean_fit_time` and
-        its like are the time that the group took, divided by its candidates.
+        Same as scikit-learn's. For candidates trained together, `mean_fit_time` and the
+        other times are the time of the group divided by its number of candidates.
 
     best_estimator_ : estimator
-        The best candidate, fitted on all of X: to the bit what a `fit` with
-        `best_params_` gives.
+        The best candidate, fitted on all of X: bit-identical to a `fit` with
+        `best_params_`.
 
     best_score_ : float
-        Its mean cross-validated score.
+        Mean cross-validated score of the best candidate.
 
     best_params_ : dict
-        Its parameters.
+        Parameters of the best candidate.
 
     best_index_ : int
-        Its index in `cv_results_`.
+        Index of the best candidate in `cv_results_`.
 
     scorer_ : function or dict
         The scorers used.
 
     n_splits_ : int
-        The number of folds.
+        Number of folds.
 
     refit_time_ : float
-        Seconds that the refit took.
+        Duration of the refit, in seconds.
 
     multimetric_ : bool
-        Whether there are several scores.
+        Whether several scores were computed.
 
     classes_ : ndarray of shape (n_classes,)
         The classes.
 
     n_features_in_ : int
-        The number of features seen during `fit`.
+        Number of features seen during `fit`.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where X had any.
+        Names of the features seen during `fit`. Defined only if X has feature names
+        that are all strings.
 
     See Also
     --------
-    TFSoftmaxRandomizedSearchCV : The same for candidates drawn at random.
-    sklearn.model_selection.GridSearchCV : The same, its candidates fitted one by one.
+    TFSoftmaxRandomizedSearchCV : Search over randomly drawn candidates.
+    sklearn.model_selection.GridSearchCV : Grid search, one candidate at a time.
 
     Notes
     -----
-    A candidate with ``optimizer="lbfgs"`` or ``verbose`` is fitted by itself. With
-    ``random_state=None`` candidates of a group share one random order of rows. Those
-    that are bound to be the same model are trained once, so that they tie.
+    Candidates with ``optimizer="lbfgs"`` or ``verbose`` are fitted one at a time. With
+    ``random_state=None``, candidates that are trained together share the same random
+    order of rows. Candidates that must result in the same model are trained once, so
+    that they tie.
 
     Examples
     --------
@@ -184,99 +190,102 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
 
 
 class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # type: ignore[misc]
-    """Search parameters drawn at random, the candidates trained together.
+    """Search over randomly drawn parameters, with candidates trained together.
 
     A drop-in replacement for scikit-learn's
-    :class:`~sklearn.model_selection.RandomizedSearchCV`; which candidates are trained
-    together, and what they share, is as in :class:`TFSoftmaxGridSearchCV`.
+    :class:`~sklearn.model_selection.RandomizedSearchCV`. Candidates are trained
+    together as in :class:`TFSoftmaxGridSearchCV`.
 
     Parameters
     ----------
     estimator : estimator object
-        What is cloned for each candidate: a `TFSoftmaxClassifier`, or a `Pipeline` that
-        ends in one, for candidates to be trained together. Other estimators, and
-        subclasses with a `fit` of their own, are fitted one by one.
+        The estimator to clone for each candidate. Candidates are trained together if it
+        is a `TFSoftmaxClassifier` or a `Pipeline` that ends in one. Other estimators,
+        and subclasses that override `fit`, are fitted one at a time.
 
     param_distributions : dict or list of dicts
-        For each parameter, a distribution with an `rvs` method, or a list of values.
+        For each parameter, a distribution with an `rvs` method or a list of values.
 
     n_iter : int, default=10
-        Number of candidates that are drawn.
+        Number of candidates to draw.
 
     scoring : str, callable, list, tuple or dict, default=None
-        One scorer, or several; None is the accuracy.
+        One or several scorers; None means accuracy.
 
     n_jobs : int, default=None
-        Folds (and preprocessings) evaluated at once, by joblib. TensorFlow uses all
-        cores anyway, so this is for clusters more than for cores.
+        Number of folds (and preprocessings) that joblib evaluates in parallel.
+        TensorFlow already uses all cores, so this is useful mainly on clusters.
 
     refit : bool, str, or callable, default=True
-        Whether, and by which score, to refit the best candidate on all of X.
+        Whether to refit the best candidate on all of X; with several scorers, the name
+        of the score that determines it; or a callable that returns its index.
 
     cv : int, cross-validation generator or an iterable, default=None
-        The folds; None is 5.
+        The cross-validation splits; None means 5 folds.
 
     verbose : int, default=0
-        1 prints the number of fits, 2 a line for each candidate and fold, 3 their
-        scores, too, and 10 a line where each begins.
+        1 prints the number of fits; 2 adds one line per candidate and fold, 3 their
+        scores, and 10 a line at the start of each fit.
 
     pre_dispatch : int or str, default="2*n_jobs"
         Number of jobs that are dispatched at once.
 
     random_state : int, RandomState instance or None, default=None
-        Determines which candidates are drawn. The estimator has another `random_state`.
+        Controls which candidates are drawn; independent of the estimator's
+        `random_state`.
 
     error_score : "raise" or numeric, default=np.nan
-        The score of a candidate whose fit fails. The others go on.
+        Score of a candidate whose fit fails; the search continues. ``"raise"`` raises
+        the error instead.
 
     return_train_score : bool, default=False
-        Whether to score on the training rows, too.
+        Whether to compute scores on the training rows as well.
 
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        As scikit-learn's. Of candidates that are trained together, `mean_fit_time` and
-        its like are the time that the group took, divided by its candidates.
+        Same as scikit-learn's. For candidates trained together, `mean_fit_time` and the
+        other times are the time of the group divided by its number of candidates.
 
     best_estimator_ : estimator
-        The best candidate, fitted on all of X: to the bit what a `fit` with
-        `best_params_` gives.
+        The best candidate, fitted on all of X: bit-identical to a `fit` with
+        `best_params_`.
 
     best_score_ : float
-        Its mean cross-validated score.
+        Mean cross-validated score of the best candidate.
 
     best_params_ : dict
-        Its parameters.
+        Parameters of the best candidate.
 
     best_index_ : int
-        Its index in `cv_results_`.
+        Index of the best candidate in `cv_results_`.
 
     scorer_ : function or dict
         The scorers used.
 
     n_splits_ : int
-        The number of folds.
+        Number of folds.
 
     refit_time_ : float
-        Seconds that the refit took.
+        Duration of the refit, in seconds.
 
     multimetric_ : bool
-        Whether there are several scores.
+        Whether several scores were computed.
 
     classes_ : ndarray of shape (n_classes,)
         The classes.
 
     n_features_in_ : int
-        The number of features seen during `fit`.
+        Number of features seen during `fit`.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where X had any.
+        Names of the features seen during `fit`. Defined only if X has feature names
+        that are all strings.
 
     See Also
     --------
-    TFSoftmaxGridSearchCV : The same for all candidates of a grid.
-    sklearn.model_selection.RandomizedSearchCV : The same, its candidates fitted one by
-        one.
+    TFSoftmaxGridSearchCV : Search over all candidates of a grid.
+    sklearn.model_selection.RandomizedSearchCV : Random search, one candidate at a time.
 
     Examples
     --------

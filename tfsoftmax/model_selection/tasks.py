@@ -1,4 +1,4 @@
-"""The tasks of a search, as scikit-learn's callbacks see them.
+"""The task tree of a search, for scikit-learn's callbacks.
 
     fit
       search
@@ -9,9 +9,9 @@
       refit-with-best-params
         epoch
 
-A progress bar draws a line for each task that has subtasks. So callbacks of the search
-are not passed on to the models of a group, each of which would be another line.
-Callbacks of the classifier see the fit of each of them.
+A progress bar draws one line for each task with subtasks. So the callbacks of a search
+are not passed on to the models of a group, each of which would add a line. Callbacks of
+the classifier are notified of each model's fit.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from tfsoftmax.utils.sklearn_compat import (
     with_callback,
 )
 
-# Lines that a terminal of 24 has room for, beside those of the search itself. Where
-# there would be more, groups are no tasks.
+# Number of group lines that fit in a terminal of 24 lines, next to those of the search.
+# If there would be more, groups are not tasks.
 MAX_GROUP_LINES = 20
 
 
 def _arguments_of(search: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
-    """Return the arguments of the hooks of a search."""
+    """Return the arguments of a search's hooks."""
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
     return {"estimator": search, "X": X, "y": y, "metadata": metadata}
 
 
 class SearchTask:
-    """The task of one search, with those of its evaluations and of the refit.
+    """The task of one search, including its evaluations and the refit.
 
     Parameters
     ----------
     search : BaseSearchCV
         The search being fitted.
     X, y, sample_weight
-        The arguments of fit, which the callbacks get.
+        The arguments of fit, which are passed to the callbacks.
     """
 
     def __init__(self, search: Any, X: Any, y: Any, sample_weight: Any) -> None:
@@ -79,7 +79,7 @@ class SearchTask:
     ) -> Iterator[list[EvaluationJob]]:
         """Yield the jobs with their tasks' contexts, for other processes too.
 
-        `context` is what `run` passed on, or that of a user's search class.
+        `context` is the one passed on by `run`, or by a user's search class.
         """
         if context is not self._context or context is None:
             yield [_with_contexts(job, context, grouped=False) for job in jobs]
@@ -98,7 +98,7 @@ class SearchTask:
 
     @contextlib.contextmanager
     def refit(self, model: Any) -> Iterator[None]:
-        """Notify the callbacks of the refit, and of its epochs where it has some."""
+        """Notify the callbacks of the refit and of its epochs, if any."""
         if self._context is None:
             yield
             return
@@ -123,15 +123,15 @@ class SearchTask:
 
 
 class JobTasks:
-    """The tasks of a job: its candidates, all of which begin, and its groups.
+    """The tasks of a job: its candidates and its groups.
 
     Parameters
     ----------
     job : EvaluationJob
     classifiers : sequence of TFSoftmaxClassifier
-        Those of the candidates.
+        The classifiers of the candidates.
     X, y, sample_weight
-        The arguments of fit, which the callbacks get.
+        The arguments of fit, which are passed to the callbacks.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class JobTasks:
 
     @contextlib.contextmanager
     def group(self, number: int) -> Iterator[None]:
-        """Notify of a group's epochs; at the end, that its candidates have ended."""
+        """Notify the callbacks of a group's epochs and the end of its candidates."""
         job = self._job
         context, group = job.group_contexts[number], job.groups[number]
         task = _SharedTask(
@@ -190,17 +190,17 @@ class JobTasks:
 class _SharedTask:
     """A task for the epochs of models that are trained together.
 
-    It is a callback of each of them, and begins with the first of their epochs, when
-    the number of epochs is known.
+    It is a callback of each model, and starts with their first epoch, when the number
+    of epochs is known.
 
     Parameters
     ----------
     context : CallbackContext or None
-        That of the task.
+        The context of the task.
     arguments : dict
-        Those of its hooks.
+        The arguments of its hooks.
     n_others : int
-        Number of its subtasks that are no epochs.
+        Number of its subtasks other than epochs.
     first_id : int
         The identifier of its first epoch.
     """
@@ -215,7 +215,7 @@ class _SharedTask:
 
     @contextlib.contextmanager
     def of(self, classifiers: Sequence[Any]) -> Iterator[None]:
-        """Notify the task's callbacks of it, and of the classifiers' epochs."""
+        """Notify the callbacks of the task and of the classifiers' epochs."""
         if self._context is None or not has_callbacks(self._context):
             yield
             return
@@ -229,19 +229,19 @@ class _SharedTask:
                 self._context.call_on_fit_task_end(**self._arguments)
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Do nothing: it is for one fit of each classifier."""
+        """Do nothing: the task lasts for a single fit of each classifier."""
 
     teardown = setup
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Take the largest number of epochs; begin with the first of them."""
+        """Record the largest number of epochs; start with the first epoch."""
         if context.task_name == "epoch":
             self._begin()
         else:
             self._n_epochs = max(self._n_epochs, context.max_subtasks or 0)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        """Count an epoch as soon as a model has been trained for it."""
+        """Count an epoch as soon as one model has completed it."""
         if context.task_name != "epoch" or context.task_id < self._n_ended:
             return
         epoch = self._context.subcontext(
@@ -259,7 +259,7 @@ class _SharedTask:
 
 
 def _with_contexts(job: EvaluationJob, search: Any, *, grouped: bool) -> EvaluationJob:
-    """Return the job with a context for each of its evaluations and, if any, groups."""
+    """Return the job with a context for each of its evaluations and groups."""
     if search is None:
         return replace(
             job,

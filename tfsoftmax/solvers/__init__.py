@@ -1,4 +1,4 @@
-"""Solvers: from a problem to a result, arrays and records only, never an estimator."""
+"""Solvers map problems to results: arrays and records only, never estimators."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tfsoftmax.solvers.result import Callback, Outcome, Problem
 
 @dataclass(frozen=True)
 class Solver:
-    """How the problem is solved for an `optimizer`.
+    """The solver of an `optimizer`, and its capabilities.
 
     Attributes
     ----------
     solve : callable
-        From a problem and a callback for each of its models to the outcome of each:
-        a result, or the error that ended its training.
+        Maps a problem and a callback for each of its models to the outcome of each: a
+        result, or the error that ended its training.
     by_epochs : bool
-        Whether it goes over the rows in mini-batches, epoch by epoch and in random
-        order. So it can train for a single epoch, stop early, and train several
-        models on the same batches. Otherwise it goes for the optimum, in iterations.
+        Whether it trains on mini-batches, epoch by epoch and in random order. It can
+        then train for a single epoch, stop early, and train several models on the same
+        batches. Otherwise it iterates to the optimum.
     l1 : bool
         Whether it can minimise an L1 penalty.
     """

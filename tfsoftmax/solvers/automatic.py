@@ -1,23 +1,23 @@
-"""What "auto" stands for: values of parameters that the training rows decide.
+"""The values of "auto" parameters, chosen from the training rows.
 
-    rescale         bytes: 1 over their largest value; dense rows beyond [−1, 1]:
-                    "standard" or, without an intercept, which would have to make up
-                    for the means, 1 over each feature's root mean square; all
-                    others, and "lbfgs", which needs none: None
-    alpha           1/Σs, which is C = 1
-    epochs          10, or as many as take 1,000 steps; "lbfgs": until `tol` is met
+    rescale         bytes: 1 over their largest value; dense rows with values outside
+                    [−1, 1]: "standard" or, without an intercept, which would have to
+                    compensate for the means, 1 over each feature's root mean square;
+                    all other rows, and "lbfgs", which needs no scaling: None
+    alpha           1/Σs, which corresponds to C = 1
+    epochs          10, or more if 1,000 steps take more; "lbfgs": until `tol` is met
     learning_rate   "adam": 0.15/r, at most 0.05, where r² is the mean of ‖x̃‖²
                     all others: (1 − μ)/𝓛(b)
-    schedule        cosine, for the rate that is chosen for "adam"; else constant
+    schedule        cosine for the automatic rate of "adam"; else constant
 
-𝓛(b) is the expected smoothness of the loss of a batch of b of n rows: L is that of all
-rows, L_max that of the row with the largest.
+𝓛(b) is the expected smoothness of the loss of a batch of b of n rows: L is the
+smoothness of all rows, L_max that of the least smooth row.
 
     𝓛(b) = n (b − 1) / (b (n − 1)) · L + (n − b) / (b (n − 1)) · L_max
 
-With all rows in one batch it is L, and a step of 1/L never raises F. A stream, that is
-`partial_fit`, knows neither all rows nor how many epochs will follow. There an epoch is
-a call, Adam's rate is a constant 0.01, and nothing is penalised.
+With all rows in one batch it is L, and a step of 1/L never increases F. `partial_fit`
+(a stream) knows neither all rows nor the number of epochs that will follow. There each
+call is one epoch, Adam's rate is a constant 0.01, and nothing is penalised.
 
 The numbers for Adam were chosen by cross-validation on eighteen data sets (guide, "What
 the defaults mean"): a rate of 0.05 costs MNIST 1.5 points of accuracy if it is
@@ -48,19 +48,19 @@ from tfsoftmax.solvers.smoothness import Smoothness, smoothness
 AUTO = "auto"
 MIN_EPOCHS = 10
 MIN_STEPS = 1000
-# L-BFGS takes tens or hundreds; these stand for no limit.
+# L-BFGS takes tens or hundreds, so this is practically no limit.
 MAX_ITERATIONS = 10_000
 ADAM_RATE, MAX_ADAM_RATE, STREAM_ADAM_RATE = 0.15, 0.05, 0.01
 
 
 def is_auto(value: Any) -> bool:
-    """Whether a parameter is left to the training rows."""
+    """Whether a parameter is chosen automatically."""
     return isinstance(value, str) and value == AUTO
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """What values are chosen by.
+    """The data from which automatic values are chosen.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class TrainingRows:
     total_weights : ndarray of shape (n_models,)
         Σs of each model.
     scaling : Scaling
-        How x̃ comes from x.
+        The map from x to x̃.
     fit_intercept : bool
     is_stream : bool
         Whether other rows will follow.
@@ -86,7 +86,7 @@ class TrainingRows:
 
     @cached_property
     def smoothness(self) -> Smoothness:
-        """How smooth the loss of each model is."""
+        """The smoothness of the loss of each model."""
         return smoothness(
             self.dataset, scaling=self.scaling, fit_intercept=self.fit_intercept
         )
@@ -99,7 +99,7 @@ class TrainingRows:
 
 
 def choose(parameters: Mapping[str, Any], rows: TrainingRows, model: int) -> Any:
-    """Return the values of those parameters of a model that are "auto", by name."""
+    """Return the values of a model's "auto" parameters, by name."""
     return {
         name: chosen(parameters, rows, model)
         for name, chosen in AUTOMATIC.items()
@@ -108,7 +108,7 @@ def choose(parameters: Mapping[str, Any], rows: TrainingRows, model: int) -> Any
 
 
 def automatic_rescale(dataset: Rows, optimizer: str, *, fit_intercept: bool) -> Rescale:
-    """Return what `rescale` is for rows with these sample weights."""
+    """Return the automatic `rescale` for rows with these sample weights."""
     X = dataset.X
     if optimizer == "lbfgs":
         return 1.0
@@ -132,7 +132,7 @@ def _by_root_mean_square(dataset: Rows) -> Rescale:
 
 
 def _largest(dataset: Dataset) -> float:
-    """Return the largest absolute value of the rows that have a weight."""
+    """Return the largest absolute value in the rows with nonzero weight."""
     largest = 0.0
     for rows, X in dataset.blocks():
         values = X

@@ -1,4 +1,4 @@
-"""The duality gap: how far above its minimum the objective can be at most.
+"""The duality gap: an upper bound on the objective minus its minimum.
 
 For any class probabilities μ_i of the rows, with mean s (μ − y) = 0 if there is an
 intercept,
@@ -9,15 +9,15 @@ where Ω is the penalty and Ω* its conjugate (Boyd & Vandenberghe 2004, 5.7), b
 
     log Σ_k exp(z_k) ≥ μ·z − Σ_k μ_k log μ_k
 
-μ are the model's own probabilities p, where the intercept is the best one for its
-weights. For an L2 penalty alone, F − D is then ‖∇_W F‖² / (2 alpha), and what the best
-intercept gains. That intercept is found by Newton's method; for what rounding leaves of
+μ are the probabilities p of the model, with the intercept that is optimal for its
+weights. For a pure L2 penalty, F − D is then ‖∇_W F‖² / (2 alpha) plus the gain of the
+optimal intercept. Newton's method finds that intercept; to cancel the rounding error in
 mean s (p − y), a share t of μ is the same for all rows:
 
     μ = (1 − t) p + t q        q = (mean s y − (1 − t) mean s p) / t
 
-with the smallest t for which no q_k is negative. And where a pure L1 penalty demands
-that no component of G_μ be larger than alpha, a share of μ is y, by which G_μ shrinks.
+with the smallest t for which no q_k is negative. If a pure L1 penalty requires that no
+component of G_μ exceeds alpha, a share of μ is y, which shrinks G_μ.
 
 References
 ----------
@@ -38,11 +38,11 @@ from tfsoftmax.data.dataset import Dataset, Rows, add_each
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.utils.blas import single_threaded_blas
 
-# Steps to the best intercept; each squares the error.
+# Steps to the optimal intercept; each squares the error.
 MAX_NEWTON = 30
-# Half of it is what the best intercept would gain.
+# Half of it is the gain of the optimal intercept.
 SMALLEST_DECREMENT = 1e-32
-# Relative to p's means: sums of so many numbers don't come closer.
+# Relative to the means of p: the accuracy of sums of so many numbers.
 ROUNDING = 1e-14
 
 
@@ -58,7 +58,7 @@ def duality_gap(
     alpha: float,
     l1_ratio: float,
 ) -> float:
-    """Compute an upper bound of F − min F over a dataset's rows.
+    """Compute an upper bound on F − min F over the rows of a dataset.
 
     It takes the time of about one evaluation of F and its gradient in float64.
 
@@ -70,14 +70,14 @@ def duality_gap(
     intercept : ndarray of shape (n_rows,)
     n_classes : int
     fit_intercept, alpha, l1_ratio
-        As the estimator's parameters.
+        As in the estimator.
     scaling : Scaling
-        How x̃ comes from x; the penalty is on the weights of x̃.
+        The map from x to x̃; the penalty applies to the weights of x̃.
 
     Returns
     -------
     gap : float
-        With an allowance for the rounding of F; infinite where alpha is 0.
+        The bound, with an allowance for the rounding of F; infinite if alpha is 0.
     """
     if alpha == 0:
         return np.inf
@@ -140,7 +140,7 @@ class Targets:
 
 
 class _AtIntercept(NamedTuple):
-    """Of an intercept b: the loss, and its gradient and its Hessian in b.
+    """The loss of an intercept b, and its gradient and Hessian in b.
 
     Sums over the rows weighted by s, or their means.
     """
@@ -156,12 +156,12 @@ class _Sums(NamedTuple):
     Attributes
     ----------
     entropy : float
-        That of p's entropy.
+        The sum of the entropy of p.
     p, y : ndarray of shape (n_classes,)
     x : ndarray of shape (n_features,)
-        That of the features x̂.
+        The sum of the features x̂.
     G, Y : ndarray of shape (n_rows, n_features)
-        Those of (p − y) x̂ᵀ and y x̂ᵀ.
+        The sums of (p − y) x̂ᵀ and y x̂ᵀ.
     """
 
     entropy: float
@@ -188,7 +188,7 @@ class _Rows:
         self._z = np.concatenate([x @ W.T for _, x in blocks])
 
     def at(self, b: NDArray[np.float64]) -> _AtIntercept:
-        """Sum up what the intercept b leads to."""
+        """Compute the sums for an intercept b."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
         predicted = self._targets.evaluate(self._z + b)
         P = predicted.P[:, -n_rows:]
@@ -196,7 +196,7 @@ class _Rows:
         return _AtIntercept(predicted.loss * len(T), s @ (P - T[:, -n_rows:]), H)
 
     def sum_up(self, b: NDArray[np.float64]) -> _Sums:
-        """Sum up what the gap is computed from."""
+        """Compute the sums that determine the gap."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
         P = self._targets.evaluate(self._z + b).P
         E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
@@ -210,12 +210,12 @@ class _Rows:
         return _Sums(entropy, s @ P, s @ T, x, G, Y)
 
     def entropy_of_targets(self) -> float:
-        """Sum up the entropy of T."""
+        """Compute the sum of the entropy of T."""
         return float(self._targets.s @ entr(self._targets.T).sum(axis=1))
 
 
 class _Means:
-    """The same as means over all rows, wherever they are."""
+    """The same as means over all rows, local or distributed."""
 
     def __init__(self, dataset: Rows, *arguments: Any) -> None:
         self._n, self._rows = len(dataset), dataset.bind(_Rows, *arguments)
@@ -236,20 +236,20 @@ class _Means:
 def _best_intercept(
     rows: _Means, at: _AtIntercept, b: NDArray[np.float64]
 ) -> tuple[_AtIntercept, NDArray[np.float64]]:
-    """Minimise the loss over b alone, by Newton's method."""
+    """Minimise the loss over b by Newton's method."""
     for _ in range(MAX_NEWTON):
         step = linalg.pinvh(at.H) @ at.gradient  # the same for all classes is no step
         if not at.gradient @ step > SMALLEST_DECREMENT:
             break
         following = rows.at(b - step)
         if not following.loss <= at.loss:
-            break  # by rounding, or too far; this b is no less a bound
+            break  # rounding, or too long a step; this b also yields a bound
         at, b = following, b - step
     return at, b
 
 
 def _features(dataset: Rows, scaling: Scaling, fit_intercept: bool) -> CentredFeatures:
-    """Return features centred about where the rows lie, the intercept permitting."""
+    """Return features roughly centred, if there is an intercept."""
     centre = np.zeros(dataset.n_features)
     if not fit_intercept:
         centre = centre if scaling.mean is None else scaling.mean
@@ -270,7 +270,7 @@ def _first(one: Any, other: Any) -> Any:
 def _mixture(
     p: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return the share t and the probabilities q of the mixture that has y's mean."""
+    """Return the share t and the probabilities q of the mixture with the mean of y."""
     excess = p - y
     with np.errstate(divide="ignore", invalid="ignore"):
         most = float(np.max(np.where(excess > 0, excess / y, 0)))
@@ -290,10 +290,10 @@ def _penalty(W: NDArray[np.float64], l1_ratio: float) -> float:
 def _fenchel_young(
     W: NDArray[np.float64], G: NDArray[np.float64], alpha: float, l1_ratio: float
 ) -> NDArray[np.float64]:
-    """Compute Ω(W) + Ω*(−G) + W·G of each weight: 0 where G is −∂Ω(W)."""
+    """Compute Ω(W) + Ω*(−G) + W·G for each weight: 0 where G is −∂Ω(W)."""
     l1, l2 = alpha * l1_ratio, alpha * (1 - l1_ratio)
     if l1 == 0:
-        return (G + l2 * W) ** 2 / (2 * l2)  # without differences that round
+        return (G + l2 * W) ** 2 / (2 * l2)  # avoids differences, which lose precision
     excess = np.maximum(abs(G) - l1, 0)
     conjugate = excess**2 / (2 * l2) if l2 else np.zeros_like(G)
     return l2 / 2 * W**2 + l1 * abs(W) + W * G + conjugate

@@ -1,4 +1,4 @@
-"""The engines that a solver takes the rows of a problem through."""
+"""The engines with which a solver processes the rows of a problem."""
 
 from __future__ import annotations
 

@@ -3,17 +3,18 @@
 An iteration goes from the weights U along d = −B⁻¹ ∇F, where B is a model of the
 Hessian: that of :mod:`tfsoftmax.solvers.curvature`, corrected by the last steps s and
 the changes y of the gradient along them, as L-BFGS does (Nocedal & Wright 2006,
-algorithm 7.4, its first matrix being the model). The model is made at the start and
-made anew where the iterations have come to: features need no scaling.
+algorithm 7.4, with the model as the initial matrix). The model is built at the start
+and rebuilt at later iterates, so that features need no scaling.
 
-Training stops where the Newton decrement (Boyd & Vandenberghe 2004, 9.5.1)
+Training stops when the Newton decrement (Boyd & Vandenberghe 2004, 9.5.1) satisfies
 
     λ = √(∇Fᵀ B⁻¹ ∇F) ≤ tol · √F
 
 F is then about λ²/2 above its minimum, tol²/2 of its value. Unlike the length of the
-gradient, λ does not depend on the units of the features. But B may be mistaken. Unless
-the penalty's curvature alone shows that F is close to its minimum, the Hessian is asked
-(:mod:`tfsoftmax.solvers.newton`), and where it disagrees, Newton's steps go on.
+gradient, λ does not depend on the units of the features. But B may be inaccurate.
+Unless the curvature of the penalty alone shows that F is close to its minimum, λ is
+checked with the Hessian (:mod:`tfsoftmax.solvers.newton`); if it is larger there,
+Newton steps follow.
 
 References
 ----------
@@ -55,55 +56,56 @@ from tfsoftmax.solvers.result import (
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.utils.blas import single_threaded_blas
 
-# Where `tol` is None: as far as rounding lets it come.
+# Used if `tol` is None: the smallest values that rounding allows.
 DEFAULT_TOL = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-5}
-# What float32's rounding lets the Newton decrement fall to, and the multiplications in
-# an evaluation from which on it pays to begin in float32 where the rows are float64.
+# The smallest Newton decrement that float32 rounding allows, and the number of
+# multiplications per evaluation above which float64 rows should start in float32.
 SINGLE_TOL = 1e-5
 MUCH_WORK = 5e7
-# Steps by which the model is corrected. Digits with alpha = 1/(100 n) took 174, 160 and
+# Steps that correct the model. Digits with alpha = 1/(100 n) took 174, 160 and
 # 137 evaluations to 1e-6 with 10, 20 and 30; other data no fewer with 30 than with 20.
 N_CORRECTIONS = 20
-# What they may take, but for this least number of them: with 130,107 features and 20
+# Maximum memory for them, apart from this minimum number: with 130,107 features and 20
 # classes, 20 steps take 830 MB, and a direction takes longer than an evaluation.
 MAX_CORRECTION_BYTES = 256 << 20
 MIN_CORRECTIONS = 5
-# Evaluations until the model is made anew, the first time and later. Without it,
+# Evaluations until the model is rebuilt, the first time and later. Without rebuilding,
 # MNIST's first 10,000 rows take 143 evaluations to 1e-6 of the optimum, with it 71.
 FIRST_RENEWAL, RENEWAL = 10, 25
-# The least E[τ] to make a model of: with less, as where a warm start is certain of each
-# row's class, rounding leaves nothing.
+# The smallest E[τ] to build a model from: below it, as in a warm start that is certain
+# of each row's class, only rounding errors are left.
 LEAST_WEIGHT = 1e-20
-# F above its minimum, relative, that is allowed to be left where `tol` is None.
+# Relative difference of F from its minimum that is accepted if `tol` is None.
 ROUNDING_GAP = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 5e-7}
-# F above what it was, relative, by the rounding of the weights to float32.
+# Relative increase of F that rounding the weights to float32 may cause.
 MAX_ROUNDING = 5e-5
-# Newton's λ says how far the optimum is where the step to it changes logits by less. A
-# row far out has curvature on its boundary alone, beyond which F may fall on and on:
-# where logits change by more, so many steps must have gained no more than this of F.
+# λ measures the distance to the optimum only if the step changes logits by less than
+# this. Outlying rows only have curvature near the decision boundary, beyond which F may
+# keep falling: if logits change by more, this many steps must each have gained no more
+# than this part of F.
 MAX_CHANGE, N_GAINS, LITTLE_GAIN = 0.5, 3, 1e-10
 # How far below its goal λ goes by the model before the Hessian is asked whether that is
 # true. Where the penalty shows it meanwhile, it need not be: to tol=1e-4, MNIST's first
 # 5,000 rows take 96 evaluations, or 83 and 159 products with the Hessian, each of which
 # takes as long as two.
 BEYOND = 1e-2
-# Curvature relative to the columns' own, below which gradients are rounding.
+# Curvature, relative to that of the columns, below which gradients are rounding errors.
 FLAT = 1e-13
-# Iterations of L-BFGS, after which Newton's are worth their time.
+# L-BFGS iterations after which Newton steps are worth their time.
 MAX_ITERATIONS = 300
-# Where all labels are predicted, and the loss is less than this, it has no minimum.
+# If all labels are predicted and the loss is below this, the loss has no minimum.
 SEPARATED = 1e-4
-# With a penalty intercepts alone do this where one class has all the weight.
+# With a penalty, intercepts alone do this if one class has all the weight.
 VANISHED = 1e-30
-# Iterations without a smaller F after which rounding is all there is.
+# Iterations without a smaller F after which only rounding errors are left.
 MAX_STALLED = 10
 
 
 def solve(problem: Problem, callbacks: Sequence[Callback]) -> list[Outcome]:
     """Train one model until the Newton decrement is at most tol · √F.
 
-    An iteration of L-BFGS counts as an epoch. There is no order of rows, so nothing
-    is random.
+    Each L-BFGS iteration counts as an epoch. There is no order of rows, so nothing is
+    random.
     """
     (callback,) = callbacks
     rows, held_out = make_full_batch(problem)
@@ -136,13 +138,13 @@ class _Run:
         self._began = time.perf_counter()
 
     def run(self) -> Ending:
-        """Iterate until `tol` is met, or something else ends the training."""
+        """Iterate until `tol` is met or something else ends training."""
         previous, rows = self._previous, self._rows
         U = np.zeros(rows.shape)
         if previous is not None:
             U = rows.features.centre_weights(previous.V[0])
         ended = self._iterate(U)
-        # The start is no iteration, unless there is nothing else to record.
+        # The start does not count as an iteration, unless there is no other to record.
         if not self.epochs and self._finish_iteration(self._at):
             return "stopped"
         return ended
@@ -163,7 +165,7 @@ class _Run:
         return ended
 
     def _follow(self, iterates: Iterator[Iterate], stage: Stage) -> Ending:
-        """Go through iterations; they have stalled where the next ones are needed."""
+        """Consume iterations; they have stalled if the next kind is needed."""
         for at, decrement, is_exact in iterates:
             is_new, self._at = at is not self._at, at
             if is_new and self._finish_iteration(at):
@@ -193,7 +195,7 @@ class _Run:
         return stage.is_enough and squares < alpha * (goal - decrement**2)
 
     def _is_rounded(self, objective: Objective) -> bool:
-        """Whether to round the weights to their dtype has made F larger."""
+        """Whether rounding the weights to their dtype increases F too much."""
         if self._rows.precision == np.float64:
             return False
         V = self._to_result(self._at)[0]
@@ -201,7 +203,7 @@ class _Run:
         return not rounded.F <= self._at.F * (1 + MAX_ROUNDING)
 
     def _is_separated(self, at: Evaluation) -> bool:
-        """Whether F has no minimum: larger weights always make it smaller."""
+        """Whether F has no minimum, since larger weights always decrease it."""
         is_separated = at.loss < SEPARATED and at.accuracy > 1 - 1e-9
         return (is_separated and self._settings.alpha == 0) or at.F < VANISHED
 
@@ -236,7 +238,7 @@ class _Run:
         return len(self.epochs) + (self._previous.n_epochs if self._previous else 0)
 
     def result(self) -> Result:
-        """Return what the iterations so far leave behind."""
+        """Return the result of the iterations so far."""
         previous = self._previous
         return Result(
             self._V,
@@ -258,15 +260,15 @@ class Stage(NamedTuple):
 
     precision: np.dtype[Any]
     tol: float
-    is_enough: bool  # that its `tol` has been met, for the training to end
-    exact_tol: float  # where λ is that of the Hessian itself
+    is_enough: bool  # whether training may end when its `tol` is met
+    exact_tol: float  # for λ computed with the Hessian itself
 
 
 def stages(rows: AllRows, tol: float | None) -> list[Stage]:
-    """Return how to come from far off to `tol`: in float32 as far as that goes.
+    """Return the stages that lead to `tol`, with float32 first if worthwhile.
 
-    float32 takes half of the time and less. Where the rows are float64 it is compiled
-    beside the float64 that has the last word, so only for many of them.
+    float32 takes at most half of the time. For float64 rows it is compiled in addition
+    to the float64 program of the last stage, which pays off only for many rows.
     """
     is_double, exact_tol = rows.precision == np.float64, tol
     if tol is None:
@@ -294,7 +296,7 @@ def iterates(
 ) -> Iterator[Iterate]:
     """Yield the start and the evaluation after each iteration, with its decrement.
 
-    It ends where rounding lets F fall no further.
+    Stop when rounding errors prevent any further decrease of F.
     """
     check_finite(start.F, start.gradient)
     at, lowest, n_stalled = start, math.inf, 0
@@ -305,7 +307,7 @@ def iterates(
         n_iterations += 1
         if objective.n_evaluations >= renewal:
             model.renew(objective, at.U)
-            # Of many columns a model may cost more evaluations than it saves.
+            # With many columns, a model may cost more evaluations than it saves.
             n_rows, n_columns = at.U.shape
             interval = max(RENEWAL, n_columns // (16 * n_rows))
             renewal = objective.n_evaluations + interval
@@ -324,10 +326,10 @@ def iterates(
 def newton_iterates(
     objective: Objective, start: Evaluation, former: Model
 ) -> Iterator[Iterate]:
-    """Yield the start and the evaluation after each step of Newton's, as `iterates`.
+    """Yield the start and the evaluation after each Newton step, like `iterates`.
 
-    A step takes many times as long as one of L-BFGS, but the Hessian has none of its
-    model's mistakes: that of rows that have gone, of rare classes, of rounding.
+    A step takes many times as long as an L-BFGS step, but the Hessian has none of the
+    errors of its model: from old probabilities, rare classes or rounding.
     """
     at, gains = start, [math.inf] * N_GAINS
     while True:
@@ -351,7 +353,7 @@ class Model:
     """B: a curvature, corrected by the last steps and the changes of the gradient."""
 
     def __init__(self, n_weights: int, former: Model | None = None) -> None:
-        """Begin without steps; `former` is for where no row has any curvature."""
+        """Start without steps; `former` is used if no row has any curvature."""
         n_pairs = MAX_CORRECTION_BYTES // (2 * 8 * n_weights)
         n_pairs = max(MIN_CORRECTIONS, min(n_pairs, N_CORRECTIONS))
         self._curvature: Curvature | None = former._curvature if former else None
@@ -360,7 +362,7 @@ class Model:
         self._pairs = deque(maxlen=n_pairs)
 
     def renew(self, objective: Objective, U: NDArray[np.float64]) -> None:
-        """Take the curvature at Û, if the rows have some; at first, else that at 0."""
+        """Use the curvature at Û if the rows have any; at the start, else that at 0."""
         sums = objective.curvature(U, self._typical)
         if sums.weight <= LEAST_WEIGHT and self._curvature is None:
             sums = objective.curvature(np.zeros_like(U))
@@ -370,21 +372,21 @@ class Model:
             self._typical = sums.mean_features
 
     def add(self, s: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-        """Learn that the gradient changes by y along the step s."""
+        """Record that the gradient changes by y along the step s."""
         product = float(np.vdot(s, y))
-        if product > 0:  # F is convex: it isn't by rounding alone
+        if product > 0:  # F is convex: only rounding errors violate this
             self._pairs.append((s, y, product))
 
     def newton_step(
         self, hessian: Hessian, gradient: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], float, bool]:
-        """Return Newton's step, λ, and whether they are known well."""
+        """Return the Newton step, λ, and whether they are accurate."""
         assert self._curvature is not None
         floor = FLAT * self._curvature.diagonal
         return newton_step(lambda V: hessian(V) + floor * V, gradient, self.solve)
 
     def solve(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute B⁻¹ times the gradient, by L-BFGS's two loops."""
+        """Compute B⁻¹ times the gradient by the two-loop recursion of L-BFGS."""
         assert self._curvature is not None
         q, weights = gradient.copy(), []
         for s, y, product in reversed(self._pairs):
@@ -396,7 +398,7 @@ class Model:
         _, y, product = self._pairs[-1]
         r, solved = self._curvature.solve(np.stack([q, y]))
         by_model = float(np.vdot(y, solved))
-        if by_model > 0:  # it is 0 along columns that don't vary
+        if by_model > 0:  # it is 0 along constant columns
             r = r * (product / by_model)
         for (s, y, product), weight in zip(self._pairs, reversed(weights), strict=True):
             r += (weight - float(np.vdot(y, r)) / product) * s

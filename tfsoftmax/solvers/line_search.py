@@ -1,10 +1,10 @@
-"""How far to go along a direction in which a convex function falls.
+"""Line search along a descent direction of a convex function.
 
 References
 ----------
 W. Hager and H. Zhang, "A new conjugate gradient method with guaranteed descent and an
-efficient line search", SIAM J. Optimization 16, 2005: why slopes, and not values of F,
-are to be compared near the optimum.
+efficient line search", SIAM J. Optimization 16, 2005: why slopes should be compared
+near the optimum, and not values of F.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tfsoftmax.solvers.objective import Evaluation, Objective
 
-# A step is long enough where the slope has fallen to this share.
+# A step is long enough if it reduces the slope to this fraction.
 SLOPE_LEFT = 0.9
 MAX_TRIALS = 30
 
@@ -24,17 +24,17 @@ MAX_TRIALS = 30
 def line_search(
     objective: Objective, at: Evaluation, direction: NDArray[np.float64]
 ) -> Evaluation | None:
-    """Go along a direction of descent until the slope has fallen by a tenth.
+    """Step along a descent direction until the slope has decreased by a tenth.
 
-    F is convex, so where it still falls it has fallen all the way, however little of
-    that rounding lets be seen. Between a length that is too short and one that is too
-    long the next is where the straight line through both slopes is zero.
+    F is convex: where it still falls, it has fallen all the way, even if rounding hides
+    that. Between a length that is too short and one that is too long, the next length
+    is the zero of the straight line through both slopes.
 
     Returns
     -------
     reached : Evaluation or None
-        None where rounding decides which lengths are too long. The longest of those
-        that are too short, where all trials are over.
+        None if only rounding determines which lengths are too long. After the last
+        trial, the longest of the lengths that are too short.
     """
     first = float(np.vdot(at.gradient, direction))
     short, short_slope = 0.0, first
@@ -59,7 +59,7 @@ def line_search(
 def _next_length(
     short: float, short_slope: float, long: float, long_slope: float, first: float
 ) -> float:
-    """Return a length between a short and a long one; beyond, where none is long."""
+    """Return a length between a short and a long one, or beyond if none is long."""
     if long == math.inf:
         # The straight line through the slopes at 0 and at `short`, within limits.
         fallen = short_slope - first

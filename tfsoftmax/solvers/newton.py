@@ -1,4 +1,4 @@
-"""Newton's step: the Hessian's own word on how far the optimum is.
+"""Newton steps, which measure the distance to the optimum by the Hessian itself.
 
     H d = −∇F        λ = √(∇Fᵀ H⁻¹ ∇F)
 
@@ -8,7 +8,7 @@ probabilities p:
 
     H V = E[T V (x̂, 1) (x̂, 1)ᵀ] + alpha · V        T = diag(p) − p pᵀ
 
-Each iteration adds to the λ² found so far: it is never above the true one.
+Each iteration increases λ², which never exceeds the exact value.
 
 References
 ----------
@@ -29,10 +29,10 @@ from scipy.special import softmax
 from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.features import CentredFeatures
 
-# Products with H in one step. Each takes about as long as some evaluations of F.
+# Products with H per step. Each takes about as long as a few evaluations of F.
 MAX_PRODUCTS = 300
-# Enough iterations are those of which the last few add little to λ², and which leave
-# little of the gradient in the units of the preconditioner, which may be wrong.
+# Iterations are enough when the last few add little to λ² and leave little of the
+# gradient in the metric of the preconditioner, which may be inaccurate.
 N_LAST, LITTLE_MORE, LITTLE_LEFT = 3, 1e-2, 1e-6
 
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -63,7 +63,7 @@ class Hessian:
         self._rows = dataset.bind(_Rows, U, features)
 
     def largest_change(self, V: NDArray[np.float64]) -> float:
-        """Return by how much V changes a logit at most, against another class's."""
+        """Return the largest change by V in a logit relative to another class."""
         largest: float = self._rows.fold(_Rows.largest_change, V, combine=max)
         return largest
 
@@ -89,16 +89,16 @@ class _Rows:
         self._likeliest = z.argmax(axis=1)[:, None]
 
     def largest_change(self, V: NDArray[np.float64]) -> float:
-        """Return by how much V changes a logit at most, against another class's."""
+        """Return the largest change by V in a logit relative to another class."""
         blocks = self._features.blocks(self._dataset)
         return max(float(np.ptp(self._logits(x, V), axis=1).max()) for _, x in blocks)
 
     def product(self, V: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum up T V (x̂, 1) (x̂, 1)ᵀ over the rows."""
+        """Compute the sum of T V (x̂, 1) (x̂, 1)ᵀ over the rows."""
         product = np.zeros_like(V)
         for rows, x in self._features.blocks(self._dataset):
             P, z = self._P[rows], self._logits(x, V)
-            # T (z − c) = T z; with c that of the likeliest class nothing cancels.
+            # T (z − c) = T z; with the c of the most probable class, nothing cancels.
             z -= np.take_along_axis(z, self._likeliest[rows], axis=1)
             Tz = P * (z - np.einsum("ij,ij->i", P, z)[:, None])
             if self._dataset.weights is not None:
@@ -116,16 +116,16 @@ class _Rows:
 def newton_step(
     hessian: Function, gradient: NDArray[np.float64], precondition: Function
 ) -> tuple[NDArray[np.float64], float, bool]:
-    """Solve H d = −∇F, from what B⁻¹ says for a model B of H.
+    """Solve H d = −∇F by conjugate gradients, preconditioned by a model B of H.
 
     Returns
     -------
     step : ndarray
-        d, along which F falls, also where it is no more than the beginning.
+        d, along which F decreases even if the iterations were not enough.
     decrement : float
-        λ, or less where there were not enough iterations for it.
+        λ, or less if the iterations were not enough.
     is_solved : bool
-        Whether there were.
+        Whether they were.
     """
     step = np.zeros_like(gradient)
     residual = -gradient
@@ -136,7 +136,7 @@ def newton_step(
         product = hessian(direction)
         curvature = float(np.vdot(direction, product))
         if not (size > 0 and curvature > 0):
-            break  # nothing is left, or rounding
+            break  # only rounding errors are left
         length = size / curvature
         step += length * direction
         residual -= length * product

@@ -42,14 +42,14 @@ class Objective:
     alpha : float
         The strength of the L2 penalty.
     precision : dtype
-        What to compute in.
+        The dtype of the computation.
 
     Attributes
     ----------
     n_evaluations : int
-        How often F and its gradient have been computed.
+        Number of evaluations of F and its gradient.
     resolution : float
-        The relative difference in F below which rounding decides.
+        The relative difference in F below which there are only rounding errors.
     """
 
     def __init__(self, rows: AllRows, alpha: float, precision: np.dtype[Any]) -> None:
@@ -69,7 +69,7 @@ class Objective:
     def curvature(
         self, U: NDArray[np.float64], typical: NDArray[np.float64] | None = None
     ) -> CurvatureSums:
-        """Sum up the curvature at Û; see :func:`curvature_sums`.
+        """Compute the sums of the curvature at Û; see :func:`curvature_sums`.
 
         It takes the time of some evaluations: with many columns, of n_columns / (16
         n_rows) where every row counts.
@@ -84,13 +84,13 @@ class Objective:
         return Hessian(U, self.rows.dataset, self.rows.features, self.alpha)
 
     def model(self, sums: CurvatureSums) -> Curvature:
-        """Return the model of F's Hessian by such sums."""
+        """Return the model of F's Hessian for these sums."""
         jitter = JITTER[self.precision]
         return Curvature(sums, self.rows.features, self.alpha, jitter)
 
 
 def check_finite(*numbers: Any) -> None:
-    """Refuse numbers of the objective that are not all finite."""
+    """Refuse non-finite values of the objective."""
     if not all(np.isfinite(each).all() for each in numbers):
         raise ValueError(
             "The loss or its gradient became non-finite. Scale the features of X, "

@@ -1,12 +1,12 @@
-"""A lower bound of F − min F: what a step along one weight would still gain.
+"""A lower bound on F − min F: the gain of a step along a single weight.
 
-Along a weight w of the feature x̂, which is centred where an intercept can make up for
-that, F curves by no more than c = ½ σ² + λ₂, where σ² is the mean of s x̂² (Böhning's
-bound, see :mod:`~tfsoftmax.solvers.smoothness`). So a step of −g/c lowers F by at least
-g²/(2c), where g = ∂F/∂w; of a weight at 0, g is what an L1 penalty leaves of it.
+Along a weight w of the feature x̂ (centred given an intercept), the curvature of F
+is at most c = ½ σ² + λ₂, where σ² is the mean of s x̂² (Böhning's bound, see
+:mod:`~tfsoftmax.solvers.smoothness`). So a step of −g/c lowers F by at least g²/(2c),
+where g = ∂F/∂w, reduced by the L1 penalty if the weight is 0.
 
-The bound doesn't depend on the scale of a feature, so it also finds what descent has
-left undone because another feature's scale is so much larger.
+The bound does not depend on the scale of a feature, so it also detects features that
+descent has neglected because another feature's scale is much larger.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.features import CentredFeatures, Scaling, SparseRows
 from tfsoftmax.solvers.duality import Targets
 
-# The bound is taken of so many rows, evenly spaced, in some milliseconds.
+# The bound uses this many rows, evenly spaced, which takes some milliseconds.
 MAX_ROWS, MAX_SPARSE_ROWS = 1000, 500
 MAX_VALUES = 1 << 21  # of them, where rows are dense
 
 
 class Remaining(NamedTuple):
-    """What a step along one weight gains.
+    """The gain of a step along one weight.
 
     Attributes
     ----------
     gain : float
-        By how much the step lowers F, at least.
+        Lower bound on the decrease of F.
     feature : int
-        The number of the weight's feature.
+        Index of the weight's feature.
     relative_scale : float
-        Its standard deviation in x̃ over the largest of all features.
+        Its standard deviation in x̃, divided by the largest of all features.
     """
 
     gain: float
@@ -82,7 +82,7 @@ def remaining(
         squares += x.squares(s) if isinstance(x, SparseRows) else s @ np.square(x)
     G, squares = G / n + l2 * W, squares / n
     G = np.where(W == 0, np.maximum(abs(G) - l1, 0), G + l1 * np.sign(W))
-    # A constant column has what centring rounds, and nothing to gain.
+    # In a constant column, centring leaves only rounding errors: there is no gain.
     varies = squares > (100 * features.rounding) ** 2
     curvature = squares / 2 + l2
     gains = np.divide(G**2, 2 * curvature, out=np.zeros(G.shape), where=varies)
@@ -93,7 +93,7 @@ def remaining(
 
 
 def _some_rows(dataset: Rows) -> Dataset:
-    """Return the rows, or some of them in even steps where they are many."""
+    """Return the rows or, if there are many, some of them, evenly spaced."""
     most = MAX_SPARSE_ROWS
     if not sparse.issparse(dataset.X):
         most = min(MAX_ROWS, max(1, MAX_VALUES // dataset.n_features))
@@ -101,7 +101,7 @@ def _some_rows(dataset: Rows) -> Dataset:
 
 
 def _in_their_columns(dataset: Dataset) -> tuple[Dataset, NDArray[np.int64]]:
-    """Return sparse rows with the columns that occur in them, and which these are."""
+    """Return sparse rows without their empty columns, and the remaining columns."""
     X = dataset.X if dataset.index is None else dataset.X[dataset.index]
     columns = np.unique(X.indices)
     if not columns.size:

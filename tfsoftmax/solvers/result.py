@@ -1,4 +1,4 @@
-"""What goes into a solver and what comes out of it, as frozen records."""
+"""The input and output of solvers, as frozen records."""
 
 from __future__ import annotations
 
@@ -28,45 +28,45 @@ Ending = Literal[
 EpochMetrics = dict[str, float]
 History = dict[str, list[float]]
 
-# Epochs that the history has at most after `partial_fit`, which a stream calls without
-# end: a pickle grew by 45 bytes a call.
+# Maximum number of epochs in the history after `partial_fit`, which a stream may call
+# indefinitely: a pickle grew by 45 bytes per call.
 MAX_STREAM_HISTORY = 1000
 
 
 @dataclass(frozen=True)
 class Result:
-    """What training leaves behind, and all that resuming needs.
+    """The result of training, with all that is needed to continue it.
 
     Attributes
     ----------
     V : ndarray of shape (1, n_rows, n_columns)
         The weights W of the features x̃ and, with an intercept, b in the last column.
-        There is a row for each class, or one with two classes.
+        There is one row per class; with two classes, a single row.
     slots : tuple of ndarray
-        What the optimizer remembers.
+        The state of the optimizer.
     history : dict of list
-        For each quantity its value in every epoch, or in the last ones.
+        The values of each quantity in all epochs, or in the last ones.
     n_epochs : int
-        Number of epochs trained, those before resuming included.
+        Number of epochs trained, including those of previous fits.
     kept_epoch : int or None
-        The number of the epoch that V is of, where early stopping chose it; None where
-        it is the last.
+        The number of the epoch of V, if early stopping chose it; None if it is the
+        last.
     progress : Progress
-        How far the schedule and the watch over progress have come.
+        The state of the schedule and of the measurement of progress.
     settings : Settings
         The settings of the last epochs.
     scaling : Scaling
-        How x̃ comes from x.
+        The map from x to x̃.
     rng : RandomState or None
-        The generator of the rows' orders, after the last epoch; None where nothing
-        is random.
+        The generator of the row orders, after the last epoch; None if nothing is
+        random.
     ended : str, an `Ending`
         Why the last epoch was the last: there were no more to do, `tol` was met,
         rounding let nothing improve, there is no optimum, the weights at the optimum
         can't be rounded to their dtype, a callback asked for it, or the user did.
     columns : ndarray of int64, or None
         The columns of X that V and the slots have weights for; those of the others
-        are 0. None stands for all.
+        are 0. None means all.
     """
 
     V: NDArray[Any]
@@ -86,7 +86,7 @@ class Result:
         return replace(self, progress=replace(self.progress, epochs=0))
 
     def for_columns(self, columns: NDArray[np.int64] | None, n_features: int) -> Result:
-        """Return the same result for more columns of X; None stands for all."""
+        """Return the same result for more columns of X; None means all."""
         if self.columns is None or columns is self.columns:
             return self
         places, n = self.columns, n_features
@@ -100,7 +100,7 @@ class Result:
         return replace(self, V=V, slots=tuple(slots), columns=columns)
 
     def with_room_for(self, n_epochs: int) -> Result:
-        """Return the same result without the history that a stream has no room for."""
+        """Return the same result, with its history shortened for a stream."""
         n_kept = MAX_STREAM_HISTORY - n_epochs
         history = {name: values[-n_kept:] for name, values in self.history.items()}
         return replace(self, history=history)
@@ -113,7 +113,7 @@ Outcome = Result | ValueError
 class Problem:
     """The training of M ≥ 1 models on the same rows.
 
-    Use it as a context manager: rows that lie on the workers of a cluster are freed.
+    Use it as a context manager, which frees rows on the workers of a cluster.
 
     Attributes
     ----------
@@ -130,15 +130,15 @@ class Problem:
         How x̃ comes from x, for training rows and held-out rows alike.
     columns : ndarray of int64, or None
         The columns of x that the datasets, and the previous result, are reduced to;
-        None stands for all.
+        None means all.
     rng : RandomState or None
-        The source of the rows' orders, one permutation an epoch. A solver copies it.
+        The generator of the row orders, one permutation per epoch. A solver copies it.
     previous : Result or None
-        Where to resume, for one model; None begins at zero weights.
+        The result to continue, for one model; None starts from zero weights.
     n_epochs : int or None
-        Number of epochs; None stands for `settings.epochs` of each model.
+        Number of epochs; None means `settings.epochs` of each model.
     attributes : mapping
-        The fitted attributes that validation has found out, by their names.
+        The fitted attributes set by validation, by name.
     """
 
     dataset: Rows
@@ -162,7 +162,7 @@ class Problem:
 
     @property
     def column_scaling(self) -> Scaling:
-        """How x̃ comes from x in the columns of the datasets."""
+        """The map from x to x̃ in the columns of the datasets."""
         return self.scaling.take(self.columns)
 
     @property
@@ -172,7 +172,7 @@ class Problem:
 
     @property
     def n_features(self) -> int:
-        """Number of columns of X, those that do not occur included."""
+        """Number of columns of X, including those that do not occur."""
         return int(self.attributes["n_features_in_"])
 
     def for_models(self, models: slice) -> Problem:
@@ -188,19 +188,19 @@ class Callback(Protocol):
     """Receives a model's training events."""
 
     def on_epoch_begin(self) -> None:
-        """Handle the begin of an epoch."""
+        """Handle the start of an epoch."""
 
     def on_epoch_end(
         self, epoch: int, metrics: EpochMetrics, result: Callable[[], Result]
     ) -> bool:
-        """Handle the end of an epoch, and return whether to stop here.
+        """Handle the end of an epoch, and return whether to stop.
 
-        `result` returns what training would leave behind if it stopped here.
+        `result` returns the result of training if it stopped here.
         """
 
 
 def append_epochs(history: History, epochs: list[EpochMetrics]) -> History:
-    """Return the history with more epochs; NaN where a quantity was not measured."""
+    """Return the history with more epochs, and NaN for quantities not measured."""
     n_before = len(history.get("loss", ()))
     names = dict.fromkeys([*history, *(name for epoch in epochs for name in epoch)])
     return {
@@ -215,10 +215,10 @@ def append_epochs(history: History, epochs: list[EpochMetrics]) -> History:
 def check_finite(
     epoch: int, largest_weight: float, dtype: np.dtype[Any], metrics: EpochMetrics
 ) -> None:
-    """Refuse an epoch with a loss that is not finite, or weights that lead there.
+    """Refuse an epoch with a non-finite loss, or with weights that lead to one.
 
-    Weights beyond the square root of the largest number of their dtype have come from
-    features as large, and the product of the two overflows.
+    Weights beyond the square root of the largest number of their dtype result from
+    equally large features, and the product of the two overflows.
     """
     has_loss = math.isfinite(metrics["loss"])
     if not has_loss or not largest_weight < math.sqrt(np.finfo(dtype).max):
@@ -232,9 +232,9 @@ def check_finite(
 
 
 def check_held_out(metrics: EpochMetrics) -> None:
-    """Refuse an epoch whose loss on the held-out rows is not finite."""
+    """Refuse an epoch with a non-finite loss on the held-out rows."""
     if not math.isfinite(metrics.get("val_loss", 0)):
         raise ValueError(
-            "The loss on the held-out rows is not finite. Scale X_val as X is scaled; "
-            "where they are rows of X, scale X, for instance with rescale=1/255."
+            "The loss on the held-out rows is not finite. Scale X_val like X; if they "
+            "were held out from X, scale X, for instance with rescale=1/255."
         )

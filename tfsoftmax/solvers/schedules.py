@@ -1,4 +1,4 @@
-"""The learning rate of each epoch, and whether training still makes progress."""
+"""The learning rate of each epoch, and the progress of training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tfsoftmax.solvers.settings import Settings
 
-# As scikit-learn's MLPClassifier has them.
+# The values of scikit-learn's MLPClassifier.
 DEFAULT_TOL = 1e-4
 ADAPTIVE_DIVISOR = 5.0
 SMALLEST_RATE = 1e-6
@@ -16,18 +16,18 @@ SMALLEST_RATE = 1e-6
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training has come.
+    """The progress of training.
 
     Attributes
     ----------
     epochs : int
-        Epochs since the schedule began.
+        Epochs since the start of the schedule.
     n_seen : int
-        Rows trained on, each epoch counted.
+        Rows processed in all epochs.
     cuts : int
-        How often a stall has lowered the rate.
+        Number of times that a stall has lowered the rate.
     watched : {"loss", "val_loss", "val_accuracy"}
-        What progress is judged by.
+        The quantity that measures progress.
     best : float
         The lowest score so far: a loss, or minus the held-out accuracy.
     stale : int
@@ -42,7 +42,7 @@ class Progress:
     stale: int = 0
 
     def watching(self, name: str) -> Progress:
-        """Return the progress judged by this quantity from now on."""
+        """Return the progress, measured by this quantity from now on."""
         if name == self.watched:
             return self
         return replace(self, watched=name, best=math.inf, stale=0)
@@ -50,7 +50,7 @@ class Progress:
     def after_epoch(self, n_rows: int, score: float, settings: Settings) -> Progress:
         """Return the progress after an epoch of `n_rows` rows with this score.
 
-        Where the score has stalled, a schedule that reacts lowers its rate.
+        If the score has stalled, a schedule that reacts lowers its rate.
         """
         tol = DEFAULT_TOL if settings.tol is None else settings.tol
         after = replace(
@@ -70,12 +70,12 @@ class Progress:
         return after
 
     def has_stalled(self, settings: Settings) -> bool:
-        """Whether to stop: progress has stalled, and the settings watch for that."""
+        """Whether to stop: progress has stalled, and the settings check for that."""
         return watches(settings) and self.stale > settings.n_iter_no_change
 
 
 def watches(settings: Settings) -> bool:
-    """Whether training stops where progress has stalled."""
+    """Whether training stops when progress has stalled."""
     schedule = SCHEDULES[settings.learning_rate_schedule]
     return settings.tol is not None or settings.early_stopping or schedule.reacts
 
@@ -86,37 +86,37 @@ def constant(settings: Settings, progress: Progress) -> float:
 
 
 def cosine(settings: Settings, progress: Progress) -> float:
-    """Follow half a cosine from the rate to almost 0, `epochs` being its length.
+    """Follow half a cosine from the rate to almost 0 in `epochs` epochs.
 
-    I. Loshchilov and F. Hutter, "SGDR", ICLR 2017, equation 5. Epochs past the
-    length keep the last rate.
+    I. Loshchilov and F. Hutter, "SGDR", ICLR 2017, equation 5. Later epochs keep the
+    last rate.
     """
     done = min(progress.epochs, settings.epochs - 1) / settings.epochs
     return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
 def invscaling(settings: Settings, progress: Progress) -> float:
-    """Divide the rate by (t + 1)^power_t, t being the rows trained on so far."""
+    """Divide the rate by (t + 1)^power_t, where t is the number of rows processed."""
     return settings.learning_rate / math.pow(progress.n_seen + 1, settings.power_t)
 
 
 def adaptive(settings: Settings, progress: Progress) -> float:
-    """Keep the rate while the score improves, and divide it by 5 when it stalls."""
+    """Keep the rate while the score improves; divide it by 5 when it stalls."""
     return settings.learning_rate / ADAPTIVE_DIVISOR**progress.cuts
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate by epoch.
+    """A learning-rate schedule.
 
     Attributes
     ----------
     rate : callable
-        From (settings, progress) to the learning rate of the next epoch.
+        Maps (settings, progress) to the learning rate of the next epoch.
     uses : tuple of str
-        The estimator's parameters that only some schedules use, and this one does.
+        The schedule-specific parameters of the estimator that it uses.
     reacts : bool
-        Whether a stall lowers the rate, by `Progress.cuts`, before training stops.
+        Whether a stall lowers the rate (see `Progress.cuts`) before training stops.
     """
 
     rate: Callable[[Settings, Progress], float]

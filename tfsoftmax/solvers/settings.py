@@ -1,4 +1,4 @@
-"""Settings: how to train one model."""
+"""Settings: the training parameters of one model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfsoftmax.engine.features import Rescale
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers and flags of a training, named as the estimator's parameters."""
+    """Training parameters, named like those of the estimator."""
 
     batch_size: int
     learning_rate: float
@@ -41,22 +41,22 @@ class Settings:
 
     @property
     def watched(self) -> str:
-        """The quantity that progress is judged by."""
+        """The quantity that measures progress."""
         return f"val_{self.scoring}" if self.early_stopping else "loss"
 
     def check_resumes(self, previous: Settings) -> None:
-        """Check that weights trained with the previous settings can be trained on.
+        """Check that training can continue from weights with the previous settings.
 
         Raises
         ------
         ValueError
-            If a setting differs on which the weights and slots depend.
+            If a setting differs that determines the weights and slots.
         """
         for name in ("optimizer", "fit_intercept", "rescale"):
             before, now = getattr(previous, name), getattr(self, name)
             if before != now:
                 raise ValueError(
-                    f"{name} can't change when training resumes: it was "
-                    f"{reprlib.repr(before)} and is now {reprlib.repr(now)}. Fit anew, "
-                    "with warm_start=False."
+                    f"{name} can't change when training continues: it was "
+                    f"{reprlib.repr(before)} and is now {reprlib.repr(now)}. To start "
+                    "over, fit with warm_start=False."
                 )

@@ -5,18 +5,18 @@ It minimises, over V = (W, b),
     F(V) = (1/Σs) Σ_i s_i · CE(y_i, softmax(V x̃_i))
            + alpha · [ (1 − l1_ratio)/2 · ‖W‖² + l1_ratio · ‖W‖₁ ]
 
-An epoch takes the rows in one random permutation, batch by batch, and a batch B of the
-n rows contributes the data term's gradient
+An epoch visits the rows in one random permutation, batch by batch, and a batch B of the
+n rows contributes the gradient of the data term
 
     n / (|B| · Σs) · Σ_{i in B} s_i ∇CE_i
 
-whose expectation is that of all rows; a batch that holds every row gives it exactly.
+whose expectation is the gradient of all rows; a batch of all rows yields it exactly.
 
-M ≥ 1 models share the rows, their order and the batches, and so each chunk and each
-matrix product; they may differ in whatever `RULES` allows per model. Each has its own
-schedule, progress and end: its outcome is settled at its last epoch, and what the
-shared product computes for it afterwards is ignored. When half of the models have
-ended, the others go on in a product half as wide.
+M ≥ 1 models share the rows, their order and the batches, and therefore each chunk and
+each matrix product; they may differ in the parameters that `RULES` allows per model.
+Each has a separate schedule, progress and end: its outcome is fixed at its last epoch,
+and later results of the shared product are ignored. When half of the models have ended,
+the others continue in a product half as wide.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ RngState = dict[str, Any]
 def solve(problem: Problem, callbacks: Sequence[Callback]) -> list[Outcome]:
     """Train each of the problem's models for its epochs, or until it stops early.
 
-    Ctrl-C ends the training of all; each keeps the weights of its last whole epoch.
-    It is raised again where a model has none.
+    Ctrl-C ends the training of all models; each keeps the weights of its last complete
+    epoch. KeyboardInterrupt is raised again if a model has none.
 
     Returns
     -------
     outcomes : list of Result or ValueError
-        A ValueError where the loss or a weight ceased to be finite.
+        A ValueError for a model whose loss or weights became non-finite.
     """
     runs = [_Run(problem, i, callback) for i, callback in enumerate(callbacks)]
     columns = _group_duplicates(runs, problem.dataset)
@@ -87,14 +87,14 @@ def _train(
     rng: np.random.RandomState,
 ) -> Weights | None:
     """Train until at most half of the columns are active; return their weights."""
-    settings = columns[0][0].settings  # what is read here is the same for all models
+    settings = columns[0][0].settings  # only settings that all models share are read
     training, held_out = make_engines(
         problem,
         [column[0].model for column in columns],
         batch_size=settings.batch_size,
         optimizer=settings.optimizer,
         l1=any(each.l1 > 0 for each in problem.settings),
-        # Weights keep the precision they began with.
+        # Weights keep their initial precision.
         precision=None if weights is None else weights[0].dtype,
     )
     states = training.to_device() if weights is None else training.to_device(*weights)
@@ -107,7 +107,7 @@ def _train(
         return order
 
     epochs_left = [max(run.epochs_left for run in _active(c)) for c in columns]
-    # After so many epochs, half of the columns have ended.
+    # After this many epochs, half of the columns have ended.
     n_epochs = sorted(epochs_left, reverse=True)[len(columns) // 2]
     with training, held_out or nullcontext():
         try:
@@ -143,7 +143,7 @@ def _train_epoch(
     chunks: Iterable[Chunk],
     columns: Sequence[Sequence[_Run]],
 ) -> tuple[list[Any], list[EpochMetrics]]:
-    """Train all columns for one epoch; return the new states and each one's metrics."""
+    """Train all columns for one epoch; return their new states and metrics."""
     began = time.perf_counter()
     runs = [(_active(column) or column)[0] for column in columns]
     settings = [run.settings for run in runs]
@@ -187,7 +187,7 @@ def _permutation(n: int, rng: np.random.RandomState) -> Order:
 
 
 class _WeightsOf:
-    """A model's weights and slots after an epoch, converted when they are asked for."""
+    """A model's weights and slots after an epoch, converted on demand."""
 
     def __init__(self, engine: Engine, states: list[Any], model: int) -> None:
         self._engine, self._states, self._model = engine, states, model
@@ -203,7 +203,7 @@ class _WeightsOf:
 
 
 class _Position(NamedTuple):
-    """How far a run is: its progress, the weights to keep, and the rows' generator."""
+    """The state of a run: its progress, the weights to keep and the row generator."""
 
     progress: Progress
     kept: Callable[[], Weights]
@@ -213,7 +213,7 @@ class _Position(NamedTuple):
 
 
 class _Run:
-    """The training of one model, and at its end the outcome."""
+    """The training of one model, and finally its outcome."""
 
     def __init__(self, problem: Problem, model: int, callback: Callback) -> None:
         self.model, self.callback = model, callback
@@ -238,19 +238,19 @@ class _Run:
 
     @property
     def progress(self) -> Progress:
-        """What the schedule goes by."""
+        """The progress that determines the learning rate."""
         return self._position.progress
 
     @property
     def epochs_left(self) -> int:
-        """Number of epochs still to be trained, if nothing ends training before."""
+        """Number of epochs left, unless training ends early."""
         n_epochs = self._problem.n_epochs or self.settings.epochs
         return n_epochs - self._position.n_epochs
 
     def finish_epoch(
         self, metrics: EpochMetrics, weights: _WeightsOf, rng_state: RngState
     ) -> None:
-        """Record an epoch, and settle the outcome if it is the last."""
+        """Record an epoch, and set the outcome if it is the last."""
         previous, settings = self._problem.previous, self.settings
         progress, kept, kept_epoch, _, n_epochs = self._position
         epoch = n_epochs + 1 + (previous.n_epochs if previous else 0)
@@ -266,10 +266,10 @@ class _Run:
         if not settings.early_stopping:
             kept, kept_epoch = weights, None
         elif score < progress.best:
-            # Now, so as not to hold on to the weights of the other models.
+            # Converted now, so that the weights of the other models can be freed.
             kept, kept_epoch = partial(_itself, weights()), epoch
         progress = progress.after_epoch(len(self._problem.dataset), score, settings)
-        # One assignment, so that an interruption finds all of the epoch or nothing.
+        # One assignment, so that an interruption sees the whole epoch or nothing of it.
         self._position = _Position(progress, kept, kept_epoch, rng_state, n_epochs + 1)
         if self.callback.on_epoch_end(epoch, metrics, self._result):
             self.outcome = self._result("stopped")
@@ -279,7 +279,7 @@ class _Run:
             self.outcome = self._result("epochs")
 
     def interrupt(self) -> None:
-        """Settle the outcome now: the last whole epoch is kept."""
+        """Set the outcome now, keeping the last complete epoch."""
         if self._position.n_epochs == 0 or isinstance(self.outcome, ValueError):
             raise KeyboardInterrupt  # there is nothing to keep
         self.outcome = self._result("interrupted")
@@ -292,7 +292,7 @@ class _Run:
         history = append_epochs(
             previous.history if previous else {}, self._metrics[:n_epochs]
         )
-        # Models without an L1 penalty have its slots where others have one.
+        # Models without an L1 penalty have its slots, too, if other models have one.
         weights = _with_fitting_slots(kept(), self.settings)
         return Result(
             *weights,
@@ -323,9 +323,9 @@ def _active(column: Sequence[_Run]) -> list[_Run]:
 
 
 def _group_duplicates(runs: Sequence[_Run], dataset: Rows) -> list[list[_Run]]:
-    """Group runs that train the same model: each group is one column of the product.
+    """Group runs that train the same model into one column of the product.
 
-    Trained twice, rounding would make them differ, and equal candidates not tie.
+    If trained twice, equal candidates would differ by rounding and not tie.
     """
     weights = None
     if isinstance(dataset, Dataset) and dataset.per_model_weights:
@@ -339,7 +339,7 @@ def _group_duplicates(runs: Sequence[_Run], dataset: Rows) -> list[list[_Run]]:
 
 
 def _effective(settings: Settings) -> Settings:
-    """Return settings that are equal where they train the same model."""
+    """Return settings that are equal for runs that train the same model."""
     schedule = SCHEDULES[settings.learning_rate_schedule]
     used = {*schedule.uses, *OPTIMIZERS[settings.optimizer].uses}
     return replace(

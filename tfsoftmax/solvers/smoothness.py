@@ -1,12 +1,12 @@
-"""How smooth the loss is: by how much a step can change its gradient.
+"""The smoothness of the loss: how much a step can change its gradient.
 
 The Hessian of a row's cross-entropy is (diag(p) − p pᵀ) ⊗ x̃ x̃ᵀ, and no p makes it
-larger than ½ x̃ x̃ᵀ (Böhning 1992). So with λ_max for the largest eigenvalue
+larger than ½ x̃ x̃ᵀ (Böhning 1992). So with the largest eigenvalue λ_max
 
     L = ½ λ_max(X̃ᵀ S X̃ / n)        L_max = ½ max_i s_i ‖x̃_i‖²
 
-where S are the weights s_i, whose mean is 1, and x̃ ends with the intercept's 1. Power
-iterations find λ_max, v ← X̃ᵀ S X̃ v / n, and go over the rows where they lie.
+where S are the weights s_i, whose mean is 1, and x̃ ends with a 1 for the intercept.
+Power iterations, v ← X̃ᵀ S X̃ v / n, find λ_max without copying the rows.
 
 References
 ----------
@@ -26,7 +26,7 @@ from tfsoftmax.data.dataset import Dataset, Rows
 from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.features import Scaling
 
-# Where an iteration changes λ_max by less than this part, or after so many.
+# Stop when an iteration changes λ_max by less than this fraction, or after this many.
 PRECISION = 1e-3
 MAX_ITERATIONS = 30
 

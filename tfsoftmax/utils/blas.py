@@ -1,10 +1,9 @@
-"""One thread for NumPy's and SciPy's linear algebra, while small products are many.
+"""One thread for NumPy's and SciPy's linear algebra during many small products.
 
-OpenBLAS shares out even products of 60 × 60 numbers, and its threads then wait for the
-next one by spinning, for some 20 ms: beside TensorFlow's threads, or another program,
-they take the cores from those that have work to do. On two cores a fit of
-scikit-learn's digits takes 240 ms so, and 100 with one thread; the Gram matrices of
-MNIST are no slower.
+OpenBLAS splits even products of 60 × 60 numbers between threads, which then spin for
+some 20 ms to wait for the next product. They thus block the cores that TensorFlow's
+threads, or other programs, need. On two cores, a fit of scikit-learn's digits takes
+240 ms, and 100 with one thread; the Gram matrices of MNIST are no slower.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-# Threads that are within, and how to restore what was before the first one.
+# Number of threads inside the context, and the limit to restore after the last.
 _lock = threading.Lock()
 _n_within = 0
 _limiter: Any = None
@@ -27,7 +26,7 @@ _limiter: Any = None
 def single_threaded_blas() -> Iterator[None]:
     """Limit BLAS to one thread, for the whole process; restore it after the last exit.
 
-    Counted, since what an inner or a concurrent one would restore is a single thread.
+    Counted, since an inner or a concurrent context would restore a single thread.
     """
     global _n_within, _limiter
     with _lock:
@@ -47,13 +46,13 @@ def single_threaded_blas() -> Iterator[None]:
 
 @functools.cache
 def _controller() -> ThreadpoolController:
-    return ThreadpoolController()  # looks at all libraries, which takes milliseconds
+    return ThreadpoolController()  # inspects all libraries, which takes milliseconds
 
 
 def _let_any_thread_restore() -> None:
-    """Give up the control of OpenBLAS that the first thread to set a limit has.
+    """Release the control of OpenBLAS held by the first thread that set a limit.
 
-    From threadpoolctl 3.8 on, what other threads set meanwhile is ignored silently.
+    Since threadpoolctl 3.8, limits set by other threads meanwhile are silently ignored.
     """
     give_up = getattr(OpenBLASController, "clear_controlling_thread", None)
     if give_up is not None:

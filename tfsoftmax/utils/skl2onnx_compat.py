@@ -1,9 +1,9 @@
-"""What skl2onnx needs to convert our models, and its private names, in one place.
+"""The conversion of models by skl2onnx, and its private names.
 
-skl2onnx asks a model of a class that it doesn't know for its `onnx_parser`. That is
-when a classifier's class is registered: not at import, which would take skl2onnx along,
-and not by the user. A converter has nothing to compute, since the same model in
-scikit-learn is a `LogisticRegression`, whose converter skl2onnx has.
+skl2onnx calls `onnx_parser` on a model of an unknown class. The class is registered
+then: not at import, which would need skl2onnx, and not by the user. The converter has
+nothing to compute, since the model is equivalent to a `LogisticRegression`, for which
+skl2onnx has a converter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 Parser = Callable[..., list[Any]]
 
-# Those of LogisticRegression.
+# The options of LogisticRegression.
 _OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
@@ -23,9 +23,9 @@ _OPTIONS = {
 
 
 def classifier_parser(classifier: Any) -> Parser | None:
-    """Return what registers a classifier's class and declares its outputs.
+    """Return a parser that registers the class and declares its outputs.
 
-    None stands for skl2onnx's parser, once it knows the class.
+    Return None, which means skl2onnx's parser, once it knows the class.
     """
     from skl2onnx._supported_operators import sklearn_operator_name_map
 
@@ -41,7 +41,7 @@ def classifier_parser(classifier: Any) -> Parser | None:
 
 
 def search_parser(search: Any) -> Parser:
-    """Return what declares the outputs of a search's best estimator."""
+    """Return a parser that declares the outputs of a search's best estimator."""
 
     def parse(scope: Any, inputs: list[Any]) -> list[Any]:
         best = search.best_estimator_
@@ -53,10 +53,9 @@ def search_parser(search: Any) -> Parser:
 
 
 def _parse_instead(scope: Any, model: Any, inputs: list[Any]) -> list[Any]:
-    """Declare a model in place of the one that skl2onnx has declared last.
+    """Replace the model of unknown class that skl2onnx has declared last.
 
-    That one is of an unknown class. skl2onnx goes on with its outputs, and those that
-    are returned.
+    skl2onnx continues with its outputs, in addition to those that are returned.
     """
     from skl2onnx._parse import _parse_sklearn
 
@@ -73,7 +72,7 @@ def _register(kind: type) -> None:
 
 
 def _set_types(operator: Any) -> None:
-    """Set types and shapes of the outputs, as of scikit-learn's linear classifiers."""
+    """Set the types and shapes of the outputs, as for scikit-learn's classifiers."""
     from skl2onnx.common.shape_calculator import (
         _calculate_linear_classifier_output_shapes,
     )
@@ -82,7 +81,7 @@ def _set_types(operator: Any) -> None:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    """Convert a classifier as a `LogisticRegression` of the same coefficients."""
+    """Convert a classifier as a `LogisticRegression` with the same coefficients."""
     from skl2onnx import get_model_alias
     from skl2onnx.common._apply_operation import apply_cast, apply_identity
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType

@@ -1,7 +1,7 @@
-"""The private names of scikit-learn that this package uses, in one place.
+"""The private names of scikit-learn that this package uses.
 
-A new version of scikit-learn may move or change any of them: it breaks this file, and
-no other. `pyproject.toml` has the newest version that was tested.
+A new version of scikit-learn may move or change any of them, but breaks only this file.
+`pyproject.toml` states the newest version that was tested.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ __all__ = [
     "with_callback",
 ]
 
-# An estimator's page of the documentation, below the site's address.
+# The documentation page of an estimator, relative to the site's address.
 PAGE = "api/generated/tfsoftmax.{estimator_name}.html"
 
 
 def _site() -> str:
-    """Return the documentation's address, as pyproject.toml has it, or "" if none."""
+    """Return the documentation's address from pyproject.toml, or "" if unknown."""
     try:
         urls = metadata.metadata("tfsoftmax").get_all("Project-URL") or []
     except metadata.PackageNotFoundError:
@@ -68,10 +68,10 @@ def _site() -> str:
 
 
 class DocumentationLinkMixin:
-    """Links an estimator's HTML view, its parameters and attributes to its page.
+    """Links the HTML view of an estimator to its documentation page.
 
-    Where there is no site, there are no links. The names of parameters and attributes
-    keep their tooltips, which scikit-learn shows for links only.
+    Without a site, there are no links, but parameters and attributes keep their
+    tooltips, which scikit-learn shows only for links.
     """
 
     _doc_link_module = "tfsoftmax"
@@ -93,7 +93,7 @@ class DocumentationLinkMixin:
 
 
 def _without_links(table: Any) -> Any:
-    """Return a table of an HTML view, shown with its tooltips and without its links."""
+    """Return a table of an HTML view with its tooltips, but without its links."""
     show = table._html_repr
     table._html_repr = lambda: re.sub(r'rel="noreferrer".*? href=".*?"', "", show())
     return table
@@ -106,7 +106,7 @@ def has_callbacks(context: Any) -> bool:
 
 @contextmanager
 def link_callback_context(context: Any, estimator: Any) -> Iterator[None]:
-    """Make an estimator's fit a part of a task, but pass no callbacks on to it."""
+    """Make an estimator's fit part of a task, without passing callbacks on to it."""
     callbacks, context._callbacks = context._callbacks, []
     try:
         with context.propagate_callback_context(estimator):
@@ -118,7 +118,7 @@ def link_callback_context(context: Any, estimator: Any) -> Iterator[None]:
 
 @contextmanager
 def with_callback(estimator: Any, callback: Any) -> Iterator[None]:
-    """Give an estimator one more callback for a while."""
+    """Add a callback to an estimator within the context."""
     before = getattr(estimator, "_skl_callbacks", [])
     estimator.set_callbacks(*before, callback)
     try:

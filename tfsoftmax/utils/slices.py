@@ -1,4 +1,4 @@
-"""Slices that cut n items into parts of nearly the same length."""
+"""Slices that split n items into parts of nearly equal length."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def split_evenly(n: int, n_parts: int) -> list[slice]:
 
 
 def split_at_most(n: int, length: int) -> list[slice]:
-    """Return slices that cover n items, none longer than `length`, but at least 1."""
+    """Return slices that cover n items, each of at most `length` (at least 1) items."""
     return split_evenly(n, math.ceil(n / max(1, length)))

@@ -9,5 +9,5 @@ from scipy import sparse
 
 
 def to_dense(values: Any) -> NDArray[Any]:
-    """Return a sparse array or matrix as an ndarray, and an ndarray as it is."""
+    """Convert a sparse array or matrix to an ndarray; return an ndarray unchanged."""
     return values.toarray() if sparse.issparse(values) else values  # type: ignore[no-any-return]

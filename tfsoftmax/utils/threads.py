@@ -1,8 +1,8 @@
-"""A few threads that a Ctrl-C can't leave hanging.
+"""A thread pool that can't hang after Ctrl-C.
 
-`concurrent.futures` waits in Python code, under locks that a KeyboardInterrupt at the
-wrong moment leaves locked for ever. A `SimpleQueue` is written in C: its `put` and
-`get` are done, or not begun.
+`concurrent.futures` waits in Python code, holding locks that a KeyboardInterrupt at the
+wrong moment leaves locked forever. A `SimpleQueue` is written in C: its `put` and `get`
+are either complete or not started.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class Task:
-    """A submitted call, and its outcome."""
+    """A submitted call and its outcome."""
 
     def __init__(self, call: Callable[..., Any], *args: Any) -> None:
         self._call: Callable[[], Any] | None = lambda: call(*args)
@@ -47,16 +47,16 @@ class ThreadPool:
 
     def __init__(self, n_threads: int, name: str) -> None:
         self._n_threads, self._name = n_threads, name
-        self._tasks: SimpleQueue[Any] = SimpleQueue()  # all but a Task ends a thread
+        self._tasks: SimpleQueue[Any] = SimpleQueue()  # a non-Task ends a thread
         self._threads: list[tuple[threading.Thread, SimpleQueue[None]]] = []
 
     def submit(self, call: Callable[..., Any], *args: Any) -> Task:
-        """Call with these arguments in a thread; return the task."""
+        """Submit a call with these arguments to the threads; return its task."""
         if len(self._threads) < self._n_threads:
             name = f"{self._name}_{len(self._threads)}"
             end: SimpleQueue[None] = SimpleQueue()
-            # Ends the thread where a Ctrl-C came before or during `close`. Written in
-            # C, it can't swallow another one, as `__del__` would.
+            # Ends the thread if Ctrl-C came before or during `close`. Since it is
+            # written in C, it can't swallow another Ctrl-C, as `__del__` would.
             pool = weakref.ref(self, self._tasks.put)
             # Daemon: an orphaned thread must not block the interpreter's exit.
             thread = threading.Thread(
@@ -74,9 +74,9 @@ class ThreadPool:
         return (task.result() for task in tasks)
 
     def close(self) -> None:
-        """Drop the tasks that have not begun, and wait for the threads to end.
+        """Drop the tasks that have not started, and wait for the threads to end.
 
-        A task that is submitted afterwards starts a thread anew.
+        A task that is submitted later starts a new thread.
         """
         with contextlib.suppress(Empty):
             while True:
@@ -87,8 +87,8 @@ class ThreadPool:
             for thread, end in self._threads:
                 if thread.is_alive():  # it may have failed to start
                     waiting.callback(thread.join)
-                    # Waited for first: once a Ctrl-C has ended Python's `join`, it
-                    # does not wait again. This wait may end early; `join` then waits.
+                    # Waited for first: after Ctrl-C has interrupted `join`, it does not
+                    # wait again. If this wait is interrupted, `join` waits.
                     waiting.callback(end.get)
         self._tasks, self._threads = SimpleQueue(), []
 
@@ -97,7 +97,7 @@ def _start(thread: threading.Thread) -> None:
     try:
         thread.start()
     except RuntimeError as error:
-        # What `threading` makes of a Ctrl-C between its own locks.
+        # `threading` raises this after Ctrl-C between its locks.
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None
         raise
@@ -106,5 +106,5 @@ def _start(thread: threading.Thread) -> None:
 def _work(tasks: SimpleQueue[Any], end: SimpleQueue[None], _: weakref.ref[Any]) -> None:
     while isinstance(task := tasks.get(), Task):
         task.run()
-        del task  # or its result would live until the next task arrives
+        del task  # otherwise its result would live until the next task arrives
     end.put(None)

@@ -10,10 +10,10 @@ _LIBRARIES = {"tfsoftmax", "sklearn", "joblib"}
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the user's line that called this package, directly or by scikit-learn.
+    """Warn at the user's line that called this package, directly or via scikit-learn.
 
-    The number of calls between the two varies: a pipeline, a search and
-    scikit-learn's callbacks each add some.
+    The number of stack frames in between varies: pipelines, searches and scikit-learn's
+    callbacks each add some.
     """
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and _package_of(frame) in _LIBRARIES:

@@ -1,4 +1,4 @@
-"""Rows of X and weights, validated."""
+"""Validation of rows and weights."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sklearn.utils.validation import validate_data
 from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.validation.errors import errors_name, silent_checks
 
-# Numbers in a DataFrame from which on its dtypes are made one here. The copies that it
-# saves are small below, and predicting a few rows would take another millisecond.
+# Size from which a DataFrame is converted to one dtype here. Smaller ones save only
+# small copies, and predicting a few rows would take another millisecond.
 MIN_FRAME_SIZE = 1 << 20
-# Rows of it that are copied at a time.
+# Number of its rows copied at a time.
 FRAME_ROWS = 4096
 
 
 def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
-    """Validate rows of features for an estimator; `reset` stores their names on it.
+    """Validate rows of features for an estimator; `reset` stores the feature names.
 
     Returns
     -------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        Not a copy, where X is of such a kind.
+        Not a copy if X already has one of these types.
     """
     with errors_name(name):
         X = with_one_dtype(check_structure(X, name))
@@ -42,20 +42,20 @@ def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
 
 
 def refuse_images(X: Any, name: str = "X") -> None:
-    """Refuse rows of more than one dimension with the reshape that they need."""
+    """Refuse rows of more than one dimension, naming the reshape that they need."""
     try:
         shape = np.shape(X)
     except ValueError:  # a ragged list
         return
     if len(shape) > 2:
         raise ValueError(
-            f"{name} must have two dimensions, a row for each sample; got shape "
+            f"{name} must have two dimensions, with one row per sample; got shape "
             f"{shape}. Flatten the images with {name}.reshape(len({name}), -1)."
         ) from None
 
 
 def check_real(X: Any, name: str = "X") -> None:
-    """Refuse dtypes that scikit-learn lets pass and no model can use, such as dates."""
+    """Refuse dtypes that scikit-learn accepts but no model can use, such as dates."""
     if X.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers; got dtype {X.dtype}.")
     if X.dtype.kind == "f" and X.dtype.itemsize > 8:
@@ -63,17 +63,17 @@ def check_real(X: Any, name: str = "X") -> None:
         with np.errstate(over="ignore"):  # checked here
             values = values.astype(np.float64)
         if not np.isfinite(values).all():
-            raise ValueError(f"{name} has values that are too large for float64.")
+            raise ValueError(f"{name} has values too large for float64. Scale them.")
 
 
 def with_one_dtype(X: Any) -> Any:
-    """Return a large DataFrame of several NumPy dtypes as one of their common dtype.
+    """Return a large DataFrame with several NumPy dtypes in their common dtype.
 
-    Its values are an array in C order, the only copy: pandas makes one by columns,
-    which has to be copied by rows. Everything else is returned as it is, frames with
-    extension dtypes included.
+    Its values are an array in C order, which is the only copy: pandas would create a
+    column-major array, which must be copied again. Everything else is returned
+    unchanged, including frames with extension dtypes.
     """
-    pd = sys.modules.get("pandas")  # without which there is no DataFrame
+    pd = sys.modules.get("pandas")  # if not imported, X is not a DataFrame
     if pd is None or not isinstance(X, pd.DataFrame) or X.size < MIN_FRAME_SIZE:
         return X
     dtypes = list(X.dtypes)
@@ -88,7 +88,7 @@ def with_one_dtype(X: Any) -> Any:
 
 
 def _as_slice(numbers: list[int]) -> list[int] | slice:
-    """Return ascending numbers as a slice where none is left out, which is faster."""
+    """Return consecutive numbers as a slice, which is faster; others unchanged."""
     first, stop = numbers[0], numbers[-1] + 1
     return slice(first, stop) if stop - first == len(numbers) else numbers
 
@@ -98,14 +98,14 @@ def _is_real(dtype: Any) -> bool:
 
 
 def check_structure(X: Any, name: str = "X") -> Any:
-    """Check the masks and the indices of X, before anything reads its values.
+    """Check the mask and the indices of X before its values are read.
 
-    SciPy reads anywhere in memory where a sparse matrix's indices say so.
+    SciPy does not check the indices of a sparse matrix and may read out of bounds.
 
     Returns
     -------
     X : object
-        What was passed; a CSR copy, if it is sparse in a format of lists or dicts.
+        X itself, or a CSR copy if X is sparse in LIL, DOK or DIA format.
     """
     with errors_name(name):
         refuse_masked(X, name)
@@ -114,7 +114,7 @@ def check_structure(X: Any, name: str = "X") -> Any:
         if X.ndim != 2:
             raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.")
         if X.format == "lil" and list(map(len, X.rows)) != list(map(len, X.data)):
-            raise ValueError("A row has another number of values than of indices.")
+            raise ValueError("A row has different numbers of values and indices.")
         if X.format in ("lil", "dok", "dia"):
             X = X.tocsr()
         if X.format == "coo":
@@ -127,9 +127,9 @@ def check_structure(X: Any, name: str = "X") -> Any:
 
 
 def refuse_masked(values: Any, name: str) -> None:
-    """Refuse an array with masked values; scikit-learn uses what is under the mask."""
+    """Refuse masked values; scikit-learn would use the values under the mask."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(f"{name} must have all its values; some are masked.")
+        raise ValueError(f"{name} must not have masked values. Fill or drop them.")
 
 
 def check_weights(
@@ -139,16 +139,16 @@ def check_weights(
     *,
     may_be_zero: bool = False,
 ) -> NDArray[np.float64]:
-    """Validate a weight for each of n rows; a single number is the weight of each.
+    """Validate one weight for each of n rows; a single number is used for all rows.
 
-    All of them may be zero only in a block of rows among others.
+    All weights may be zero only in a block of a larger collection.
     """
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
     weights = check_numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
     if weights.shape != (n_samples,):
         raise ValueError(
-            f"{name} must have a weight for each of the {n_samples} rows, shape "
+            f"{name} must have one weight for each of the {n_samples} rows, shape "
             f"({n_samples},); got shape {weights.shape}."
         )
     if (weights < 0).any():
@@ -165,7 +165,7 @@ def refuse_zeros(weights: Any, name: str) -> None:
 
 
 def check_numbers(values: Any, name: str, **options: Any) -> NDArray[np.float64]:
-    """Validate finite real numbers, by `check_array` with options; return float64."""
+    """Validate finite real numbers with `check_array`; return them as float64."""
     with errors_name(name):
         refuse_masked(values, name)
         with silent_checks():

@@ -1,4 +1,4 @@
-"""Errors that name the argument they are about."""
+"""Errors that name the invalid argument."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LIBRARIES = (
 def errors_name(name: str, *others: type[Exception]) -> Iterator[None]:
     """Add the argument's name to an error that lacks it, as NumPy's often do.
 
-    Put it around the validation of an argument, and around nothing that a user wrote.
-    An OverflowError, which an integer too large raises, and the `others` become a
-    ValueError. An exception class of another package stays what it is.
+    Wrap only the validation of an argument, never a user's code. An OverflowError, as
+    from an integer that is too large, and the `others` become a ValueError. Exception
+    classes of other packages are left unchanged.
     """
     kinds: tuple[type[Exception], ...]
     kinds = (TypeError, ValueError, OverflowError, *others)
@@ -44,5 +44,5 @@ def errors_name(name: str, *others: type[Exception]) -> Iterator[None]:
 
 
 def silent_checks() -> np.errstate:
-    """Silence NumPy where scikit-learn sums and casts to find what is not finite."""
+    """Silence NumPy while scikit-learn looks for non-finite values."""
     return np.errstate(over="ignore", invalid="ignore")

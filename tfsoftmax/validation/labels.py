@@ -1,7 +1,7 @@
-"""Labels, validated and encoded.
+"""Validation and encoding of labels.
 
-There is one label per row, of any kind that scikit-learn takes, or there are soft
-labels: a row of class probabilities for each row of X, one-hot rows among them.
+There is either one label per row, of any type that scikit-learn accepts, or there are
+soft labels: one row of class probabilities, possibly one-hot, for each row of X.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tfsoftmax.utils.sklearn_compat import _num_samples
 from tfsoftmax.validation.arrays import check_numbers, refuse_masked
 from tfsoftmax.validation.errors import errors_name, silent_checks
 
-# Labels that are encoded at a time: of many millions, the numbers on the way to the
-# codes would take several times what the codes do.
+# Number of labels encoded at a time: for many millions, the intermediate numbers would
+# take several times the memory of the codes.
 _LABELS_PER_BLOCK = 1 << 16
-# How far from 1 the probabilities of a soft label may add up to: float32 rounding.
+# Tolerance for the sum of the probabilities of a soft label: float32 rounding.
 _SUM_TOLERANCE = 1e-4
 
 
 def check_labels(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> Any:
-    """Validate a label for each of n rows, or a row of probabilities."""
+    """Validate one label, or one row of probabilities, for each of n rows."""
     check_length(y, n_samples, name, rows)
     if is_soft(y):
         return y
@@ -38,7 +38,7 @@ def check_labels(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> An
 
 
 def check_length(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> None:
-    """Check that y has a label for each row of X."""
+    """Check that y has one label for each row of X."""
     if y is None:
         raise ValueError(
             "TFSoftmaxClassifier requires y to be passed, but the target "
@@ -55,7 +55,7 @@ def check_length(y: Any, n_samples: int, name: str = "y", rows: str = "X") -> No
 
 
 def is_soft(y: Any) -> bool:
-    """Whether y has a row of probabilities for each row of X."""
+    """Whether y has one row of probabilities for each row of X."""
     try:
         shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     except ValueError:  # ragged: the validation that follows refuses it
@@ -66,7 +66,7 @@ def is_soft(y: Any) -> bool:
 def find_classes(y: Any, name: str = "y") -> NDArray[Any]:
     """Return the classes in y; there must be at least two.
 
-    Those of soft labels are the columns' names, or 0 … n_classes − 1.
+    For soft labels, they are the column names, or 0 … n_classes − 1.
     """
     if is_soft(y):
         return _classes_of_columns(y, name)
@@ -76,7 +76,7 @@ def find_classes(y: Any, name: str = "y") -> NDArray[Any]:
 
 
 def sorted_classes(y: Any, name: str = "y") -> NDArray[Any]:
-    """Return the labels that occur in y, if there is one or more."""
+    """Return the sorted distinct labels in y."""
     with errors_name(name):
         try:
             with silent_checks():
@@ -86,7 +86,7 @@ def sorted_classes(y: Any, name: str = "y") -> NDArray[Any]:
             got = reprlib.repr(np.asarray(y).tolist())
             raise ValueError(f"{name} must hold classes; got {got}. {error}") from error
         except TypeError as error:
-            raise TypeError(f"{name} must hold labels of one kind. {error}") from error
+            raise TypeError(f"{name} must hold labels of one type. {error}") from error
     return np.asarray(classes)
 
 
@@ -101,42 +101,42 @@ def _check_two(classes: NDArray[Any], name: str) -> None:
 def check_classes(
     classes: Any, y: Any, known: NDArray[Any] | None = None
 ) -> NDArray[Any]:
-    """Validate the classes that a user passes; return them sorted, or as `known`.
+    """Validate classes passed by the user; return them sorted, or in `known` order.
 
-    Where the columns of soft labels have no names, they must be in that order.
+    If the columns of soft labels have no names, the classes must be in that order.
     """
     name = "classes"
     with errors_name(name), silent_checks():
         refuse_masked(classes, name)
         passed = column_or_1d(classes)
         assert_all_finite(passed, input_name=name)
-        # Repeated: older scikit-learns take many distinct values for a regression.
+        # Repeated: older scikit-learns mistake many distinct values for a regression.
         distinct: NDArray[Any] = passed
         if len(passed):
             distinct = np.asarray(unique_labels(np.repeat(passed, 2)))
     if len(distinct) == 0:
-        raise ValueError("classes must hold at least two classes; it is empty.")
+        raise ValueError("classes must contain at least two classes; it is empty.")
     _check_two(distinct, name)
     if known is not None and same_classes(distinct, known):
         distinct = known
     if _is_nameless(y) and passed.tolist() != distinct.tolist():
         raise ValueError(
             "classes must be in the order of predict_proba's columns, "
-            f"{reprlib.repr(distinct.tolist())}, where the columns of y have no names; "
+            f"{reprlib.repr(distinct.tolist())}, if the columns of y have no names; "
             f"got {reprlib.repr(passed.tolist())}."
         )
     return distinct
 
 
 def same_classes(classes: NDArray[Any], known: NDArray[Any], y: Any = None) -> bool:
-    """Whether these are the known classes, in any order that the columns of y allow."""
+    """Whether these are the known classes, in an order that the columns of y allow."""
     if _is_nameless(y):
         return np.array_equal(classes, known)
     return set(classes.tolist()) == set(known.tolist())
 
 
 def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
-    """Replace each label by the number of its class; validate soft labels.
+    """Convert each label to the index of its class; validate soft labels.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
         by_value = np.argsort(classes)
         for start in range(0, len(y), _LABELS_PER_BLOCK):
             block = slice(start, start + _LABELS_PER_BLOCK)
-            # Integers of two kinds would both become floats, and some the same one.
+            # Different integer types would become floats, and some values equal.
             are_integers = classes.dtype.kind in "iu" and y.dtype.kind in "iu"
             keys = y[block].astype(classes.dtype) if are_integers else y[block]
             ranks = np.searchsorted(classes, keys, sorter=by_value)
@@ -170,18 +170,18 @@ def encode(y: Any, classes: NDArray[Any], name: str = "y") -> NDArray[Any]:
 
 
 def hard_labels(y: Any, classes: NDArray[Any]) -> Any:
-    """Return the most probable class of each soft label; hard labels unchanged."""
+    """Return the most probable class of each soft label, or hard labels unchanged."""
     return classes[encode(y, classes).argmax(axis=1)] if is_soft(y) else y
 
 
 def _columns(y: Any) -> list[Any] | None:
-    """Return the columns' names of a DataFrame, pandas' or another's."""
+    """Return the column names of a DataFrame, of pandas or another library."""
     columns = getattr(y, "columns", None)
     return None if columns is None else list(columns)
 
 
 def _is_nameless(y: Any) -> bool:
-    """Whether y has soft labels whose columns have no names."""
+    """Whether y has soft labels in unnamed columns."""
     return y is not None and is_soft(y) and _columns(y) is None
 
 
@@ -191,26 +191,26 @@ def _classes_of_columns(y: Any, name: str) -> NDArray[Any]:
         return np.arange(np.shape(y)[1])
     if len(set(names)) < len(names):
         raise ValueError(
-            f"{name} must not have two columns for one class: {reprlib.repr(names)}."
+            f"{name} must have only one column per class; got {reprlib.repr(names)}."
         )
     with errors_name(name):
         classes = np.asarray(names)
     if classes.ndim != 1 or classes.tolist() != names:
         raise TypeError(
-            f"{name} must have columns named by labels of one kind; got "
+            f"{name} must have column names that are labels of one type; got "
             f"{reprlib.repr(names)}."
         )
-    sorted_classes(np.repeat(classes, 2), name)  # refuses names that are no labels
+    sorted_classes(np.repeat(classes, 2), name)  # refuses names that are not labels
     return classes
 
 
 def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]:
-    """Validate soft labels; return them with columns in the order of the classes."""
+    """Validate soft labels; return their columns in the order of the classes."""
     names, known = _columns(y), classes.tolist()
     if names is not None:
         if len(names) != len(known) or set(names) != set(known):
             raise ValueError(
-                f"{name} must have a column for each of the classes "
+                f"{name} must have one column for each of the classes "
                 f"{reprlib.repr(known)}; it has {reprlib.repr(names)}."
             )
         y = np.asarray(y)[:, [names.index(label) for label in known]]
@@ -225,8 +225,8 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"{name} with {rows.shape[1]} columns must hold the classes' "
-            "probabilities, none negative, each row with a sum of 1; row "
+            f"{name} with {rows.shape[1]} columns must hold class probabilities, "
+            "non-negative and with a sum of 1 in each row; row "
             f"{row} is {reprlib.repr(rows[row].tolist())}."
         )
     return rows / sums[:, None]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What each parameter of the estimator may be: one table, checked by every fit."""
+"""The values allowed for each parameter of the estimator, checked by every fit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tfsoftmax.validation.errors import errors_name
 
 
 class Constraint(NamedTuple):
-    """The values allowed: the types, a predicate on them, and both in words.
+    """The allowed values: their types, a predicate, and a description of both.
 
-    `per_model` is whether models that are trained on the same batches may differ in
-    the parameter.
+    `per_model` states whether models that are trained on the same batches may differ
+    in the parameter.
     """
 
     types: tuple[type, ...]
@@ -47,7 +47,7 @@ def _or_none(constraint: Constraint) -> Constraint:
 
 
 def _or_auto(constraint: Constraint) -> Constraint:
-    """Return a constraint that allows "auto", too, which the training rows decide."""
+    """Return a constraint that also allows "auto"."""
 
     def allows(value: Any) -> bool:
         return is_auto(value) or (
@@ -65,7 +65,7 @@ def _per_model(constraint: Constraint) -> Constraint:
 
 
 def _number(allows: Callable[[float], bool], words: str) -> Constraint:
-    """Return a constraint on the float that a number will be converted to."""
+    """Return a constraint on a number, checked after its conversion to float."""
 
     def allows_as_float(value: Any) -> bool:
         try:
@@ -91,7 +91,7 @@ _VERBOSITY = Constraint(
 
 @runtime_checkable
 class Array(Protocol):
-    """What NumPy makes an array of: its own, or a pandas Series."""
+    """An object that NumPy can convert to an array, such as a pandas Series."""
 
     def __len__(self) -> int: ...
 
@@ -109,7 +109,7 @@ def _allows_rescale(value: Any) -> bool:
         return False
     if factors.dtype.kind not in "iuf" or factors.ndim != 1 or not factors.size:
         return False
-    with np.errstate(over="ignore"):  # long doubles that no double holds
+    with np.errstate(over="ignore"):  # long doubles beyond the range of doubles
         factors = factors.astype(np.float64)
     return bool(((factors > 0) & (factors < math.inf)).all())
 
@@ -128,12 +128,12 @@ RULES: dict[str, Constraint] = {
     "rescale": Constraint(
         (Real, str, Sequence, Array, type(None)),
         _allows_rescale,
-        "a positive finite number, one for each feature, 'standard', 'auto', or None",
+        "a positive finite number, an array of them, 'standard', 'auto', or None",
     ),
     "class_weight": Constraint(
         (Mapping, str, type(None)),
         lambda value: not isinstance(value, str) or value == "balanced",
-        "a dict of class to weight, 'balanced', or None",
+        "a dict of class weights, 'balanced', or None",
         per_model=True,
     ),
     "shuffle": _FLAG,
@@ -153,15 +153,15 @@ RULES: dict[str, Constraint] = {
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Check each parameter by its constraint, and combinations that are not possible.
+    """Check each parameter against its constraint, and refuse invalid combinations.
 
     Raises
     ------
     TypeError
-        If a value is of the wrong type.
+        If a value has the wrong type.
     ValueError
-        If it is of the right type and out of range. Both messages name the
-        parameter, its value and what is allowed.
+        If a value has the right type but is out of range. Both messages name the
+        parameter, its value and the allowed values.
     """
     for name in RULES:
         _check_parameter(name, parameters[name])
@@ -169,45 +169,45 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
 
 def check_partial_fit(parameters: Mapping[str, Any]) -> None:
-    """Check what can't be done epoch by epoch, on a part of the rows.
+    """Refuse parameters that need all epochs or all rows.
 
     Raises
     ------
     ValueError
-        It names the parameter and what to do instead.
+        If there is one; the message says what to do instead.
     """
     if parameters["early_stopping"]:
         raise ValueError(
-            "early_stopping=True compares the epochs of a fit, and partial_fit trains "
-            "for a single one. Set early_stopping=False and compare the scores of "
-            "held-out rows after each call."
+            "early_stopping=True compares epochs, but partial_fit trains for only one. "
+            "Set early_stopping=False and compare the scores on held-out rows after "
+            "each call."
         )
     if isinstance(parameters["class_weight"], str):
         raise ValueError(
-            "class_weight='balanced' counts the classes of all rows, and partial_fit "
-            "sees those of one call. Pass the weights as a dict, for instance "
+            "class_weight='balanced' counts the classes of all rows, but partial_fit "
+            "sees only those of one call. Pass the weights as a dict, for instance "
             "dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
-            " by sklearn.utils.class_weight, with y of all rows or of a sample."
+            " from sklearn.utils.class_weight, with y of all rows or of a sample."
         )
 
 
 def _check_parameter(name: str, value: Any) -> None:
     constraint = RULES[name]
-    # bool and timedelta64 are Integrals to Python, but not numbers as meant here.
+    # bool and timedelta64 are Integrals in Python, but not numbers here.
     is_flag = isinstance(value, (bool, np.bool_))
     is_other = isinstance(value, np.timedelta64) or (
         is_flag and bool not in constraint.types
     )
     is_wrong_type = is_other or not isinstance(value, constraint.types)
     if is_wrong_type or not constraint.allows(value):
-        with errors_name(name):  # an integer may be too long to be written
+        with errors_name(name):  # an integer may be too long for repr
             got = repr(value)
         kind = TypeError if is_wrong_type else ValueError
         raise kind(f"{name} must be {constraint.words}; got {got}.")
 
 
 def _check_solver(parameters: Mapping[str, Any]) -> None:
-    """Check what the solver of an optimizer can't do."""
+    """Refuse parameters that the solver of an optimizer does not support."""
     optimizer = parameters["optimizer"]
     solver = SOLVERS[optimizer]
     if parameters["l1_ratio"] > 0 and not solver.l1:
@@ -219,6 +219,6 @@ def _check_solver(parameters: Mapping[str, Any]) -> None:
     if parameters["early_stopping"] and not solver.by_epochs:
         others = _words(name for name, other in SOLVERS.items() if other.by_epochs)
         raise ValueError(
-            f"early_stopping=True watches epochs, and optimizer={optimizer!r} has "
+            f"early_stopping=True compares epochs, but optimizer={optimizer!r} has "
             f"none; use one of {others}, or early_stopping=False."
         )

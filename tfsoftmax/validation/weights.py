@@ -1,4 +1,4 @@
-"""Sample weights times class weights."""
+"""Row weights: sample weights times class weights."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def row_weights(
 ) -> NDArray[np.float64] | None:
     """Multiply sample weights and class weights, and scale them to a mean of 1.
 
-    A soft label has the mean of its classes' weights.
+    The class weight of a soft label is the mean over its probabilities.
 
     Returns
     -------
-    weights : ndarray of shape (n_samples,), or None where none are passed
+    weights : ndarray of shape (n_samples,), or None if none are passed
     """
     weights = None
     if sample_weight is not None:
@@ -64,13 +64,13 @@ def total_weight(
     y: NDArray[Any],
     classes: NDArray[Any],
 ) -> float:
-    """Return the sum of sample weights times class weights, which are valid."""
+    """Return the sum of sample weights times class weights, already validated."""
     weights = np.ones(n_samples)
     if sample_weight is not None:
         weights = check_weights(sample_weight, n_samples, "sample_weight")
     with np.errstate(over="ignore"):
         if class_weight is None or isinstance(class_weight, str):
-            return float(weights.sum())  # "balanced" weights leave it as it is
+            return float(weights.sum())  # "balanced" weights don't change it
         by_class = class_weights(class_weight, classes, y, weights)
         return float(weights @ (by_class[y] if y.ndim == 1 else y @ by_class))
 
@@ -81,9 +81,9 @@ def class_weights(
     y: NDArray[Any],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the weight of each class; the rows' own are `weights`."""
+    """Return the weight of each class; `weights` are the sample weights."""
     if isinstance(class_weight, str):  # "balanced"
-        # n / (n_classes · n_k), as scikit-learn has it; n_k may count soft labels.
+        # n / (n_classes · n_k), as in scikit-learn; n_k may count soft labels.
         is_soft = y.ndim == 2
         counts = weights @ y if is_soft else np.bincount(y, weights, len(classes))
         inverse = np.divide(1, counts, out=np.zeros(len(classes)), where=counts > 0)
@@ -98,7 +98,7 @@ def class_weights(
         )
     labels = classes.tolist()
     unknown = [label for label in by_label if label not in labels]
-    if unknown and not by_label.keys() >= set(labels):  # as scikit-learn has it
+    if unknown and not by_label.keys() >= set(labels):  # as in scikit-learn
         raise ValueError(
             "class_weight has labels that are not among the classes "
             f"{reprlib.repr(labels)}: {reprlib.repr(unknown)}."

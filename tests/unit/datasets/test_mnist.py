@@ -256,7 +256,7 @@ def test_a_missing_file_is_named(tmp_path, missing):
     write(tmp_path, drop_in(), gzipped=(IMAGES,))
     for path in tmp_path.glob(f"{missing}*"):
         path.unlink()
-    words = f"There is neither {missing} nor {missing}.gz in {tmp_path}."
+    words = f"Found neither {missing} nor {missing}.gz in {tmp_path}."
     with pytest.raises(FileNotFoundError, match=re.escape(words)) as caught:
         load_mnist("all", data_dir=tmp_path)
     assert all(name in str(caught.value) for name in NAMES)

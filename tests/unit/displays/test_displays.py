@@ -106,7 +106,7 @@ def test_it_draws_on_given_axes(name, made):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((28, 28), r"\(28, 28\) is for 28 x 28 = 784 features, and there are 64"),
+        ((28, 28), r"\(28, 28\) needs 28 x 28 = 784 features; there are 64"),
         ((64,), r"must be \(height, width\).*, positive integers; got \(64,\)"),
         (64, "positive integers; got 64"),
         ((8, -8), "positive integers"),
@@ -131,13 +131,13 @@ MODELS = {
 @pytest.mark.parametrize(
     ("display", "model", "error", "message"),
     [
-        (WeightsDisplay, "kernel", TypeError, "coef_, .*; SVC has none"),
+        (WeightsDisplay, "kernel", TypeError, "coef_ .*; SVC is not one"),
         (WeightsDisplay, "refit=False", ValueError, "refit=True"),
-        (HistoryDisplay, "ridge", TypeError, "history_ .*; RidgeClassifier has none"),
+        (HistoryDisplay, "ridge", TypeError, "history_; RidgeClassifier has no"),
         (HistoryDisplay, "refit=False", ValueError, "refit=True"),
-        (PredictionsDisplay, "linear", TypeError, "predict_proba; LinearSVC has none"),
+        (PredictionsDisplay, "linear", TypeError, "predict_proba; LinearSVC has no"),
         (PredictionsDisplay, "refit=False", (TypeError, ValueError), "refit=True"),
-        (SearchDisplay, "ridge", TypeError, "cv_results_ .*; RidgeClassifier has none"),
+        (SearchDisplay, "ridge", TypeError, "cv_results_; RidgeClassifier has no"),
     ],
 )
 def test_a_display_says_what_the_estimator_lacks(

@@ -122,7 +122,7 @@ def test_a_pipelines_parameters_may_be_named_by_their_end(search, searched):
         SearchDisplay.from_estimator(search, y="alpha")
     two = make_pipeline(StandardScaler(), MinMaxScaler(), LogisticRegression())
     grid = {f"{name}__copy": [True] for name in ("standardscaler", "minmaxscaler")}
-    with pytest.raises(ValueError, match=r"'copy', which is the end of .*scaler"):
+    with pytest.raises(ValueError, match=r"'copy', which is ambiguous: .*scaler"):
         SearchDisplay.from_estimator(searched(grid, None, estimator=two), x="copy")
 
 
@@ -283,7 +283,7 @@ def test_what_does_not_vary_has_no_panel(searched):
     alone = searched({"C": [1.0], "tol": [0.1]}, of_model)
     assert panels_of(SearchDisplay.from_estimator(alone)) == ["C", "tol"]
     nothing = searched({}, of_model)
-    with pytest.raises(ValueError, match="parameters; the search has none"):
+    with pytest.raises(ValueError, match="parameter; this search has none"):
         SearchDisplay.from_estimator(nothing)
 
 

@@ -126,7 +126,7 @@ FITTED = """
             "matplotlib",
             "from tfsoftmax.displays import HistoryDisplay as show\n"
             "show.from_estimator(clf)",
-            "ImportError: HistoryDisplay draws with matplotlib, .* "
+            "ImportError: HistoryDisplay needs matplotlib, .* "
             r"No module named 'matplotlib'\. .* pip install matplotlib",
         ),
         (

@@ -209,7 +209,7 @@ def test_lbfgs_refuses_an_l1_penalty():
 
 
 def test_lbfgs_refuses_early_stopping():
-    with pytest.raises(ValueError, match="early_stopping=True watches epochs, and"):
+    with pytest.raises(ValueError, match="early_stopping=True compares epochs, but"):
         lbfgs(0.1, early_stopping=True).fit(X, Y, S)
 
 
@@ -217,7 +217,7 @@ def test_lbfgs_has_no_partial_fit():
     assert not hasattr(lbfgs(0.1), "partial_fit")
     with pytest.raises(AttributeError, match="partial_fit") as raised:
         lbfgs(0.1).partial_fit(X, Y)
-    assert "optimizer='lbfgs' has none" in str(raised.value.__cause__)
+    assert "optimizer='lbfgs' has no epochs" in str(raised.value.__cause__)
 
 
 def test_the_history_has_an_entry_for_each_iteration():
@@ -242,7 +242,7 @@ def test_features_too_large_for_the_loss_are_an_error():
 
 def test_epochs_is_the_limit_of_iterations():
     whole = lbfgs(0.01).fit(X, Y, S)
-    with pytest.warns(ConvergenceWarning, match="has not converged .* in 3 epochs"):
+    with pytest.warns(ConvergenceWarning, match="has not converged .* in 3 iterations"):
         clf = lbfgs(0.01, epochs=3).fit(X, Y, S)
     assert clf.n_iter_ == 3 < whole.n_iter_
     assert clf.loss_curve_ == whole.loss_curve_[:3]
@@ -407,7 +407,7 @@ def test_separated_rows_are_named_as_the_reason(weights):
 
 
 def test_a_single_class_with_weight_is_named_as_the_reason():
-    with pytest.warns(ConvergenceWarning, match="all rows that have a weight are of"):
+    with pytest.warns(ConvergenceWarning, match="all rows with nonzero weight are of"):
         lbfgs(0.1).fit(X, Y, (Y == 1).astype(float))
 
 
@@ -418,7 +418,7 @@ def test_no_penalty_needs_no_warning_where_rows_overlap():
 
 
 def test_a_tol_below_rounding_stalls():
-    with pytest.warns(ConvergenceWarning, match="rounding lets the objective fall"):
+    with pytest.warns(ConvergenceWarning, match="rounding errors prevent any further"):
         clf = lbfgs(0.01, tol=1e-30).fit(X, Y, S)
     assert clf._result.ended == "stalled"
 

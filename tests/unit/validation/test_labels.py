@@ -142,13 +142,16 @@ def changed(row, values):
 @pytest.mark.parametrize(
     ("soft", "message"),
     [
-        (changed(17, [0.5, 0.5, 0.5]), r"sum of 1; row 17 is \[0\.5, 0\.5, 0\.5\]"),
+        (
+            changed(17, [0.5, 0.5, 0.5]),
+            r"sum of 1 in each row; row 17 is \[0\.5, 0\.5, 0\.5\]",
+        ),
         (changed(2, [0, 0, 0]), r"row 2 is \[0\.0, 0\.0, 0\.0\]"),
-        (changed(3, [1.5, -0.5, 0]), r"none negative, .* row 3 is \[1\.5, -0\.5"),
+        (changed(3, [1.5, -0.5, 0]), r"non-negative .* row 3 is \[1\.5, -0\.5"),
         (changed(4, [0.5, 0.499, 0]), "row 4"),
         (changed(5, np.nan), "{name} contains NaN"),
         (changed(6, [np.inf, 0, 0]), "{name} contains infinity"),
-        (ONE_HOT + ONE_HOT[::-1], "must hold the classes' probabilities"),
+        (ONE_HOT + ONE_HOT[::-1], "must hold class probabilities"),
     ],
 )
 @pytest.mark.parametrize("name", ["y", "y_val"])
@@ -222,7 +225,7 @@ def test_held_out_rows_and_labels_must_be_as_many():
     ],
 )
 def test_labels_of_mixed_kinds_are_refused(y):
-    with pytest.raises(TypeError, match=r"^y must hold labels of one kind\. "):
+    with pytest.raises(TypeError, match=r"^y must hold labels of one type\. "):
         find_classes(y)
 
 
@@ -336,7 +339,7 @@ def test_columns_without_names_need_classes_in_their_order():
 def test_columns_of_several_kinds_are_refused(columns):
     frame = pd.DataFrame(ONE_HOT)
     frame.columns = columns
-    with pytest.raises(TypeError, match="y must have columns named by labels of one"):
+    with pytest.raises(TypeError, match="y must have column names that are labels of"):
         estimator().fit(X, frame)
 
 

@@ -110,7 +110,7 @@ KINDS = {
         out_of_range=[1.1, -0.1, math.nan, math.inf],
     ),
     "class_weight": Kind(
-        words=("a dict of class to weight", "'balanced'", "None"),
+        words=("a dict of class weights", "'balanced'", "None"),
         allowed=[None, "balanced", {}, {0: 1.0}],
         mistyped=[0, 1.0, True, [1, 2], np.ones(2)],
         out_of_range=["", "Balanced", "auto"],
@@ -140,7 +140,7 @@ KINDS = {
     "rescale": Kind(
         words=(
             "a positive finite number",
-            "one for each feature",
+            "an array of them",
             "'standard', 'auto'",
         ),
         allowed=[

@@ -97,7 +97,7 @@ def test_class_weights_of_absent_classes_do_no_harm():
 @pytest.mark.parametrize(
     ("class_weight", "error", "message"),
     [
-        ("even", ValueError, "class_weight must be a dict of class to weight, 'bal"),
+        ("even", ValueError, "class_weight must be a dict of class weights, 'bal"),
         ([1, 2, 3], TypeError, r"class_weight must be .* got \[1, 2, 3\]"),
         ({0: -1.0}, ValueError, r"finite, non-negative weights; got \{0: -1\.0\}"),
         ({1: np.nan}, ValueError, "class_weight must hold finite"),

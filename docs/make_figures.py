@@ -96,7 +96,7 @@ SAME_OBJECTIVE = {
     "this, adam": "TFSoftmaxClassifier, Adam",
     "this, lbfgs,": 'TFSoftmaxClassifier, "lbfgs"',
     "MLPClassifier(": "MLPClassifier, Adam",
-    "LogisticRegression() ": "LogisticRegression",
+    "LogisticRegression()": "LogisticRegression",
     "LogisticRegression(solver='saga'": 'LogisticRegression, "saga"',
 }
 ITERATIONS = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 500, 1000]
@@ -188,11 +188,12 @@ def speed() -> None:
 
 def measured(page: str, section: str, names: dict[str, str]) -> dict[str, float]:
     """Find the seconds in a section's rows, by how a row begins, where there is one."""
-    rows = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0].splitlines()
-    seconds = {}
-    for beginning, name in names.items():
-        if found := [row for row in rows if row.startswith(f"| {beginning}")]:
-            seconds[name] = float(found[0].split("|")[2].removesuffix(" s "))
+    rows = seconds_of(page, section)
+    first = {
+        name: next((s for what, s in rows.items() if what.startswith(beginning)), None)
+        for beginning, name in names.items()
+    }
+    seconds = {name: value for name, value in first.items() if value is not None}
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
@@ -296,7 +297,7 @@ def benchmarks() -> None:
     """Draw the seconds of ours and of others, as the page of benchmarks has them."""
     from matplotlib.figure import Figure
 
-    page = (IMAGES.parent / "benchmarks.md").read_text(encoding="utf-8")
+    page = BENCHMARKS.read_text("utf-8")
     heights = [len(rows) for rows in COMPARED.values()]
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     panels = figure.subplots(len(COMPARED), sharex=True, height_ratios=heights)

@@ -110,8 +110,9 @@ def test_the_links_of_the_readme_lead_to_files():
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_there_are_four_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+def test_the_notebooks_are_numbered():
+    numbers = [path.name[:2] for path in NOTEBOOKS]
+    assert numbers == ["01", "02", "03", "04", "05", "06"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

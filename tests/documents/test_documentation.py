@@ -138,6 +138,15 @@ def test_a_notebook_names_no_path_of_the_machine_it_was_run_on(path):
     assert not re.search(r"/(home|root|tmp|usr|work|Users)/|site-packages", text)
 
 
+@pytest.mark.parametrize("folder", ["docs", "examples"])
+def test_no_page_or_notebook_watches_the_test_rows_while_training(folder):
+    pages = {*(ROOT / folder).rglob("*.md"), *(ROOT / folder).rglob("*.ipynb")}
+    assert len(pages) > 5
+    watching = re.compile(r"X_val\W{1,4}X_test")
+    found = [page.name for page in pages if watching.search(page.read_text("utf-8"))]
+    assert found == []
+
+
 def page_code(path):
     blocks = re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.S | re.M)
     return "\n".join(blocks)

@@ -116,8 +116,9 @@ def test_the_readme_reads_on_a_package_index():
     assert not re.search(r"\]\(|\{\w+\}`|^:::", readme, re.M)  # links inline, MyST
 
 
-def test_there_are_four_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+def test_the_notebooks_are_numbered():
+    numbers = [path.name[:2] for path in NOTEBOOKS]
+    assert numbers == ["01", "02", "03", "04", "05", "06"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -141,6 +142,15 @@ def test_a_notebook_is_stored_with_the_outputs_of_one_run(path):
 def test_a_notebook_names_no_path_of_the_machine_it_was_run_on(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"/(home|root|tmp|usr|work|Users)/|site-packages", text)
+
+
+@pytest.mark.parametrize("folder", ["docs", "examples"])
+def test_no_page_or_notebook_watches_the_test_rows_while_training(folder):
+    pages = {*(ROOT / folder).rglob("*.md"), *(ROOT / folder).rglob("*.ipynb")}
+    assert len(pages) > 5
+    watching = re.compile(r"X_val\W{1,4}X_test")
+    found = [page.name for page in pages if watching.search(page.read_text("utf-8"))]
+    assert found == []
 
 
 def page_code(path):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from tests.problems import classic, estimator
-from tfsoftmax import fitting
+from tfsoftmax.data import hold_out as module
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.hold_out import hold_out
 
@@ -290,7 +290,7 @@ def splits(monkeypatch):
         made.append([part.tolist() for part in parts])
         return parts
 
-    monkeypatch.setattr(fitting, "hold_out", watched)
+    monkeypatch.setattr(module, "hold_out", watched)
     return made
 
 

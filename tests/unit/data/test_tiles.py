@@ -78,7 +78,7 @@ def test_tiles_are_views_of_rows_that_lie_one_after_the_other(
 ):
     X = kind(numbered(dtype), tmp_path)
     tiles = tiles_of(X, alignment=8)
-    assert tiles.kept
+    assert tiles.keeps(0)
     for number in range(5):
         view = tiles.tile(number).X
         assert np.shares_memory(view, X)
@@ -193,10 +193,10 @@ def test_weights_and_labels_are_zero_in_empty_slots(eight_rows, precision, weigh
 
 def test_only_what_is_gathered_and_large_is_not_kept(in_place, monkeypatch):
     X = numbered()
-    assert tiles_of(np.asfortranarray(X)).kept
+    assert tiles_of(np.asfortranarray(X)).keeps(0)
     monkeypatch.setattr(tiles_module, "MAX_KEPT_BYTES", X.nbytes - 1)
-    assert not tiles_of(np.asfortranarray(X)).kept
-    assert tiles_of(X).kept
+    assert not tiles_of(np.asfortranarray(X)).keeps(0)
+    assert tiles_of(X).keeps(0)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,14 @@ TABLE = pd.DataFrame(X, columns=NAMES).assign(y=LETTERS[Y], weight=S)
 FRAME = dd.from_pandas(TABLE, npartitions=4)
 
 
+@pytest.fixture(autouse=True)
+def _without_a_scheduler_afterwards():
+    """Forget the scheduler of clients that have ended out of order."""
+    yield
+    if distributed.client._get_global_client() is None:
+        dask.config.config.pop("scheduler", None)
+
+
 def blocks(values, sizes=SIZES):
     return da.from_array(values, chunks=(sizes, *((n,) for n in values.shape[1:])))
 

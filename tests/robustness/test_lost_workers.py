@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import dask
 import dask.array as da
 import distributed
 import numpy as np
@@ -42,6 +43,14 @@ def optimum(**parameters):
 
 def by_batches(**parameters):
     return TFSoftmaxClassifier(**{"epochs": 8, "random_state": 0} | parameters)
+
+
+@pytest.fixture(autouse=True)
+def _without_a_scheduler_afterwards():
+    """Forget the scheduler of clients that have ended out of order."""
+    yield
+    if distributed.client._get_global_client() is None:
+        dask.config.config.pop("scheduler", None)
 
 
 @pytest.fixture(scope="module")

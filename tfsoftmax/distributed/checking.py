@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.dataset import largest_magnitude
-from tfsoftmax.data.gather import aligned, copy_by_rows, lies_by_columns
+from tfsoftmax.data.gather import ALIGNMENT, aligned, copy_by_rows, lies_by_columns
 from tfsoftmax.validation.arrays import check_rows, check_weights
 from tfsoftmax.validation.labels import (
     check_labels,
@@ -21,9 +21,6 @@ from tfsoftmax.validation.labels import (
     is_soft,
     sorted_classes,
 )
-
-# What XLA's programs take rows at, the addresses that C's malloc gives.
-ALIGNMENT = 16
 
 Names = tuple[str, str, str]
 NAMES: Names = ("X", "y", "sample_weight")

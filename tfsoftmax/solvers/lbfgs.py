@@ -88,7 +88,7 @@ MAX_CHANGE, N_GAINS, LITTLE_GAIN = 0.5, 3, 1e-10
 # true. Where the penalty shows it meanwhile, it need not be: to tol=1e-4, MNIST's first
 # 5,000 rows take 96 evaluations, or 83 and 159 products with the Hessian, each of which
 # takes as long as two.
-BEYOND = 1e-2
+BEYOND, LEAST_TOL = 1e-2, 1e-9
 # Curvature, relative to that of the columns, below which gradients are rounding errors.
 FLAT = 1e-13
 # L-BFGS iterations after which Newton steps are worth their time.
@@ -175,7 +175,8 @@ class _Run:
             if decrement <= goal:
                 if is_exact or self._is_certain(at, decrement, stage):
                     return "converged"
-                if not stage.is_enough or decrement <= BEYOND * goal:
+                beyond = max(BEYOND * stage.tol, LEAST_TOL) * math.sqrt(at.F)
+                if not stage.is_enough or decrement <= beyond:
                     return "stalled"
             if self._is_separated(at):
                 return "separated"

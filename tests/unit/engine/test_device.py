@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import sys
 
 import pytest
@@ -118,10 +119,44 @@ def test_fits_work_under_a_debugger(optimizer, request):
     assert_same_model(clf, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("works", [True, False])
-def test_eigens_kernels_want_a_cache_line(works, monkeypatch):
+@pytest.mark.parametrize(
+    ("works", "threads", "expected"),
+    [(True, 2, 16), (True, 1, ALIGNMENT), (False, 2, ALIGNMENT)],
+)
+def test_eigens_kernels_and_a_single_thread_want_a_cache_line(
+    works, threads, expected, monkeypatch
+):
     monkeypatch.setattr(device, "xla_works", lambda: works)
-    assert device.alignment() == (16 if works else ALIGNMENT)
+    monkeypatch.setattr(device, "n_threads", lambda: threads)
+    assert device.alignment() == expected
+
+
+FITS_IN_ONE_THREAD = """
+import numpy as np
+import tensorflow as tf
+
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+from tfsoftmax import TFSoftmaxClassifier
+
+n = 40_000
+memory = np.zeros(n * 8 * 8 + 128, np.uint8)
+start = -memory.ctypes.data % 64 + 16
+for d in (5, 8):
+    X = memory[start : start + n * d * 8].view(np.float64).reshape(n, d)
+    X[...] = np.random.default_rng(0).normal(size=(n, d))
+    clf = TFSoftmaxClassifier(optimizer="lbfgs", tol=0.1).fit(X, X[:, 0] > 0)
+print(clf.score(X, X[:, 0] > 0) > 0.9)
+"""
+
+
+@pytest.mark.slow
+def test_rows_at_any_address_are_trained_on_in_one_thread():
+    # Where they are not copied, being few.
+    code = "from tfsoftmax.data import tiles; tiles.MAX_SHARED_BYTES = 0\n"
+    command = [sys.executable, "-W", "ignore", "-c", code + FITS_IN_ONE_THREAD]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "True\n"), found.stderr
 
 
 def test_memory_is_trimmed_by_the_librarys_function_if_it_has_one(monkeypatch):

@@ -288,11 +288,11 @@ def test_lazy_steps_on_sparse_rows_are_those_on_dense_rows(
 
 @pytest.mark.parametrize("dtype", mostly_slow([np.float64], (np.float32,)))
 def test_where_a_penalty_would_end_the_factor_steps_are_not_lazy(cut, dtype):
-    """There are 163 batches in a chunk; models with a weak penalty are right, too."""
+    """There are 128 batches in a chunk; models with a weak penalty are right, too."""
     cut(100, 100, 1)
     rtol = 1e-12 if dtype == np.float64 else 1e-5
     # exp(23) is what a chunk may shrink weights by.
-    at_most, beyond = (np.expm1(23 / 163 * x) / 0.1 for x in (0.99, 1.01))
+    at_most, beyond = (np.expm1(23 / 128 * x) / 0.1 for x in (0.99, 1.01))
     for strengths, is_lazy in (
         ([0.1, at_most], True),
         ([0.1, beyond], False),

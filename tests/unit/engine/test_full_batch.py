@@ -263,7 +263,7 @@ def test_the_shape_and_the_work_follow_from_the_rows():
             rows = full_batch(X, y, n_classes=n_classes, fit_intercept=fit_intercept)
             with rows:
                 assert rows.shape == (n_rows, N_FEATURES + 1)
-                assert rows.work == 2 * N * n_rows * (N_FEATURES + 1)
+                assert rows.work == 2 * N * n_rows * N_FEATURES
 
 
 def test_threads_are_gone_after_an_error(small_tiles, monkeypatch):

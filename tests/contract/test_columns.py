@@ -55,6 +55,7 @@ def rows(dtype):
     return (X % 2 if dtype == "?" else X).astype(dtype), y, s
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*has not converged")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def test_sparse_blocks_have_the_optimum_of_memory(kind, rescale):
     assert_same_model(clf, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -287,6 +288,7 @@ def test_labels_and_weights_may_be_in_memory():
     assert_same_model(twice, optimum().fit(X, Y, np.full(N, 2.0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [optimum, by_batches])
 def test_held_out_rows_are_measured_wherever_they_are(model):
     held_out, y_val, weights = problem(120, seed=1)
@@ -338,6 +340,7 @@ def assert_trained_as_in_memory(rows=X, lazy=None, y=Y, rtol=1e-12, **parameters
     assert_same_training(clf, expected, rtol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize(
     "parameters",
@@ -384,6 +387,7 @@ def test_epochs_are_as_many_as_in_memory():
     assert_trained_as_in_memory(epochs=200, tol=1e-2, n_iter_no_change=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [BYTES, (X * 2.0**40).astype("i8"), X > 0, (X * 100).astype("i8")],
@@ -393,6 +397,7 @@ def test_the_steps_on_rows_of_any_dtype_are_those_of_memory(rows):
     assert_trained_as_in_memory(rows, rtol=1e-6 if rows.dtype != "i8" else 1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [Y > 0, SOFT, LETTERS[Y]], ids=["two", "soft", "words"])
 def test_the_steps_for_any_labels_are_those_of_memory(y):
     assert_trained_as_in_memory(y=y)
@@ -654,6 +659,7 @@ def bytes_loaded(monkeypatch):
     return sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_the_client_loads_no_partition(early_stopping, client, bytes_loaded):
     n = 50_000
@@ -683,6 +689,7 @@ def test_a_fit_that_fails_leaves_nothing_on_the_workers(X, y, held_out, client):
     assert eventually(lambda: is_clean(client))
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_leaves_nothing_on_the_workers(client):
     with pytest.raises(ValueError, match="Lower learning_rate"):
         by_batches(optimizer="sgd", learning_rate=1e300).fit(blocks(X), blocks(Y))
@@ -698,6 +705,7 @@ def fit_in_task(weight):
         return str(error)
 
 
+@pytest.mark.slow
 def test_a_task_fits_on_the_workers_of_its_cluster(cluster):
     expected = fit_in_task(1.0)
     with distributed.Client(cluster) as client:
@@ -730,6 +738,7 @@ def test_an_asynchronous_client_is_refused(client):
         client.sync(fit)
 
 
+@pytest.mark.slow
 def test_a_client_that_is_closed_is_refused(cluster):
     with distributed.Client(cluster) as client:
         client.close()

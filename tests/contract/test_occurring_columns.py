@@ -48,6 +48,7 @@ def converging(**parameters):
 FACTORS = np.linspace(0.5, 2, N_FEATURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "rescale"),
     mostly_slow(
@@ -81,6 +82,7 @@ def test_early_stopping_holds_out_the_same_rows(monkeypatch):
     assert_same(clf, estimator(**parameters).fit(X, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer", mostly_slow(["adam", "lbfgs"], ("sgd",), ("momentum",))
 )
@@ -98,6 +100,7 @@ def test_a_warm_start_takes_columns_that_occur_later(optimizer, monkeypatch):
     assert_same(clf, fit_twice())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "l1_ratio"),
     mostly_slow([("sgd", 0.5)], ("sgd", 0.0), ("adam", 0.0), ("adam", 0.5)),
@@ -124,6 +127,7 @@ def test_the_dual_gap_is_that_of_all_columns():
     assert clf.dual_gap_ == pytest.approx(dual_gap(clf, X, y), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_search_scores_as_with_all_columns(monkeypatch):
     X, y = wide_problem()
     grid = {"alpha": [0.01, 0.1], "learning_rate": [0.1, 0.5]}

@@ -118,6 +118,7 @@ def test_it_equals_a_pipeline(optimizer, fit_intercept, n_classes, kind):
     assert_equal_models(clf, piped, kind(X), optimum=optimizer == "lbfgs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
 @pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, sparse.csr_array])
 @pytest.mark.parametrize(
@@ -211,6 +212,7 @@ def test_early_stopping_takes_the_statistics_of_the_rows_trained_on():
 # Fits that resume
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 @pytest.mark.parametrize("optimizer", mostly_slow(["adam"], ("sgd",), ("nesterov",)))
 def test_partial_fit_keeps_the_statistics_of_the_first_call(optimizer, kind):
@@ -339,6 +341,7 @@ GRID = {"learning_rate": [0.01, 0.1, 1.0], "alpha": [0.0, 0.01]}
 OFFSET = {"rescale": [None, "standard"], "learning_rate": [1e-5, 0.1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", mostly_slow([np.asarray], (sparse.csr_array,)))
 def test_searches_score_as_those_of_scikit_learn(kind):
     # Lazy steps on sparse rows round with the models beside them.

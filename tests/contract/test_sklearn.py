@@ -76,6 +76,7 @@ def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks([SHORT], expected_failed_checks=failures_of_a_short_fit)
 def test_scikit_learns_checks_pass_after_a_short_fit(estimator, check):

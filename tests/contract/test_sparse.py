@@ -70,6 +70,7 @@ def objective(clf, X, y, weights):
     return weights @ losses / weights.sum() + settings.alpha * penalty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_format_and_dtype_trains_like_dense_rows(container, dtype):
@@ -179,6 +180,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arrange", [*ORDERED.values(), *OTHERS.values()])
 @pytest.mark.parametrize("rescale", mostly_slow(["standard"], (0.2,)))
 def test_how_the_rows_are_stored_changes_nothing(arrange, rescale):
@@ -440,6 +442,7 @@ def test_every_optimizer_takes_sparse_rows(optimizer):
     assert_like_dense(clf, estimator(**parameters).fit(X, soft, s))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "n_classes"),
     mostly_slow([("sgd", 3), ("lbfgs", 2)], ("sgd", 2), ("lbfgs", 3)),
@@ -467,6 +470,7 @@ def test_batches_of_several_micro_batches_train_on_sparse_rows(optimizer, monkey
     assert_like_dense(clf, estimator(**parameters).fit(X, y, s))
 
 
+@pytest.mark.slow
 def test_chunk_size_changes_nothing_but_where_the_penalty_is_multiplied_in(monkeypatch):
     X, y, s = problem()
     packed = sparse.csr_array(X)
@@ -477,6 +481,7 @@ def test_chunk_size_changes_nothing_but_where_the_penalty_is_multiplied_in(monke
     assert_like_dense(clone(penalized).fit(packed, y, s), whole[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rescale", mostly_slow(["standard"], (0.2,)))
 def test_a_search_on_sparse_rows_has_the_scores_of_separate_fits(rescale):
     X, y, s = problem()
@@ -518,6 +523,7 @@ def peak_of(call):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_nothing_outside_the_programs_takes_as_much_as_a_dense_batch():
     X, y = wide_rows()
     dataset = Dataset(X, y)

@@ -153,6 +153,7 @@ def test_a_good_fit_is_silent(name, parameters, mnist):
     assert_silent(classic(random_state=0, **parameters), *rows_of(name, mnist))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "parameters"), cases(GOOD_BY_DEFAULT))
 def test_the_defaults_are_silent(name, parameters, mnist):
     clf = TFSoftmaxClassifier(random_state=0, **parameters)

@@ -26,6 +26,7 @@ from tests.robustness.common import PATIENCE, DiesOfHanging, X, Y, in_child
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 
 
+@pytest.mark.slow
 def test_eight_threads_that_fit_at_once_give_the_serial_bits(several_chunks):
     from tfsoftmax.engine import compilation
 

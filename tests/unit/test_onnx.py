@@ -124,6 +124,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_what_contains_the_classifier_is_converted(model):
     rows = X.astype(np.float32)

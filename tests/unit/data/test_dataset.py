@@ -131,6 +131,7 @@ def test_a_precision_given_overrules_all_but_bytes(precision):
         assert dtypes_for(np.ones((2, 2), dtype), precision) == (BYTES, precision)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]).flatmap(
         lambda dtype: hnp.arrays(

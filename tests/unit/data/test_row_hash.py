@@ -93,6 +93,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_different_rows_have_hashes_like_random_ones(kind):
     X = np.unique(KINDS[kind](np.random.default_rng(0)), axis=0)

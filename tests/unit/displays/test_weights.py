@@ -55,6 +55,7 @@ def test_the_title_for_two_classes_is_not_cut_off(zeros_and_ones):
     assert title.x1 <= display.figure_.bbox.x1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps",
     [

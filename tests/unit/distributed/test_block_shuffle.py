@@ -177,6 +177,7 @@ def test_parts_that_are_not_are_not():
     assert_warns(parts_of(y=mixed, sizes=(20,) * 10), warned=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(1,) * 200, (5,) * 40, (20,) * 10])
 @pytest.mark.parametrize("n_classes", [2, 3, 40])
 def test_few_rows_in_a_part_do_not_look_sorted(sizes, n_classes):

@@ -106,6 +106,7 @@ def test_loss_and_accuracy_equal_the_reference(cut, small_chunks, n_threads, wei
 CUTS = [(1, 1, 2), (4, 16, 2)]  # blocks of one model, and of three
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "optimizer"), mostly_slow([("per model", "sgd")], ("shared", "adam"))
 )
@@ -267,6 +268,7 @@ def hyper_with(l2, rate=0.1):
     return Hyperparameters(l2 * 0 + rate, l2 * 0, l2, l2 * 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scaling", mostly_slow([STANDARD], (Scaling(0.5),)), ids=["standard", "r"]
 )
@@ -286,6 +288,7 @@ def test_lazy_steps_on_sparse_rows_are_those_on_dense_rows(
     np.testing.assert_allclose(measured, expected_measured, rtol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", mostly_slow([np.float64], (np.float32,)))
 def test_where_a_penalty_would_end_the_factor_steps_are_not_lazy(cut, dtype):
     """There are 128 batches in a chunk; models with a weak penalty are right, too."""

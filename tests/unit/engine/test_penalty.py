@@ -94,6 +94,7 @@ def test_a_weight_is_lifted_off_zero_by_the_mean_of_its_gradients_alone():
     np.testing.assert_array_equal(np.sign(trace[-1, 3:]), [1, -1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_weight_owes_no_more_than_so_many_steps(dtype):
     step, l1 = 0.1, 0.5

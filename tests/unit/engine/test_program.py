@@ -125,6 +125,7 @@ def test_a_tie_counts_for_the_first_class_as_in_predict():
     assert correct == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_stacked_models_are_the_models_alone():
     X, y = rows_of_four_classes(90)
     layout, chunk = first_chunk(X, y, batch_size=25)

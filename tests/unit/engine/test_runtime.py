@@ -364,6 +364,7 @@ def test_in_a_graph_a_fit_is_refused_and_after_it_works():
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_fitting_writes_nothing_to_the_terminal():
     result = run(FIT)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -434,6 +435,7 @@ def test_only_tensorflows_own_lines_are_chatter(line, is_chatter):
     assert bool(runtime._START_UP_CHATTER.match(line)) is is_chatter
 
 
+@pytest.mark.slow
 def test_a_tensorflow_that_breaks_otherwise_is_reported_alike():
     """A mismatch of protobuf's versions, for instance, is a TypeError."""
     broken = NO_TENSORFLOW.replace(

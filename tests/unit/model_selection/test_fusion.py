@@ -317,6 +317,7 @@ def test_class_weights_hold_for_their_model_alone(optimizer, weighted):
         assert_as_alone(clf, X, Y, **weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows", mostly_slow([sparse.csr_array(X)], (X.astype(np.float32),))
 )

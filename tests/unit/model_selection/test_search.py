@@ -126,6 +126,7 @@ def test_results_equal_grid_search(case):
     both(estimator(**parameters), grid, return_train_score=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", mostly_slow([np.uint8], (np.float32,)))
 def test_results_equal_grid_search_for_all_kinds_of_numbers(dtype):
     rows = np.clip(X * 40 + 128, 0, 255).astype(dtype)
@@ -161,6 +162,7 @@ def test_results_equal_grid_search_for_soft_labels():
     both(estimator(), grid, y=soft, scoring=None, refit=True)
 
 
+@pytest.mark.slow
 def test_results_equal_grid_search_on_digits(digits):
     rows, y = digits
     grid = {"learning_rate": np.logspace(-2, 0, 4), "alpha": [0, 1e-2]}
@@ -541,6 +543,7 @@ def test_nothing_of_a_previous_search_is_left():
     assert not hasattr(search, "refit_time_")
 
 
+@pytest.mark.slow
 def test_a_search_can_be_nested():
     scores = cross_val_score(search_of(), X, Y, cv=2)
     theirs = GridSearchCV(estimator(), {"learning_rate": RATES}, cv=2)
@@ -573,6 +576,7 @@ def test_scikit_learns_checks_pass():
 # The best estimator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", mostly_slow([np.float32], (np.float64,), (np.uint8,)))
 def test_the_best_estimator_is_a_separate_fit_to_the_bit(dtype):
     rows = np.clip(X * 40 + 128, 0, 255).astype(dtype)
@@ -698,6 +702,7 @@ def test_an_estimator_that_prints_does_so_in_a_search(capsys):
     assert printed[0] == printed[1]
 
 
+@pytest.mark.slow
 def test_rows_are_not_copied_for_each_candidate():
     import tracemalloc
 

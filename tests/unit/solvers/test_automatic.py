@@ -178,6 +178,7 @@ def test_a_warm_start_chooses_anew_but_for_the_scaling():
     assert clf.rescale_ == "standard"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameters", "grid"),
     mostly_slow(

@@ -171,6 +171,7 @@ def lasso(digits):
     return X, y, optimum
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "rate", "epochs", "l1_ratio"),
     mostly_slow(

@@ -116,6 +116,7 @@ def test_full_batches_end_at_the_optimum(optimizer, l1_ratio):
     np.testing.assert_allclose(clf_b, saga_b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
 @pytest.mark.parametrize(
     ("l1_ratio", "dtype"),

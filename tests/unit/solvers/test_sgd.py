@@ -124,6 +124,7 @@ def test_a_batch_of_all_rows_takes_the_gradient_of_the_objective():
     np.testing.assert_allclose(clf.intercept_, -numeric[:, -1], atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "batch_size"),
     mostly_slow(

@@ -65,7 +65,7 @@ def score_blocks(model: Any, blocks: Iterable[tuple[Any, ...]]) -> float:
     (computed,) = dask.compute(sums)
     correct, total = map(sum, zip(*computed, strict=True))
     if not total:
-        raise ValueError("X must have a row, and sample_weight one that is not zero.")
+        raise ValueError("X must have at least one row with a nonzero weight.")
     return float(correct / total)
 
 

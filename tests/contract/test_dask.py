@@ -734,7 +734,7 @@ def test_an_asynchronous_client_is_refused(client):
         ):
             optimum().fit(blocks(X), blocks(Y))
 
-    with pytest.raises(RuntimeError, match="by a synchronous client of Dask"):
+    with pytest.raises(RuntimeError, match="needs a synchronous Dask client"):
         client.sync(fit)
 
 

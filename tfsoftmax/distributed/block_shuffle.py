@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.distributed.allocation import reuses_freed_memory
 from tfsoftmax.distributed.part import Part
 from tfsoftmax.distributed.parts import Parts
 from tfsoftmax.engine.engine import Engine, Means, Weights
@@ -136,6 +137,7 @@ class BlockShuffle:
         return [weights], (loss, accuracy)
 
 
+@reuses_freed_memory()
 def train_part(
     part: Part,
     state: tuple[Weights, NDArray[np.float64]],
@@ -230,8 +232,9 @@ def _warn_of_sorted_rows(dataset: Parts) -> None:
     excess = totals.sum(axis=1) / totals.sum() @ (differences - by_chance)
     if len(totals) > 1 and excess > MAX_SORTED * largest:
         warn(
-            "The rows of the Dask collection are sorted by class, or nearly: each part "
-            "has some of the classes alone. Training by mini-batches goes from part to "
-            'part, and forgets. Shuffle the rows first, or use optimizer="lbfgs", for '
-            "which their order doesn't matter."
+            "The rows of the Dask collection are sorted by class, or nearly so: each "
+            "part contains only some of the classes. Mini-batch training visits one "
+            "part after another and forgets the classes of the earlier parts. Shuffle "
+            'the rows first, or use optimizer="lbfgs", which does not depend on their '
+            "order."
         )

@@ -59,8 +59,8 @@ def current_cluster() -> Iterator[Cluster]:
         return
     if client.asynchronous:
         raise RuntimeError(
-            "TFSoftmaxClassifier fits by a synchronous client of Dask. Make one by "
-            "Client(…) without asynchronous=True, in a thread of its own."
+            "TFSoftmaxClassifier needs a synchronous Dask client. Create one by "
+            "Client(…) without asynchronous=True, in another thread."
         )
     yield DaskCluster(client)
 

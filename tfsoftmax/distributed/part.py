@@ -10,6 +10,7 @@ from typing import Any
 from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.distributed.allocation import reuses_freed_memory
 from tfsoftmax.utils.blas import single_threaded_blas
 
 
@@ -62,9 +63,9 @@ class Part:
     def run(self, call: Call) -> Any:
         """Call for each block, and combine the results in order."""
         each: Sequence[Any] = self.by_sample if call.by_sample else self.blocks
-        if call.make is not None:
-            each = self._make(call, each)
-        with single_threaded_blas():
+        with single_threaded_blas(), reuses_freed_memory():
+            if call.make is not None:
+                each = self._make(call, each)
             return reduce(
                 call.combine, (call.function(one, *call.arguments) for one in each)
             )

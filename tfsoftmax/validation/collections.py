@@ -161,7 +161,7 @@ def _check_same_blocks(values: Any, name: str, X: Any, X_name: str) -> None:
         got, expected = look(values), look(X)
         if got is not None and expected is not None and got != expected:
             raise ValueError(
-                f"{name} must be in blocks of the same rows as {X_name}; it has "
+                f"{name} must have the same blocks of rows as {X_name}; it has "
                 f"{words.format(reprlib.repr(got))}, and {X_name} has "
                 f"{words.format(reprlib.repr(expected))}. "
                 f"{_remedy(values, name, X, X_name)}"

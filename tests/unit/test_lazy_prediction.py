@@ -488,7 +488,7 @@ def test_a_block_may_have_weights_of_zero_and_all_of_them_may_not():
     weights[: SIZES[0]] = 0
     expected = clf.score(ROWS, LABELS, weights)
     assert clf.score(X, LABELS, blocks_of(weights)) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="sample_weight one that is not zero"):
+    with pytest.raises(ValueError, match="at least one row with a nonzero weight"):
         clf.score(X, LABELS, blocks_of(weights * 0))
     with pytest.raises(ValueError, match="sample_weight must not be negative"):
         clf.score(X, LABELS, blocks_of(1 - weights))

@@ -29,11 +29,16 @@ def test_memory_is_kept_within_and_given_back_after_the_last_task(
 ):
     monkeypatch.setenv(VARIABLE, "65536")
     within = {TRIM_THRESHOLD: KEPT, MMAP_THRESHOLD: LARGEST}
-    with pytest.raises(ValueError, match="a task's"), reuses_freed_memory():
+
+    @reuses_freed_memory()
+    def fail():
         with reuses_freed_memory():
             assert settings == within
         assert settings == within
         raise ValueError("a task's")
+
+    with pytest.raises(ValueError, match="a task's"):
+        fail()
     expected = {TRIM_THRESHOLD: 65536, MMAP_THRESHOLD: DEFAULT_MMAP_THRESHOLD}
     assert settings == expected
 

@@ -251,7 +251,9 @@ def test_columns_that_nobody_needs_are_not_read_and_the_others_once():
     ],
 )
 def test_a_remedy_for_other_blocks_works(rows, y):
-    with pytest.raises(ValueError, match="y must be in blocks of the same ro") as error:
+    with pytest.raises(
+        ValueError, match="y must have the same blocks of rows"
+    ) as error:
         rows_in_blocks(rows, y)
     remedy = str(error.value).rpartition("Call ")[2].removesuffix(".")
     names = {"X": rows, "y": y}

@@ -9,7 +9,7 @@ is a list of neighbouring blocks, and which these are depends on the blocks alon
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -114,17 +114,8 @@ def read(
         items = cluster.start(tasks)
         closing.callback(cluster.release, items)
         abouts = cluster.collect(about_of, items)
-        kinds = {
-            (about.is_sparse, about.soft is not None)
-            for about in abouts
-            if about is not None
-        }
-        if len(kinds) > 1:
-            raise ValueError(
-                f"{names[0]} must be sparse in all blocks or in none, and {names[1]} "
-                "must have soft labels in all blocks or in none."
-            )
         filled = [i for i, about in enumerate(abouts) if about is not None]
+        _refuse_two_kinds([abouts[i] for i in filled], names)
         if not filled:
             check_rows(estimator, without_rows, names[0], reset=False)  # refuses it
         return Read(
@@ -133,6 +124,16 @@ def read(
             [abouts[i] for i in filled],
             estimator.n_features_in_,
             closing.pop_all(),
+        )
+
+
+def _refuse_two_kinds(abouts: Sequence[About], names: Names) -> None:
+    """Refuse sparse parts beside dense ones, and soft labels beside others."""
+    kinds = {(about.is_sparse, about.soft is not None) for about in abouts}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{names[0]} must be sparse in all blocks or in none, and {names[1]} must "
+            "have soft labels in all blocks or in none."
         )
 
 

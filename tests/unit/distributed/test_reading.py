@@ -13,6 +13,7 @@ from scipy import sparse
 
 from tests.problems import estimator, problem
 from tfsoftmax.data.gather import aligned
+from tfsoftmax.distributed import reading
 from tfsoftmax.distributed.checking import (
     ALIGNMENT,
     NAMES,
@@ -179,3 +180,17 @@ def test_an_error_of_labels_says_in_which_blocks_they_are():
 def test_a_worker_of_another_version_is_refused():
     with pytest.raises(RuntimeError, match=r"worker has .* and this process has 0\.0"):
         checked((X, Y, None), version="0.0")
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        ((X[:50], sparse.csr_array(X[50:100])), (Y[:50], Y[50:100])),
+        ((X[:50], X[50:100]), (Y[:50], np.eye(3)[Y[50:100]])),
+    ],
+)
+def test_parts_of_two_kinds_are_refused(rows, labels):
+    blocks = [checked((x, y, None)).about for x, y in zip(rows, labels, strict=True)]
+    reading._refuse_two_kinds(blocks[:1], NAMES)
+    with pytest.raises(ValueError, match="sparse in all blocks or in none"):
+        reading._refuse_two_kinds(blocks, NAMES)

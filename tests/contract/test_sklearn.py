@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.model_selection import (
     GridSearchCV,
@@ -116,6 +117,8 @@ def test_a_pipeline_is_its_steps(few_digits):
 def test_grid_search_in_two_processes_finds_the_better_rate(few_digits):
     X, y = few_digits
     grid = {"learning_rate": [1e-4, 0.1], "batch_size": [50, 100]}
+    # New workers: those of a test minutes ago may be about to end for idleness.
+    get_reusable_executor().shutdown()
     search = GridSearchCV(recipe(), grid, cv=3, n_jobs=2).fit(X, y)
     assert search.best_params_["learning_rate"] == 0.1
     assert search.best_score_ > 0.83

@@ -223,7 +223,7 @@ def dtypes_for(
     overrides the dtype of the computation.
     """
     if precision is None:
-        precision = _precision_for(X)
+        precision = precision_for(X.dtype, lambda: largest_magnitude(X))
     is_bytes = X.dtype.kind == "b" or X.dtype == np.uint8
     return np.dtype(np.uint8) if is_bytes else precision, precision
 
@@ -248,11 +248,15 @@ def full_batch_dtypes_for(
     return (X.dtype.newbyteorder("=") if is_plain else precision), precision
 
 
-def _precision_for(X: Any) -> np.dtype[Any]:
-    if X.dtype.kind == "f":
-        single = X.dtype.itemsize <= 4
+def precision_for(dtype: np.dtype[Any], largest: Callable[[], int]) -> np.dtype[Any]:
+    """Return the dtype to compute in; `largest` returns the largest of wide integers.
+
+    It is the largest absolute value, which takes a pass over the rows to find.
+    """
+    if dtype.kind == "f":
+        single = dtype.itemsize <= 4
     else:
-        single = X.dtype.itemsize <= 2 or largest_magnitude(X) <= 2**24
+        single = dtype.itemsize <= 2 or largest() <= 2**24
     return np.dtype(np.float32 if single else np.float64)
 
 

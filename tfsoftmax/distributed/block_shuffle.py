@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dataset import Dataset, precision_for
 from tfsoftmax.distributed.allocation import reuses_freed_memory
 from tfsoftmax.distributed.part import Part
 from tfsoftmax.distributed.parts import Parts
@@ -211,11 +211,9 @@ def draw_order(dataset: Parts, rng: np.random.RandomState) -> PartOrder:
 
 def precision_of(dataset: Parts) -> np.dtype[Any]:
     """Return the dtype to compute in, as for rows in memory."""
-    dtype = dataset.X.dtype
-    is_single = dtype.itemsize <= (4 if dtype.kind == "f" else 2)
-    if dtype.kind != "f" and not is_single:
-        is_single = max(about.largest_integer for about in dataset.abouts) <= 2**24
-    return np.dtype(np.float32 if is_single else np.float64)
+    return precision_for(
+        dataset.X.dtype, lambda: max(about.largest_integer for about in dataset.abouts)
+    )
 
 
 def _warn_of_sorted_rows(dataset: Parts) -> None:

@@ -96,7 +96,7 @@ def check(
     checked = []
     for number, block in enumerate(blocks, first):
         with _errors_note(number, number, names[0]):
-            if len_of(block[0]):
+            if block[0].shape[0]:
                 checked.append(_check_block(block, estimator, names))
     if not checked:
         return Checked([], None)
@@ -113,11 +113,6 @@ def _errors_note(first: int, last: int, name: str) -> Iterator[None]:
         blocks = f"block {first}" if first == last else f"blocks {first} to {last}"
         error.add_note(f"In {blocks} of {name}, counted from 0.")
         raise
-
-
-def len_of(X: Any) -> int:
-    """Return the number of rows."""
-    return int(X.shape[0])
 
 
 def this_version() -> str:
@@ -168,7 +163,7 @@ def _describe(blocks: Sequence[Block], name: str) -> About:
         totals += w @ codes if soft else np.bincount(codes, w, len(classes))
     integers = [b.X for b in blocks if b.X.dtype.kind in "biu"]
     return About(
-        n_rows=sum(len_of(b.X) for b in blocks),
+        n_rows=sum(b.X.shape[0] for b in blocks),
         n_values=sum(b.X.nnz if is_sparse else b.X.size for b in blocks),
         dtypes=tuple(b.X.dtype for b in blocks),
         is_sparse=is_sparse,

@@ -56,7 +56,7 @@ class ThisProcess:
 
     def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         """Call the function with each item."""
-        return [function(item) for item in items]
+        return self.derive(function, items)
 
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
         """Run the call on one part after another."""

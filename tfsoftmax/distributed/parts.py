@@ -58,8 +58,7 @@ class Parts:
         self.class_totals, self._by_sample = class_totals, by_sample
         self._closing = ExitStack()
 
-    weights = index = None
-    per_model_weights, n_weight_rows = False, 1
+    n_weight_rows = 1
 
     def __len__(self) -> int:
         return self._n_rows

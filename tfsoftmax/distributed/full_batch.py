@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset, add_each
-from tfsoftmax.distributed.workers import n_threads_of_task
 from tfsoftmax.engine.full_batch import AllRows, FullBatch, Sums
 from tfsoftmax.engine.sparse_batch import SparseFullBatch
+from tfsoftmax.utils.workers import current_worker
 
 
 class FullBatchOfParts(AllRows):
@@ -44,7 +44,8 @@ def make_block(
         scaling=features.scaling,
         precision=precision,
         features=features,
-        n_threads=n_threads_of_task(),
+        # A worker runs as many tasks at once as it has threads.
+        n_threads=None if current_worker() is None else 1,
         keeps_copies=False,
     )
 

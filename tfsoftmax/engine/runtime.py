@@ -20,6 +20,8 @@ import threading
 from collections.abc import Iterator
 from types import ModuleType
 
+from tfsoftmax.utils.workers import current_worker
+
 _ASKED_FOR_LOGS = ("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
 
 _START_UP_CHATTER = re.compile(
@@ -135,14 +137,9 @@ def _threads_of_worker() -> int | None:
 
 
 def _is_dask_worker() -> bool:
-    """Whether this runs in a Dask worker, in a separate process."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return False
-    try:
-        return not str(distributed.get_worker().address).startswith("inproc")
-    except ValueError:
-        return False
+    """Whether a worker of Dask runs this, in a process that is its own."""
+    worker = current_worker()
+    return worker is not None and not str(worker.address).startswith("inproc")
 
 
 def _first_import() -> contextlib.AbstractContextManager[None]:

@@ -15,6 +15,7 @@ import dask
 import dask.array as da
 import dask.dataframe as dd
 import distributed
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from tests.assertions import assert_same_bits
 from tests.problems import EACH_OPTIMIZER, mostly_slow, problem
-from tfsoftmax import TFSoftmaxClassifier, dual_gap
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, dual_gap
 from tfsoftmax.distributed import reading
 
 X, Y, S = problem(200)
@@ -216,6 +217,76 @@ def test_many_small_blocks_are_few_parts_with_the_same_optimum(monkeypatch):
     monkeypatch.setattr(reading, "MAX_PARTS", 8)
     clf = optimum().fit(blocks(X, (5,) * 40), blocks(Y, (5,) * 40))
     assert_same_model(clf, optimum().fit(X, Y))
+
+
+# Searches
+
+
+def search(model, grid, **options):
+    return TFSoftmaxGridSearchCV(model, grid, **{"cv": 3} | options)
+
+
+def test_a_search_on_blocks_finds_the_scores_of_memory():
+    grid = {"alpha": [0.001, 0.1], "fit_intercept": [True, False]}
+    options = {"scoring": ["accuracy", "neg_log_loss"], "refit": "neg_log_loss"}
+    model = optimum(rescale="standard")
+    here = search(model, grid, return_train_score=True, **options).fit(X, Y)
+    there = search(model, grid, return_train_score=True, **options)
+    there.fit(blocks(X), blocks(Y))
+    for name, values in here.cv_results_.items():
+        if "_test_" in name or "_train_" in name:
+            actual = there.cv_results_[name]
+            np.testing.assert_allclose(actual, values, rtol=1e-7, err_msg=name)
+    assert there.best_params_ == here.best_params_
+    assert_same_model(there.best_estimator_, here.best_estimator_)
+
+
+def test_a_search_by_batches_is_that_of_each_candidate_alone():
+    grid = {"learning_rate": [0.01, 0.1]}
+    together = search(by_batches(), grid).fit(blocks(X), blocks(Y))
+    for i, rate in enumerate(grid["learning_rate"]):
+        alone = search(by_batches(), {"learning_rate": [rate]})
+        alone.fit(blocks(X), blocks(Y))
+        name = "mean_test_score"
+        assert together.cv_results_[name][i] == alone.cv_results_[name][0]
+
+
+def test_a_search_computes_each_block_once():
+    counts = Counter()
+
+    def read(block, block_info=None):
+        counts[block_info[0]["chunk-location"]] += 1
+        return block
+
+    rows = blocks(X).map_blocks(read, dtype=X.dtype, meta=np.zeros((0, 0)))
+    search(optimum(), {"alpha": [0.01, 0.1]}).fit(rows, blocks(Y))
+    assert counts == {(i, 0): 1 for i in range(len(SIZES))}
+
+
+def test_a_search_finds_out_how_many_rows_are_in_each_block():
+    known = search(optimum(), {"alpha": [0.01, 0.1]}).fit(blocks(X), blocks(Y))
+    rows, labels = unknown(X), unknown(Y)
+    found = search(optimum(), {"alpha": [0.01, 0.1]}).fit(rows, labels)
+    name = "mean_test_score"
+    np.testing.assert_array_equal(found.cv_results_[name], known.cv_results_[name])
+    assert np.isnan(rows.chunks[0]).all()  # the user's array is as it was
+
+
+def test_a_search_takes_the_values_of_a_frame_and_a_column_of_labels():
+    model, grid = optimum(rescale="standard"), {"alpha": [0.01, 0.1]}
+    here = search(model, grid).fit(TABLE[NAMES].to_numpy(), TABLE["y"])
+    there = search(model, grid).fit(FRAME[NAMES].to_dask_array(), FRAME["y"])
+    assert_same_model(there.best_estimator_, here.best_estimator_)
+    with pytest.raises(TypeError, match=r"Convert it with X\.to_dask_array\(\)"):
+        search(model, grid).fit(FRAME[NAMES], FRAME["y"])
+
+
+def test_a_search_on_blocks_heeds_no_backend_of_joblib():
+    expected = search(optimum(), {"alpha": [0.01, 0.1]}).fit(blocks(X), blocks(Y))
+    with joblib.parallel_config("loky", n_jobs=2):
+        found = search(optimum(), {"alpha": [0.01, 0.1]}, n_jobs=2)
+        found.fit(blocks(X), blocks(Y))
+    assert_same_bits(found.best_estimator_, expected.best_estimator_)
 
 
 # Arrays, DataFrames, and what is in memory

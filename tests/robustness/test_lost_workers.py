@@ -18,13 +18,14 @@ from contextlib import contextmanager
 import dask
 import dask.array as da
 import distributed
+import joblib
 import numpy as np
 import pytest
 
 from tests.assertions import assert_same_bits
 from tests.problems import problem
 from tests.robustness.common import PATIENCE, eventually
-from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.distributed import dask_cluster as clusters
 from tfsoftmax.distributed.dask_cluster import DaskCluster
@@ -235,6 +236,74 @@ def test_a_worker_that_dies_of_its_task_again_and_again_is_an_error(client):
     rows = blocks(X).map_blocks(die, dtype=float, meta=np.zeros((0, 0)))
     with pytest.raises(RuntimeError, match="Workers have died again and again"):
         fit(optimum(), rows)
+
+
+# A worker is lost in a search
+
+
+GRID = {"alpha": [0.001, 0.01, 0.1], "momentum": [0.0, 0.9]}
+
+
+def search_on(values, labels, **options):
+    """Search with one job for each fold, or with blocks in this process's fits."""
+    model = by_batches(optimizer="sgd", learning_rate=0.05)
+    return TFSoftmaxGridSearchCV(model, GRID, cv=4, **options).fit(values, labels)
+
+
+def assert_same_search(search, expected):
+    for name, values in expected.cv_results_.items():
+        if name.startswith(("split", "mean_test")):
+            np.testing.assert_array_equal(search.cv_results_[name], values, name)
+    assert_same_bits(search.best_estimator_, expected.best_estimator_)
+
+
+class SlowAccuracy:
+    """A scorer that takes its time, and says in which process it is called."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, model, X, y):
+        with self.path.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.1)
+        return model.score(X, y)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scatters", [False, True])
+def test_a_worker_killed_in_a_search_by_joblib_changes_no_bit(
+    scatters, client, tmp_path
+):
+    path = tmp_path / "scores"
+    expected = search_on(X, Y, scoring=SlowAccuracy(tmp_path / "here"))
+
+    def kill_who_scores():
+        eventually(lambda: path.exists() and path.read_text().endswith("\n"))
+        os.kill(int(path.read_text().split()[0]), signal.SIGKILL)
+
+    timer = later(kill_who_scores, 0)
+    scatter = {"scatter": [X, Y]} if scatters else {}
+    with joblib.parallel_config("dask", **scatter):
+        found = search_on(X, Y, scoring=SlowAccuracy(path))
+    timer.join()
+    assert len(path.read_text().split()) > 24  # some were scored twice
+    assert_same_search(found, expected)
+    del scatter
+    assert eventually(lambda: is_clean(client))
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_a_search_of_dask_arrays_changes_no_bit(
+    client, monkeypatch
+):
+    with dask.config.set(scheduler="threads"):
+        expected = search_on(blocks(X), blocks(Y))
+    killed = in_epoch(3, lambda: kill(client), monkeypatch)
+    found = search_on(blocks(X), blocks(Y))
+    assert killed
+    assert_same_search(found, expected)
+    assert eventually(lambda: is_clean(client))
 
 
 # The scheduler is lost

@@ -36,18 +36,18 @@ from tfsoftmax.utils.sklearn_compat import (
 Evaluation = dict[str, Any]
 
 
-def evaluate(job: EvaluationJob) -> list[Evaluation]:
-    """Train and score the candidates of a job."""
-    return _evaluate_fused(job) if job.groups else [_evaluate_alone(job)]
+def evaluate(job: EvaluationJob, X: Any, y: Any) -> list[Evaluation]:
+    """Train and score the candidates of a job on its fold of X and y."""
+    return _evaluate_fused(job, X, y) if job.groups else [_evaluate_alone(job, X, y)]
 
 
-def _evaluate_alone(job: EvaluationJob) -> Evaluation:
+def _evaluate_alone(job: EvaluationJob, X: Any, y: Any) -> Evaluation:
     """Fit and score a job's only candidate with scikit-learn."""
     callbacks = {"caller": job.caller, "callback_ctx": job.contexts[0]}
     evaluation: Evaluation = _fit_and_score(
         clone(job.estimator),
-        job.X,
-        job.y,
+        X,
+        y,
         scorer=job.scorer,
         train=job.train,
         test=job.test,
@@ -66,15 +66,15 @@ def _evaluate_alone(job: EvaluationJob) -> Evaluation:
     return evaluation
 
 
-def _evaluate_fused(job: EvaluationJob) -> list[Evaluation]:
+def _evaluate_fused(job: EvaluationJob, X: Any, y: Any) -> list[Evaluation]:
     """Fit the preprocessing once, and train and score the candidates in groups."""
     print_starts(job)
     models = [candidate_model(job.estimator, params) for params in job.candidates]
     classifiers = [classifier_of(model) for model in models]
-    X_train, y_train = _safe_split(models[0], job.X, job.y, job.train)
-    fit_params = _check_method_params(job.X, job.fit_params, indices=job.train)
+    X_train, y_train = _safe_split(models[0], X, y, job.train)
+    fit_params = _check_method_params(X, job.fit_params, indices=job.train)
     weights = fit_params.get("sample_weight")
-    scoring = Scoring(job, models[0], X_train, y_train)
+    scoring = Scoring(job, models[0], X, y, X_train, y_train)
     evaluations: dict[int, Evaluation] = {}
     with JobTasks(job, classifiers, X_train, y_train, weights) as tasks:
         began = time.time()

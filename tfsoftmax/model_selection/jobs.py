@@ -1,4 +1,7 @@
-"""The jobs of a search: on each fold, the candidates with the same preprocessing."""
+"""The jobs of a search: on each fold, the candidates with the same preprocessing.
+
+The rows are not part of a job: all jobs get the same.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tfsoftmax.model_selection.fusion import fusion_groups
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """The rows of a fold, and the candidates to evaluate on them.
+    """The indices of a fold's rows, and the candidates to evaluate on them.
 
     All fields up to `n_candidates` are the same in all jobs of a search.
 
@@ -33,8 +36,6 @@ class EvaluationJob:
     """
 
     estimator: Any
-    X: Any
-    y: Any
     fit_params: Mapping[str, Any]
     score_params: Mapping[str, Any]
     scorer: Any

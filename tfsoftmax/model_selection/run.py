@@ -18,6 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from tfsoftmax.callbacks import with_callbacks
 from tfsoftmax.model_selection.candidates import candidate_model
+from tfsoftmax.model_selection.dask_backend import rows_to_send
 from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
 from tfsoftmax.model_selection.jobs import EvaluationJob, make_jobs
 from tfsoftmax.model_selection.tasks import SearchTask
@@ -43,9 +44,10 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
         search.__dict__.pop(name, None)
     search._validate_params()
     scorers, refit_metric = search._get_scorers()
-    X, y = indexable(check_structure(X), y)
+    X = check_structure(X)
     if is_dask(X):
         X, y = _kept(X, y)
+    X, y = indexable(X, y)
     params = _check_method_params(X, params=params)
     routed = search._get_routed_params_for_fit(params)
     task = SearchTask(search, X, y, params.get("sample_weight"))
@@ -53,8 +55,6 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     search.n_splits_ = len(splits)
     template = EvaluationJob(
         estimator=clone(search.estimator),
-        X=X,
-        y=y,
         fit_params=routed.estimator.fit,
         score_params=routed.scorer.score,
         scorer=scorers,
@@ -64,7 +64,7 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
         caller=search,
         n_splits=len(splits),
     )
-    evaluator = _Evaluator(search, template, splits, task)
+    evaluator = _Evaluator(search, template, X, y, splits, task)
     task.run(evaluator)
     first_score = evaluator.evaluations[0]["test_scores"]
     search.multimetric_ = isinstance(first_score, dict)
@@ -80,23 +80,24 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
 
 
 def _kept(X: Any, y: Any) -> tuple[Any, Any]:
-    """Return Dask collections whose blocks are computed once, not in each fit.
+    """Return X, computed once and kept by the workers, and y in memory.
 
-    Folds need the labels in memory, and can only be taken from arrays.
+    Folds need all labels and the sizes of the blocks, and can only be taken from
+    arrays.
     """
     import dask
 
     if not is_dask_array(X):
         raise TypeError(
             "A search can't take folds from X, a Dask DataFrame. Convert it with "
-            "X.to_dask_array(lengths=True), and do the same for y."
+            "X.to_dask_array()."
         )
+    if is_dask_array(y):  # at once, so that what both come from is computed once
+        X, y = dask.persist(X, y)
+    else:  # Dask warns of an array together with a DataFrame's column
+        X = X.persist()
     if n_rows_known(X) is None:
-        raise ValueError(
-            "A search can't take folds from X, since its chunk sizes are unknown. Call "
-            "X.compute_chunk_sizes(), and do the same for y."
-        )
-    X, y = dask.persist(X, y)
+        X.compute_chunk_sizes()
     return X, np.asarray(y) if is_dask(y) else y
 
 
@@ -132,10 +133,13 @@ class _Evaluator:
         self,
         search: Any,
         template: EvaluationJob,
+        X: Any,
+        y: Any,
         splits: Sequence[tuple[Any, Any]],
         task: SearchTask,
     ) -> None:
         self._search, self._template = search, template
+        self._X, self._y = X, y
         self._splits, self._task = splits, task
         self.candidates: list[Mapping[str, Any]] = []
         self.evaluations: list[Evaluation] = []
@@ -172,11 +176,13 @@ class _Evaluator:
         return self.results
 
     def _evaluate(self, jobs: Sequence[EvaluationJob]) -> list[Evaluation]:
-        search = self._search
-        # Other processes can't use blocks on the workers of a cluster.
-        n_jobs = 1 if is_dask(self._template.X) else search.n_jobs
-        parallel = Parallel(n_jobs=n_jobs, pre_dispatch=search.pre_dispatch)
-        done = parallel(delayed(evaluate)(job) for job in jobs)
+        search, options = self._search, {"n_jobs": self._search.n_jobs}
+        if is_dask(self._X):  # whose fits take all workers, one after the other
+            rows, options = (self._X, self._y), {"backend": "sequential"}
+        else:
+            rows = rows_to_send(self._X, self._y)
+        parallel = Parallel(pre_dispatch=search.pre_dispatch, **options)
+        done = parallel(delayed(evaluate)(job, *rows) for job in jobs)
         by_position = {
             position: evaluation
             # joblib runs nothing with pre_dispatch=0

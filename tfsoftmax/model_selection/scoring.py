@@ -51,10 +51,10 @@ class Scoring:
     """Scores the candidates of a job on test rows and, optionally, training rows."""
 
     def __init__(
-        self, job: EvaluationJob, model: Any, X_train: Any, y_train: Any
+        self, job: EvaluationJob, model: Any, X: Any, y: Any, X_train: Any, y_train: Any
     ) -> None:
-        self._job = job
-        X_test, y_test = _safe_split(model, job.X, job.y, job.test, job.train)
+        self._job, self._X = job, X
+        X_test, y_test = _safe_split(model, X, y, job.test, job.train)
         self._rows = {"test_scores": (X_test, y_test, job.test)}
         if job.return_train_score:
             self._rows["train_scores"] = (X_train, y_train, job.train)
@@ -71,7 +71,7 @@ class Scoring:
         fitted = [i for i, error in enumerate(errors) if error is None]
         for name, (X, y, index) in self._rows.items():
             params = _check_method_params(
-                self._job.X, self._job.score_params, indices=index
+                self._X, self._job.score_params, indices=index
             )
             predictors = self._predictors([models[i] for i in fitted], X)
             for i, (predictor, rows) in zip(fitted, predictors, strict=True):

@@ -38,10 +38,10 @@ from tfsoftmax.data.dataset import Dataset, Rows, add_each
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.utils.blas import single_threaded_blas
 
-# Steps to the optimal intercept; each squares the error.
+# Steps to the optimal intercept.
 MAX_NEWTON = 30
-# Half of it is the gain of the optimal intercept.
-SMALLEST_DECREMENT = 1e-32
+# A step squares the error: after one from this decrement, only rounding is left.
+LAST_DECREMENT = 1e-20
 # Relative to the means of p: the accuracy of sums of so many numbers.
 ROUNDING = 1e-14
 
@@ -239,12 +239,13 @@ def _best_intercept(
     """Minimise the loss over b by Newton's method."""
     for _ in range(MAX_NEWTON):
         step = linalg.pinvh(at.H) @ at.gradient  # the same for all classes is no step
-        if not at.gradient @ step > SMALLEST_DECREMENT:
-            break
+        decrement = at.gradient @ step
         following = rows.at(b - step)
         if not following.loss <= at.loss:
             break  # rounding, or too long a step; this b also yields a bound
         at, b = following, b - step
+        if not decrement > LAST_DECREMENT:
+            break
     return at, b
 
 

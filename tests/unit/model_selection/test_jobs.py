@@ -18,7 +18,7 @@ FOLDS = [([0, 1], [2]), ([1, 2], [0]), ([0, 2], [1])]
 def jobs(model, candidates):
     """Make the jobs of a search in which only its estimator matters."""
     n = len(FOLDS)
-    template = EvaluationJob(model, X, Y, {}, {}, None, np.nan, False, 0, None, n)
+    template = EvaluationJob(model, {}, {}, None, np.nan, False, 0, None, n)
     return make_jobs(template, candidates, FOLDS)
 
 
@@ -32,7 +32,6 @@ def test_without_a_pipeline_all_candidates_of_a_fold_are_one_job():
         assert (job.numbers, job.n_candidates) == ([0, 1], 2)
         assert job.candidates == candidates
         assert job.groups == [[0], [1]]
-        assert job.X is X
 
 
 def test_each_preprocessing_is_a_job_of_each_fold():

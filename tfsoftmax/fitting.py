@@ -184,8 +184,8 @@ def classes_to_expect(
     if is_soft(y):
         return find_classes(y)
     raise ValueError(
-        "classes must be passed in the first call of partial_fit: all the classes "
-        "that will ever occur."
+        "classes must be passed to the first call of partial_fit: all classes that "
+        "will ever occur."
     )
 
 
@@ -209,8 +209,8 @@ def _scaling_of(
         rescale = float(factors) if factors.ndim == 0 else tuple(factors.tolist())
     if isinstance(rescale, tuple) and len(rescale) != n_features:
         raise ValueError(
-            "rescale must be a number, or one for each feature, shape "
-            f"({n_features},); got shape ({len(rescale)},)."
+            "rescale must be a number or an array with a number for each of the "
+            f"{n_features} features; got {len(rescale)} numbers."
         )
     return rescale, Scaling.of(
         rescale, dataset
@@ -257,10 +257,10 @@ def _warn_of_another_scale(dataset: Rows, held_out: Rows) -> None:
     share = share_beyond(held_out, dataset)
     if share > MAX_SHARE_BEYOND:
         warn(
-            f"X_val looks unlike X: {share:.0%} of the values of one lie beyond the "
-            "range of the other. Scale both alike. A pipeline transforms X_val with "
-            "transform_input=['X_val'] and metadata routing, not if it is passed as "
-            "step__X_val."
+            f"X_val does not seem to be scaled like X: {share:.0%} of the values of "
+            "one are outside the range of the other. Scale both in the same way. A "
+            "pipeline transforms X_val only with transform_input=['X_val'] and "
+            "metadata routing, not if it is passed as step__X_val."
         )
 
 

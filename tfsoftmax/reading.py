@@ -85,7 +85,7 @@ def read_held_out(
         return None
     if X_val is None or y_val is None:
         missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(f"X_val and y_val go together; got no {missing}.")
+        raise ValueError(f"X_val and y_val must be passed together; got no {missing}.")
     names = "X_val", "y_val", "sample_weight_val"
     held_out = read_known(
         estimator, classes, X_val, y_val, sample_weight_val, names=names
@@ -175,11 +175,12 @@ def _known_classes(
         return found
     known: NDArray[Any] = estimator.classes_
     if not same_classes(found, known, y):
-        name = "y" if classes is None else "classes"
+        what = "The classes in y" if classes is None else "classes"
         raise ValueError(
-            f"{name} has other classes than the fit that training resumes: they were "
+            f"{what} can't change when training continues: they were "
             f"{reprlib.repr(known.tolist())} and are now "
-            f"{reprlib.repr(found.tolist())}."
+            f"{reprlib.repr(found.tolist())}. To start over, call fit with "
+            "warm_start=False."
         )
     return known
 

@@ -333,7 +333,7 @@ def test_partial_fit_expects_the_classes_passed_or_known_or_those_of_soft_labels
     clf = estimator()
     assert classes_to_expect(clf, [2, 0, 1], Y, None).tolist() == [0, 1, 2]
     assert classes_to_expect(clf, None, np.eye(3)[Y], None).tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match="classes must be passed in the first call"):
+    with pytest.raises(ValueError, match="classes must be passed to the first call"):
         classes_to_expect(clf, None, Y, None)
     clf.fit(X, Y)
     assert classes_to_expect(clf, None, Y, clf._result) is clf.classes_

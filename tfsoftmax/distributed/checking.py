@@ -90,8 +90,8 @@ def check(
     """
     if version != (of_worker := this_version()):
         raise RuntimeError(
-            f"A Dask worker has tfsoftmax {of_worker}, and this process has {version}. "
-            "Install the same version."
+            f"A Dask worker has tfsoftmax {of_worker}, but this process has {version}. "
+            "Install the same version on both."
         )
     checked = []
     for number, block in enumerate(blocks, first):

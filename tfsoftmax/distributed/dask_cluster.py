@@ -59,8 +59,9 @@ def current_cluster() -> Iterator[Cluster]:
         return
     if client.asynchronous:
         raise RuntimeError(
-            "TFSoftmaxClassifier needs a synchronous Dask client. Create one by "
-            "Client(…) without asynchronous=True, in another thread."
+            "TFSoftmaxClassifier needs a synchronous Dask client, but the current one "
+            "is asynchronous. In another thread, create a Client without "
+            "asynchronous=True, and fit there."
         )
     yield DaskCluster(client)
 
@@ -182,8 +183,8 @@ class DaskCluster:
             finally:
                 self._has_scattered = False
         raise RuntimeError(
-            f"Workers were lost {MAX_LOSSES} times during one pass over all rows. "
-            "Look at their logs; most often they are short of memory."
+            f"Dask workers were lost {MAX_LOSSES} times during one pass over the rows. "
+            "See their logs; the usual cause is a lack of memory."
         )
 
     def _gathered(self, futures: list[Any]) -> list[Any]:
@@ -283,12 +284,13 @@ class DaskCluster:
         if now - last_seen > PATIENCE:
             if workers:
                 raise MemoryError(
-                    f"All Dask workers have paused for {PATIENCE:.0f} seconds: their "
-                    "memory is short. Use more workers, or give them more memory: a "
-                    "fit holds all of X in it."
+                    f"All Dask workers have been paused for {PATIENCE:.0f} seconds, "
+                    "because they are short of memory. A fit keeps all of X in the "
+                    "workers' memory: use more workers, or give them more memory."
                 )
             raise RuntimeError(
-                f"All Dask workers have been gone for {PATIENCE:.0f} seconds."
+                f"The Dask cluster has had no workers for {PATIENCE:.0f} seconds. "
+                "Start workers, and fit again."
             )
         return last_seen
 
@@ -305,13 +307,13 @@ class DaskCluster:
     def _lost(self) -> Exception:
         if self._client.status != "running":
             return ConnectionError(
-                "The connection to Dask's scheduler is lost; the client is "
-                f"{self._client.status}. Start a cluster and a Client, and fit again."
+                "The connection to Dask's scheduler was lost (the client is "
+                f"{self._client.status}). Start a cluster and a Client, and fit again."
             )
         return RuntimeError(
-            "A part of the data is lost with its worker, or was cancelled, and can't "
-            "be computed again: nothing says how. Pass collections that are read or "
-            "computed by tasks, not made of scattered data."
+            "Part of the data was lost with its worker, or cancelled, and no task can "
+            "compute it again. Pass collections that tasks read or compute, not data "
+            "that client.scatter put on the workers."
         )
 
 
@@ -349,13 +351,13 @@ def _explained(error: BaseException) -> BaseException:
 
     if isinstance(error, KilledWorker):
         explained: BaseException = RuntimeError(
-            "Workers have died again and again at the same task. Look at their logs; "
-            "mostly they are short of memory."
+            "Dask workers died repeatedly while they ran the same task. See their "
+            "logs; the usual cause is a lack of memory."
         )
     elif isinstance(error, ModuleNotFoundError) and error.name == "tfsoftmax":
         explained = ImportError(
-            "A Dask worker can't import tfsoftmax. Install the same version there as "
-            "here."
+            "A Dask worker can't import tfsoftmax. Install the same version on the "
+            "workers as in this process."
         )
     else:
         return error

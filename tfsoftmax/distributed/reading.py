@@ -133,7 +133,7 @@ def _refuse_two_kinds(abouts: Sequence[About], names: Names) -> None:
     if len(kinds) > 1:
         raise ValueError(
             f"{names[0]} must be sparse in all blocks or in none, and {names[1]} must "
-            "have soft labels in all blocks or in none."
+            "have soft labels in all blocks or in none; got a mixture."
         )
 
 

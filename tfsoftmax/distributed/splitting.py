@@ -44,7 +44,7 @@ def split(
     train = _take(parts, partial(_is_not_below, limit, seed))
     if not (len(held_out) and train.share):
         raise ValueError(
-            "early_stopping needs rows to hold out and rows to train on, and there are "
+            "early_stopping needs rows to hold out and rows to train on, but there are "
             "too few different rows. Pass X_val and y_val instead."
         )
     return train, train.weighted_by_sample(), held_out.weighted_by_sample()

@@ -88,13 +88,13 @@ def _kept(X: Any, y: Any) -> tuple[Any, Any]:
 
     if not is_dask_array(X):
         raise TypeError(
-            "A search can't take folds from X, a Dask DataFrame. Convert it with "
-            "X.to_dask_array(lengths=True), and do the same for y."
+            "A search can't split a Dask DataFrame into folds. Convert X with "
+            "X.to_dask_array(lengths=True), and y in the same way."
         )
     if n_rows_known(X) is None:
         raise ValueError(
-            "A search can't take folds from X, since its chunk sizes are unknown. Call "
-            "X.compute_chunk_sizes(), and do the same for y."
+            "A search can't split X into folds, because its chunk sizes are unknown. "
+            "Call X.compute_chunk_sizes(), and do the same for y."
         )
     X, y = dask.persist(X, y)
     return X, np.asarray(y) if is_dask(y) else y

@@ -48,8 +48,8 @@ def refuse_other_collections(values: Any, name: str) -> None:
     if is_other and hasattr(kind, "__dask_graph__"):
         raise TypeError(
             f"{name} must be in memory, or a Dask array, DataFrame or Series; got a "
-            f"{kind.__module__}.{kind.__qualname__}. Make an array of it, for instance "
-            "by dask.array.from_delayed, or pass what its compute() returns."
+            f"{kind.__module__}.{kind.__qualname__}. Convert it to an array, for "
+            "instance with dask.array.from_delayed, or pass the result of compute()."
         )
 
 
@@ -98,8 +98,8 @@ def rows_in_blocks(
     refuse_other_collections(X, names[0])
     if not is_dask(X):
         raise TypeError(
-            f"{names[0]} must be a Dask collection where {names[1]} or {names[2]} is "
-            "one; it is in memory. Call compute() on the other."
+            f"{names[0]} must be a Dask collection if {names[1]} or {names[2]} is one, "
+            f"but {names[0]} is in memory. Call compute() on the Dask collection."
         )
     check_blocks(X, names[0])
     columns: list[list[Any]] = [[None] * n_blocks(X) for _ in names]
@@ -134,8 +134,8 @@ def _check_whole_rows(values: Any, name: str) -> None:
     """Check that no block of a Dask array has a part of its rows' columns alone."""
     if is_dask_array(values) and any(len(sizes) > 1 for sizes in values.chunks[1:]):
         raise ValueError(
-            f"{name} must have whole rows in each chunk; its columns are in chunks of "
-            f"{', '.join(map(str, values.chunks[1]))}. Call "
+            f"{name} must have all columns in each chunk; its columns are split into "
+            f"chunks of {', '.join(map(str, values.chunks[1]))}. Call "
             f'{name} = {name}.rechunk({{0: "auto", 1: -1}}).'
         )
 
@@ -179,7 +179,7 @@ def _remedy(values: Any, name: str, X: Any, X_name: str) -> str:
     if is_dask_frame(values) and is_dask_frame(X):
         if _divisions(values) and _divisions(X):
             return f"Call {name} = {name}.repartition(divisions={X_name}.divisions)."
-        return f"Take {X_name} and {name} from one DataFrame."
+        return f"Take {X_name} and {name} from the same DataFrame."
     steps = [
         *_steps_to_sizes(X, X_name),
         *_steps_to_sizes(values, name),
@@ -204,9 +204,9 @@ def _cut(values: Any, X: Any, name: str, X_name: str) -> list[Delayed]:
     sizes = _block_sizes(X)
     if sizes is None:
         raise ValueError(
-            f"{name} is in memory and can't be cut by the blocks of {X_name}, whose "
-            f"sizes are unknown. Pass {name} as a Dask collection in the same blocks, "
-            f"or call {_steps_to_sizes(X, X_name)[0]} before."
+            f"{name} is in memory and can't be split like {X_name}, because the sizes "
+            f"of {X_name}'s blocks are unknown. Pass {name} as a Dask collection with "
+            f"the same blocks, or first call {_steps_to_sizes(X, X_name)[0]}."
         )
     check_length(values, sum(sizes), name, X_name)
     return [

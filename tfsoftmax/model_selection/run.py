@@ -82,7 +82,7 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
 def _kept(X: Any, y: Any) -> tuple[Any, Any]:
     """Return Dask collections whose blocks are computed once, not in each fit.
 
-    Folds need the labels in memory, and can only be taken from arrays.
+    Splitting needs the labels in memory, and works only for arrays.
     """
     import dask
 

@@ -219,7 +219,7 @@ def _to_delayed(collections: list[Any]) -> list[list[Delayed]]:
     """Return the blocks of Dask arrays, or of DataFrames and Series.
 
     Dask, and `dask.optimize` too, optimises each collection separately, so that each
-    would read their common source. They are therefore joined into a collection of tuples.
+    would read their common source. They are therefore joined into one, of tuples.
     """
     if not collections:
         return []

@@ -316,7 +316,7 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
             ValueError,
             "sample_weight must have one weight for each",
         ),
-        ((X, Y, np.ones((20, 1))), ValueError, r"got shape \(20, 1\)"),
+        ((X, Y, np.ones((20, 1))), ValueError, r"got an array of shape \(20, 1\)"),
         ((X, Y, ["heavy"] * 20), ValueError, "sample_weight can't be used: .*strings"),
     ],
 )

@@ -318,7 +318,7 @@ def test_classes_keep_the_order_of_the_previous_fit():
 @pytest.mark.parametrize(("name", "classes"), [("y", None), ("classes", [0, 2])])
 def test_other_classes_than_those_of_the_previous_fit_are_an_error(name, classes):
     clf = estimator().fit(X, Y)
-    message = f"{name} has other classes .* were [0, 1, 2] and are now [0, 2]"
+    message = f"{name} can't change .* were [0, 1, 2] and are now [0, 2]"
     with pytest.raises(ValueError, match=re.escape(message).replace(r"\.\*", ".*")):
         prepare(
             [clf],

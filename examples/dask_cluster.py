@@ -1,7 +1,7 @@
-"""Train on a Dask cluster: more rows than this process may hold, made by its workers.
+"""Train on a Dask cluster, on more rows than this process may hold.
 
-Starts two worker processes on this machine, has them make the rows, and forbids itself
-as much memory as the rows take. The workers hold the rows, and send sums over them:
+Starts two worker processes on this machine, which generate and hold the rows, and
+limits this process to less memory than the rows take. The workers send only sums:
 
     python examples/dask_cluster.py
     python examples/dask_cluster.py --rows 4000000 --memory 4GB
@@ -71,7 +71,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def describe_rows(n: int, coef: np.ndarray, seed: int) -> tuple[da.Array, da.Array]:
-    """Describe n rows and their labels, which whoever needs a block computes."""
+    """Return n lazy rows and their labels; the workers compute each block."""
     rng = da.random.default_rng(seed)
     X = rng.standard_normal((n, N_FEATURES), dtype=np.float32, chunks=(BLOCK, -1))
     # The largest of logits with Gumbel noise is drawn with the softmax's probability.
@@ -81,7 +81,7 @@ def describe_rows(n: int, coef: np.ndarray, seed: int) -> tuple[da.Array, da.Arr
 
 @contextmanager
 def connect(options: argparse.Namespace) -> Iterator[Client]:
-    """Connect to a cluster; without an address start one, and end it."""
+    """Connect to a cluster; without an address, start one and close it afterwards."""
     if options.scheduler:
         with Client(options.scheduler) as client:
             yield client
@@ -103,7 +103,7 @@ def connect(options: argparse.Namespace) -> Iterator[Client]:
 
 
 def limit_memory(n_bytes: int) -> None:
-    """Forbid this process as much memory as X takes, where the system can."""
+    """Limit this process to less memory than X takes, if the system can."""
     held = own_memory("VmData")
     if not held:
         print("This system doesn't limit a process's memory.")
@@ -121,7 +121,7 @@ def limit_memory(n_bytes: int) -> None:
 
 
 def train(clf: TFSoftmaxClassifier, X: da.Array, y: da.Array) -> None:
-    """Fit, and tell how long that took and how much memory this process needed."""
+    """Fit, and print the time and the memory that this process needed."""
     before, start = own_memory("RssAnon"), time.perf_counter()
     clf.fit(X, y)
     seconds = time.perf_counter() - start
@@ -131,13 +131,13 @@ def train(clf: TFSoftmaxClassifier, X: da.Array, y: da.Array) -> None:
 
 
 def bytes_sent_here(dask_worker: Any) -> int:
-    """Look up, on a worker, how many bytes it has sent to others than workers."""
+    """Return how many bytes a worker has sent to the client and the scheduler."""
     log = dask_worker.transfer_outgoing_log
     return sum(entry["total"] for entry in log if entry["who"] is None)
 
 
 def own_memory(name: str) -> int:
-    """Look up what Linux knows of this process's memory, in bytes; elsewhere give 0."""
+    """Return an entry of Linux's memory statistics, in bytes; 0 on other systems."""
     path = Path("/proc/self/status")
     lines = path.read_text().splitlines() if path.exists() else []
     figures = dict(line.partition(":")[::2] for line in lines)

@@ -35,7 +35,7 @@ N_CANDIDATES = len(ParameterGrid(GRID))
 
 
 def main() -> None:
-    """Search, and tell which candidates are best and how well the best one reads."""
+    """Search, and print the best candidates and the test accuracy of the best."""
     options = parse_options()
     X, y = load_mnist("train", data_dir=options.data_dir, return_X_y=True)
     X_test, y_test = load_mnist("test", data_dir=options.data_dir, return_X_y=True)
@@ -87,7 +87,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def with_progress(search: Any) -> Any:
-    """Have scikit-learn draw a progress bar; it can from 1.9, where rich is."""
+    """Show scikit-learn's progress bar, if it is 1.9 or later and rich is installed."""
     try:
         from sklearn.callback import ProgressBar
 
@@ -97,7 +97,7 @@ def with_progress(search: Any) -> Any:
 
 
 def time_of_fit(search: Any, X: Any, y: Any) -> float:
-    """Fit, and give the seconds that it took."""
+    """Fit, and return the seconds that it took."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         # The lowest rates are too low for so few epochs, as the search finds out.
@@ -107,7 +107,7 @@ def time_of_fit(search: Any, X: Any, y: Any) -> float:
 
 
 def best_candidates(search: Any, n: int = 5) -> pd.DataFrame:
-    """Make a table of the n best candidates."""
+    """Return a table of the n best candidates."""
     names = {
         "param_softmax__learning_rate": "learning rate",
         "param_softmax__alpha": "alpha",
@@ -119,7 +119,7 @@ def best_candidates(search: Any, n: int = 5) -> pd.DataFrame:
 
 
 def compare(ours: Any, X: Any, y: Any) -> None:
-    """Time both searches, now that TensorFlow is imported and all is compiled."""
+    """Time both searches, now that TensorFlow is imported and programs are compiled."""
     theirs = GridSearchCV(**ours.get_params(deep=False))
     seconds, their_seconds = (time_of_fit(search, X, y) for search in (ours, theirs))
     print(

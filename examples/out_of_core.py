@@ -1,14 +1,14 @@
 """Train on more rows than the process has memory for: digits in a file, as a memmap.
 
-Writes a file of digits, each a training digit shifted by up to 2 pixels, forbids itself
-as much memory as a copy of the file would take, trains, and deletes the file:
+Writes a file of training digits, each shifted by up to 2 pixels, limits its memory to
+less than a copy of the file would take, trains, and deletes the file:
 
     python examples/out_of_core.py
     python examples/out_of_core.py --rows 8000000 --folder /mnt/large-disk
     python examples/out_of_core.py --shuffle --epochs 2
 
-The rows are written in random order, so an epoch may take them as they stand: it then
-reads the file from one end to the other, as suits a file larger than the machine's RAM.
+The rows are written in random order, so an epoch need not shuffle them. It then reads
+the file from start to end, which suits a file larger than the machine's memory.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def check_room(folder: str, size: int) -> None:
 
 
 def write_digits(path: Path, digits: Bunch, n: int) -> tuple[np.memmap, np.ndarray]:
-    """Write n digits, drawn and shifted at random: rows of bytes, and their labels."""
+    """Write n random digits, shifted at random, as rows of bytes, and their labels."""
     start = time.perf_counter()
     rng = np.random.default_rng(0)
     padded = np.pad(digits.images, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
@@ -110,7 +110,7 @@ def write_digits(path: Path, digits: Bunch, n: int) -> tuple[np.memmap, np.ndarr
 
 
 def limit_memory(X: np.memmap) -> None:
-    """Allow this process what it holds and a quarter of X's size: no copy of X."""
+    """Limit the process to its current memory plus a quarter of X: no copy fits."""
     held = own_memory("VmData")
     if not held:
         print("Only Linux can limit memory in this way: going on without a limit.")
@@ -130,7 +130,7 @@ def limit_memory(X: np.memmap) -> None:
 
 
 def train(clf: TFSoftmaxClassifier, X: np.memmap, y: np.ndarray) -> None:
-    """Fit, and tell how fast that was and how much memory it took."""
+    """Fit, and print the speed and the memory that it took."""
     before = peak = own_memory("RssAnon")
     start = time.perf_counter()
     with ThreadPoolExecutor() as pool:
@@ -146,7 +146,7 @@ def train(clf: TFSoftmaxClassifier, X: np.memmap, y: np.ndarray) -> None:
 
 
 def own_memory(name: str) -> int:
-    """Look up what Linux knows of this process's memory, in bytes; elsewhere give 0."""
+    """Return an entry of Linux's memory statistics, in bytes; 0 on other systems."""
     path = Path("/proc/self/status")
     lines = path.read_text().splitlines() if path.exists() else []
     figures = dict(line.partition(":")[::2] for line in lines)

@@ -422,23 +422,29 @@ class TFSoftmaxClassifier(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The training rows: real numbers of any dtype.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            The training rows: real numbers of any dtype. The rows of a Dask array or
+            DataFrame stay on the workers of the current Dask client.
+        y : {array-like, Dask collection} of shape (n_samples,) or \
+                (n_samples, n_classes)
             The classes, as ints, strings, bools or categories; or soft labels, the
-            probability of each class, which may be one-hot.
-        sample_weight : array-like of shape (n_samples,), default=None
+            probability of each class, which may be one-hot. If X is a Dask collection,
+            y is in memory or a Dask collection with the same blocks.
+        sample_weight : {array-like, Dask collection} of shape (n_samples,), \
+                default=None
             Non-negative weights of the rows; None means equal weights. If `alpha` is a
             number, only their ratios matter.
-        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), \
-                default=None
+        X_val : {array-like, sparse matrix, Dask collection} of shape \
+                (n_val_samples, n_features), default=None
             Held-out rows, on which loss and accuracy are computed after each epoch. A
             pipeline transforms them only with ``transform_input=["X_val"]`` and
             metadata routing.
-        y_val : array-like of shape (n_val_samples,) or (n_val_samples, n_classes), \
-                default=None
+        y_val : {array-like, Dask collection} of shape (n_val_samples,) or \
+                (n_val_samples, n_classes), default=None
             The classes of `X_val`, or soft labels.
-        sample_weight_val : array-like of shape (n_val_samples,), default=None
+        sample_weight_val : {array-like, Dask collection} of shape (n_val_samples,), \
+                default=None
             Non-negative weights of the rows of `X_val`.
 
         Returns
@@ -456,6 +462,8 @@ class TFSoftmaxClassifier(
         RuntimeError
             In a fork of a process that has already trained, where TensorFlow would
             hang; or in TensorFlow's graph mode.
+        RuntimeError, MemoryError, ConnectionError
+            If the workers of a Dask cluster fail, or the connection to its scheduler.
 
         Warns
         -----
@@ -469,7 +477,8 @@ class TFSoftmaxClassifier(
             If training was interrupted (Ctrl-C); the weights of the last complete epoch
             are kept. Also if more than a quarter of the values of `X_val` are outside
             the range of `X`, or vice versa, which means that they were scaled
-            differently.
+            differently; and if mini-batches are trained on a Dask collection whose rows
+            are sorted by class.
         """
         self._check_parameters()
         previous = getattr(self, "_result", None) if self.warm_start else None
@@ -510,15 +519,18 @@ class TFSoftmaxClassifier(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
             The rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+        y : {array-like, Dask collection} of shape (n_samples,) or \
+                (n_samples, n_classes)
             The classes, all of which must be in `classes`; or soft labels.
         classes : array-like of shape (n_classes,), default=None
             All classes that will occur in any call. Required in the first call unless y
             has soft labels, optional afterwards. Must be sorted if y has soft labels in
             unnamed columns, whose order they then describe.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : {array-like, Dask collection} of shape (n_samples,), \
+                default=None
             Non-negative weights of the rows; only their ratios within this call matter.
             None means equal weights.
 

@@ -1,4 +1,4 @@
-"""The way into a fit: what is passed becomes a problem for a solver.
+"""The first step of a fit: turning its arguments into a problem for a solver.
 
     estimators, X, y, … → prepare → Problem → SOLVERS[optimizer].solve → Result → store
 
@@ -50,21 +50,20 @@ def prepare(
     previous: Result | None = None,
     n_epochs: int | None = None,
 ) -> Problem:
-    """Validate what is passed to `fit` or `partial_fit`, for M ≥ 1 estimators.
+    """Turn the arguments of a fit of M ≥ 1 estimators into a problem.
 
     Parameters
     ----------
     estimators : sequence of TFSoftmaxClassifier
         Their parameters are valid, and differ only in those that
         :data:`~tfsoftmax.validation.parameters.RULES` allows per model. The first one
-        validates X, and gets scikit-learn's attributes for that, such as
-        `n_features_in_`.
+        validates X and stores scikit-learn's attributes, such as `n_features_in_`.
     X, y, sample_weight, X_val, y_val, sample_weight_val
         As passed to `fit`.
     classes : ndarray of shape (n_classes,), default=None
         The labels of the classes; by default those in y.
     previous : Result, default=None
-        Where to resume, with one estimator.
+        The result to continue from, with one estimator.
     n_epochs : int, default=None
         Number of epochs; by default `epochs` of each estimator.
 
@@ -92,7 +91,7 @@ def _problem(
     previous: Result | None,
     n_epochs: int | None,
 ) -> Problem:
-    """Return the problem that the rows passed pose."""
+    """Return the problem for the rows that were passed."""
     first = estimators[0]
     attributes = _attributes_of(first, passed.classes)
     rng = _rng_of(first, previous)
@@ -136,7 +135,7 @@ def settings_of(
 ) -> Settings:
     """Return an estimator's settings as plain Python numbers, which don't overflow.
 
-    Where they are "auto", they are chosen by the training rows.
+    "auto" values are computed from the training rows.
     """
     parameters = {name: getattr(estimator, name) for name in RULES}
     parameters |= choose(parameters, rows, model)
@@ -164,7 +163,7 @@ def settings_of(
 def spawn_rng(random_state: Any) -> np.random.RandomState:
     """Return a new RandomState, whose state can be saved and restored.
 
-    An int is its seed; a RandomState, or NumPy's global one for None, draws the seed.
+    An int is the seed; a RandomState, or NumPy's global one for None, draws a seed.
     """
     if isinstance(random_state, Integral):
         return np.random.RandomState(int(random_state))
@@ -175,7 +174,7 @@ def spawn_rng(random_state: Any) -> np.random.RandomState:
 def classes_to_expect(
     estimator: Any, classes: ArrayLike | None, y: Any, previous: Result | None
 ) -> NDArray[Any]:
-    """Return the classes that `partial_fit` is called for."""
+    """Return the classes of a call of `partial_fit`."""
     if classes is not None:
         known = None if previous is None else estimator.classes_
         return check_classes(classes, y, known)
@@ -184,15 +183,15 @@ def classes_to_expect(
     if is_soft(y):
         return find_classes(y)
     raise ValueError(
-        "classes must be passed in the first call of partial_fit: all the classes "
-        "that will ever occur."
+        "classes must be passed to the first call of partial_fit: all classes that "
+        "will ever occur."
     )
 
 
 def _scaling_of(
     estimator: Any, dataset: Rows, previous: Result | None
 ) -> tuple[Rescale, Scaling]:
-    """Return what `rescale` is, and how x̃ comes from x by the training rows."""
+    """Return the value of `rescale`, and the map from x to x̃ for the training rows."""
     rescale, n_features = estimator.rescale, dataset.n_features
     if is_auto(rescale):
         if previous is not None:
@@ -209,8 +208,8 @@ def _scaling_of(
         rescale = float(factors) if factors.ndim == 0 else tuple(factors.tolist())
     if isinstance(rescale, tuple) and len(rescale) != n_features:
         raise ValueError(
-            "rescale must be a number, or one for each feature, shape "
-            f"({n_features},); got shape ({len(rescale)},)."
+            "rescale must be a number or an array with a number for each of the "
+            f"{n_features} features; got {len(rescale)} numbers."
         )
     return rescale, Scaling.of(
         rescale, dataset
@@ -218,7 +217,7 @@ def _scaling_of(
 
 
 def _share(all_rows: Rows, dataset: Rows) -> Any:
-    """Return which part of the weight of all rows those of a dataset have."""
+    """Return the share of a dataset's rows in the weight of all rows."""
     if not (isinstance(dataset, Dataset) and isinstance(all_rows, Dataset)):
         assert not isinstance(dataset, Dataset)
         return dataset.share
@@ -229,14 +228,14 @@ def _share(all_rows: Rows, dataset: Rows) -> Any:
 
 
 def _in_occurring_columns(problem: Problem) -> Problem:
-    """Return the problem without columns of sparse X whose weights are to stay 0."""
+    """Return the problem without columns of sparse X whose weights must stay 0."""
     dataset, held_out, previous = problem.dataset, problem.held_out, problem.previous
-    # What an L1 penalty is owed in a stream, it is owed for columns yet to come, too.
+    # In a stream, the L1 penalty also accumulates for columns that are still empty.
     is_stream = problem.n_epochs is not None
     columns, known = None, None if previous is None else previous.columns
     has_all = previous is not None and known is None
     needs_all = has_all or (is_stream and any(s.l1 for s in problem.settings))
-    # Rows that lie elsewhere are trained in all columns.
+    # Rows on workers are trained in all columns.
     if isinstance(dataset, Dataset) and isinstance(held_out, Dataset | None):
         if not needs_all:
             columns = occurring_columns(dataset.X, known)
@@ -253,19 +252,19 @@ def _in_occurring_columns(problem: Problem) -> Problem:
 
 
 def _warn_of_another_scale(dataset: Rows, held_out: Rows) -> None:
-    """Warn of held-out rows that were not transformed as the training rows were."""
+    """Warn of held-out rows that were not transformed like the training rows."""
     share = share_beyond(held_out, dataset)
     if share > MAX_SHARE_BEYOND:
         warn(
-            f"X_val looks unlike X: {share:.0%} of the values of one lie beyond the "
-            "range of the other. Scale both alike. A pipeline transforms X_val with "
-            "transform_input=['X_val'] and metadata routing, not if it is passed as "
-            "step__X_val."
+            f"X_val does not seem to be scaled like X: {share:.0%} of the values of "
+            "one are outside the range of the other. Scale both in the same way. A "
+            "pipeline transforms X_val only with transform_input=['X_val'] and "
+            "metadata routing, not if it is passed as step__X_val."
         )
 
 
 def _attributes_of(estimator: Any, classes: NDArray[Any]) -> dict[str, Any]:
-    """Return the fitted attributes that validation has found out."""
+    """Return the fitted attributes that validation has determined."""
     names = ("n_features_in_", "feature_names_in_")
     found = {
         name: getattr(estimator, name) for name in names if hasattr(estimator, name)
@@ -274,7 +273,7 @@ def _attributes_of(estimator: Any, classes: NDArray[Any]) -> dict[str, Any]:
 
 
 def _rng_of(estimator: Any, previous: Result | None) -> np.random.RandomState | None:
-    """Return the generator of the rows' orders, that of a previous fit if there is."""
+    """Return the generator of the row orders, from a previous fit if there is one."""
     if previous is not None and previous.rng is not None:
         return previous.rng
     by_epochs = SOLVERS[estimator.optimizer].by_epochs
@@ -284,10 +283,10 @@ def _rng_of(estimator: Any, previous: Result | None) -> np.random.RandomState | 
 def _hold_out_seed(
     estimator: Any, rng: np.random.RandomState | None, previous: Result | None
 ) -> tuple[np.random.RandomState, int]:
-    """Return the generator, and the seed of the rows to hold out.
+    """Return the generator, and the seed for choosing the rows to hold out.
 
-    A previous fit's is kept; otherwise it is drawn from a copy of the generator, which
-    is returned.
+    The seed of a previous fit is kept. Otherwise it is drawn from a copy of the
+    generator, and the copy is returned.
     """
     assert rng is not None
     if previous is not None and hasattr(estimator, "_hold_out_seed"):

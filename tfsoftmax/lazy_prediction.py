@@ -1,7 +1,7 @@
-"""Predictions on Dask collections: described at once, computed block by block later.
+"""Lazy predictions on Dask collections, block by block.
 
-A block needs the model's coefficients and NumPy alone. They are one task of the graph,
-so that a worker gets them once and not with each block.
+To predict for a block takes only NumPy and the model, which is a single task of the
+graph: a worker receives it once, not with each block.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
 
 
 def predict_blocks(model: Any, X: Any, method: str) -> Any:
-    """Return what a method of a model predicts for the rows of a Dask collection.
+    """Return the lazy result of a model's method for the rows of a Dask collection.
 
     Parameters
     ----------
     model : object
-        Its method takes rows in memory; its `n_features_in_` and `feature_names_in_`
-        are those of X.
+        A model whose method accepts rows in memory, and whose `n_features_in_` and
+        `feature_names_in_` match X.
     X : Dask array or DataFrame of shape (n_samples, n_features)
-        The rows, whole ones in each block.
+        The rows, with all columns in each block.
     method : str
         The name of the method.
 
     Returns
     -------
     predictions : Dask array, DataFrame or Series
-        In blocks as those of X, and with the index of a DataFrame.
+        With the same blocks as X, and the index of a DataFrame.
     """
     by_blocks = _predict_array if is_dask_array(X) else _predict_frame
     return by_blocks(model, X, method)
 
 
 def score_blocks(model: Any, blocks: Iterable[tuple[Any, ...]]) -> float:
-    """Compute a model's accuracy by blocks of rows, labels and weights.
+    """Compute a model's accuracy from blocks of rows, labels and weights.
 
-    It is Σ s_i [y_i is predicted] / Σ s_i. The sums of the blocks are added as exact
-    fractions, which can't overflow.
+    The accuracy is Σ s_i [y_i is predicted] / Σ s_i. The sums of the blocks are added
+    as exact fractions, which can't overflow.
     """
     import dask
 
@@ -74,8 +74,7 @@ def _predict_array(model: Any, X: Any, method: str) -> Any:
     import dask.array as da
 
     one = _predict(model, _row_of_zeros(X, model.n_features_in_), method)
-    # What each row is replaced by lies on an axis in place of the columns' one, which
-    # is not in the result if that is a single number.
+    # The result for a row replaces the axis of columns, or drops it if it is a number.
     has_columns = one.ndim == 2
     return da.blockwise(
         _predict_array_block,
@@ -92,7 +91,7 @@ def _predict_array(model: Any, X: Any, method: str) -> Any:
 
 
 def _predict_array_block(block: Any, model: Any, method: str) -> Any:
-    # Along an axis that the result lacks, Dask hands over a list, here of one block.
+    # If the result lacks an axis, Dask passes a list of blocks along it: here, of one.
     (block,) = block if isinstance(block, list) else [block]
     return _predict(model, block, method)
 
@@ -119,7 +118,7 @@ def _predict_partition(frame: Any, model: Any, method: str) -> Any:
 
 
 def _predict(model: Any, rows: Any, method: str) -> Any:
-    """Predict for rows in memory, of which there may be none."""
+    """Predict for rows in memory, possibly none."""
     if rows.shape[0] > 0:
         return getattr(model, method)(rows)
     one = _row_of_zeros(rows, model.n_features_in_)
@@ -127,7 +126,7 @@ def _predict(model: Any, rows: Any, method: str) -> Any:
 
 
 def _row_of_zeros(rows: Any, n_features: int) -> Any:
-    """Return a row of zeros of the dtype, or dtypes, that these rows have."""
+    """Return a row of zeros with the dtype, or dtypes, of these rows."""
     if not hasattr(rows, "columns"):
         return np.zeros((1, n_features), rows.dtype)
     import pandas as pd
@@ -141,7 +140,7 @@ def _row_of_zeros(rows: Any, n_features: int) -> Any:
 def _correct_and_total(
     model: Any, X: Any, y: Any, sample_weight: Any
 ) -> tuple[Fraction, Fraction]:
-    """Return the weight of the rows of a block that are predicted, and of all."""
+    """Return the weight of a block's correctly predicted rows, and of all its rows."""
     n_samples = X.shape[0]
     check_length(y, n_samples)
     weights, unit = np.ones(n_samples), Fraction(1)
@@ -150,7 +149,7 @@ def _correct_and_total(
         weights, unit = _scaled(weights)
     if n_samples == 0:
         return Fraction(0), Fraction(0)
-    # Each row twice: scikit-learn warns of blocks where most labels are different ones.
+    # Each row twice: scikit-learn warns if most labels in a block are distinct.
     twice = np.repeat(np.arange(n_samples), 2)
     predicted = model.predict(X)[twice]
     with errors_name("y"), silent_checks():
@@ -162,9 +161,9 @@ def _correct_and_total(
 
 
 def _scaled(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], Fraction]:
-    """Return weights up to 1, whose sum can't overflow, and what to multiply it by.
+    """Return weights of at most 1, whose sum can't overflow, and their unit.
 
-    That is a power of two. Where all weights are zero, it is 0, and the weights are 1.
+    The unit is a power of two. If all weights are zero, the unit is 0 and they are 1.
     """
     if not weights.any():
         return np.ones_like(weights), Fraction(0)
@@ -173,7 +172,7 @@ def _scaled(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], Fraction
 
 
 def _as_one_task(model: Any) -> Delayed:
-    """Return a model as a task that the graph has once, whatever the blocks."""
+    """Return a model as a single task of the graph, whatever the number of blocks."""
     import dask
 
     name = f"tfsoftmax_model-{dask.base.tokenize(vars(model))}"

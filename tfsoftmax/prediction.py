@@ -334,7 +334,10 @@ def linear_scores(
                 "The logits of X can't be computed: coef_ or intercept_ of this "
                 "estimator is not finite. Fit it again."
             )
-        raise ValueError("X has values too large for this model: a logit overflows.")
+        raise ValueError(
+            "X has values too large for this model: a logit overflows. Scale X like "
+            "the rows passed to fit."
+        )
     return logits
 
 

@@ -1,6 +1,6 @@
-"""What is passed to a fit becomes rows: validated, encoded and weighted.
+"""Reading the rows that are passed to a fit: validated, encoded and weighted.
 
-Dask collections are read where they are, by :mod:`tfsoftmax.distributed`.
+Dask collections are read on the workers, by :mod:`tfsoftmax.distributed`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Passed(NamedTuple):
     dataset : Rows
         With the weights of each model.
     by_sample : Rows
-        The same with sample weights alone, which are the same for all models.
+        The same with sample weights only, which are the same for all models.
     totals : ndarray of shape (n_models,)
         Σs of each model.
     classes : ndarray of shape (n_classes,)
@@ -85,7 +85,7 @@ def read_held_out(
         return None
     if X_val is None or y_val is None:
         missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(f"X_val and y_val go together; got no {missing}.")
+        raise ValueError(f"X_val and y_val must be passed together; got no {missing}.")
     names = "X_val", "y_val", "sample_weight_val"
     held_out = read_known(
         estimator, classes, X_val, y_val, sample_weight_val, names=names
@@ -105,9 +105,9 @@ def read_known(
     class_weight: Any = None,
     names: tuple[str, str, str] = ("X", "y", "sample_weight"),
 ) -> Rows:
-    """Validate rows of features and classes that are known; return a dataset.
+    """Validate rows whose features and classes are known; return a dataset.
 
-    Errors call the arguments by `names`.
+    `names` are the names of the arguments in errors.
     """
     if is_dask(X) or is_dask(y) or is_dask(sample_weight):
         from tfsoftmax.distributed import reading
@@ -136,15 +136,15 @@ def _read_collections(
     classes: NDArray[Any] | None,
     previous: Result | None,
 ) -> Passed:
-    """Have the workers of a cluster read Dask collections.
+    """Let the workers of a cluster read Dask collections.
 
-    All estimators have the class weights of the first.
+    All estimators have the same class weights.
     """
     from tfsoftmax.distributed import reading
 
     estimator = estimators[0]
     found = reading.read(estimator, X, y, sample_weight, reset=previous is None)
-    with found.closing:  # which the parts take over, if there is no error
+    with found.closing:  # unless there is an error, the parts take it over
         known = _known_classes(estimator, found.labels, classes, previous)
         dataset, total = reading.encode_parts(found, known, estimator.class_weight)
     return Passed(
@@ -153,10 +153,10 @@ def _read_collections(
 
 
 def _by_rows(X: Any, optimizer: str) -> Any:
-    """Return X, or a copy by rows where it lies by columns.
+    """Return X, or a copy in row order if X is stored by columns.
 
-    The copy is of the dtype of X, but wide integers that mini-batches compute in
-    float32 are copied in that, which holds them exactly.
+    The copy has the dtype of X, except that wide integers that mini-batches compute in
+    float32 are copied as float32, which represents them exactly.
     """
     if not lies_by_columns(X):
         return X
@@ -175,11 +175,12 @@ def _known_classes(
         return found
     known: NDArray[Any] = estimator.classes_
     if not same_classes(found, known, y):
-        name = "y" if classes is None else "classes"
+        what = "The classes in y" if classes is None else "classes"
         raise ValueError(
-            f"{name} has other classes than the fit that training resumes: they were "
+            f"{what} can't change when training continues: they were "
             f"{reprlib.repr(known.tolist())} and are now "
-            f"{reprlib.repr(found.tolist())}."
+            f"{reprlib.repr(found.tolist())}. To start over, call fit with "
+            "warm_start=False."
         )
     return known
 

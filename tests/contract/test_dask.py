@@ -277,7 +277,7 @@ def test_a_search_takes_the_values_of_a_frame_and_a_column_of_labels():
     here = search(model, grid).fit(TABLE[NAMES].to_numpy(), TABLE["y"])
     there = search(model, grid).fit(FRAME[NAMES].to_dask_array(), FRAME["y"])
     assert_same_model(there.best_estimator_, here.best_estimator_)
-    with pytest.raises(TypeError, match=r"Convert it with X\.to_dask_array\(\)"):
+    with pytest.raises(TypeError, match=r"Convert X with X\.to_dask_array\(\)"):
         search(model, grid).fit(FRAME[NAMES], FRAME["y"])
 
 
@@ -597,7 +597,7 @@ def test_what_memory_refuses_is_refused_alike(lazy, rows, note, model):
         (X, blocks(Y), TypeError, "X must be a Dask collection"),
         (blocks(X)[:, 0], blocks(Y), ValueError, "X must have two dimensions"),
         (dask.delayed(X), blocks(Y), TypeError, "got a dask.delayed"),
-        (unknown(X), Y, ValueError, "y is in memory and can't be cut"),
+        (unknown(X), Y, ValueError, "y is in memory and can't be split"),
         (unknown(X), blocks(Y)[blocks(Y > 0)], ValueError, "y must have a label for"),
     ],
 )
@@ -634,10 +634,10 @@ def test_a_frame_without_rows_is_refused_and_nothing_warned_of():
 
 def test_other_classes_than_before_are_refused():
     clf = by_batches(warm_start=True).fit(blocks(X), blocks(Y))
-    with pytest.raises(ValueError, match="y has other classes than the fit that"):
+    with pytest.raises(ValueError, match="The classes in y can't change when"):
         clf.fit(blocks(X), blocks(Y + 1))
     clf = by_batches()
-    with pytest.raises(ValueError, match="classes must be passed in the first call"):
+    with pytest.raises(ValueError, match="classes must be passed to the first call"):
         clf.partial_fit(blocks(X), blocks(Y))
     with pytest.raises(ValueError, match=r"not among the classes \[0, 1\]: \[2\]"):
         clf.partial_fit(blocks(X), blocks(Y), classes=[0, 1])

@@ -67,18 +67,20 @@ def test_a_search_over_such_a_pipeline_does_too(Search):
 
 
 def test_rows_passed_to_the_step_are_not_transformed_and_there_is_a_warning():
-    message = r"X_val looks unlike X: \d\d% .* transform_input=\['X_val'\]"
+    message = (
+        r"X_val does not seem to be scaled like X: \d\d% .* transform_input=\['X_val'\]"
+    )
     with pytest.warns(UserWarning, match=message) as seen:
         fitted = pipeline().fit(X, Y, clf__X_val=X_VAL, clf__y_val=Y_VAL)
-    unlike = [warning for warning in seen if "unlike" in str(warning.message)]
-    assert [warning.filename for warning in unlike] == [__file__]
+    about = [warning for warning in seen if "scaled like" in str(warning.message)]
+    assert [warning.filename for warning in about] == [__file__]
     assert fitted[-1].history_.val_loss.min() > 1.2 * by_hand().history_.val_loss.min()
 
 
 @pytest.mark.parametrize("scale", [1 / 255, 255])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 def test_a_factor_that_one_side_lacks_is_warned_of(make, scale):
-    with pytest.warns(UserWarning, match="X_val looks unlike X"):
+    with pytest.warns(UserWarning, match="X_val does not seem to be scaled like X"):
         estimator(rescale=1 / 16, epochs=1).fit(
             make(X), Y, X_val=make(X_VAL * scale), y_val=Y_VAL
         )

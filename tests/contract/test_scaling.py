@@ -302,7 +302,7 @@ def test_equal_factors_are_one_number(optimizer, kind):
 
 def test_factors_of_another_length_are_an_error_of_fit():
     clf = estimator(rescale=[1.0, 2.0])
-    words = r"rescale must be a number, or one for each .* \(5,\); got shape \(2,\)"
+    words = r"rescale must be a number or an array .* 5 features; got 2 numbers"
     for fit in (clf.fit, lambda X, y: clf.partial_fit(X, y, [0, 1, 2])):
         with pytest.raises(ValueError, match=words):
             fit(X, Y)

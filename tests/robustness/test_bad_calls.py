@@ -196,7 +196,7 @@ def test_fit(n_calls):
     run(fits(), check_fit, n_calls)
 
 
-@pytest.mark.filterwarnings("ignore:X_val looks unlike X")
+@pytest.mark.filterwarnings("ignore:X_val does not seem to be scaled like X")
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
 def test_held_out_rows_of_another_scale_are_refused(optimizer):
     X, y, _ = ARGUMENTS[0]

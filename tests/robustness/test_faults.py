@@ -298,7 +298,7 @@ def test_no_thread_of_a_loader_outlives_a_fit(model, loader_threads):
     assert not tfsoftmax_threads()
 
 
-@pytest.mark.filterwarnings("ignore:X_val looks unlike X")
+@pytest.mark.filterwarnings("ignore:X_val does not seem to be scaled like X")
 @pytest.mark.parametrize("fit", ["fit", "partial_fit"])
 @pytest.mark.parametrize("held_out", [{}, HELD_OUT], ids=["alone", "held out"])
 def test_no_thread_of_a_loader_outlives_a_loss_that_is_not_finite(

@@ -207,7 +207,7 @@ def test_scattered_rows_lost_with_their_worker_are_an_error(
     scattered = [client.scatter(X[i : i + 50], hash=False) for i in range(0, 400, 50)]
     rows = da.concatenate([da.from_delayed(each, (50, 5), float) for each in scattered])
     in_epoch(3, lambda: kill(client), monkeypatch)
-    with pytest.raises(RuntimeError, match="A part of the data is lost") as caught:
+    with pytest.raises(RuntimeError, match="Part of the data was lost") as caught:
         fit(clf, rows)
     assert vars(clf) == before
     del caught, scattered, rows
@@ -223,7 +223,7 @@ def test_all_workers_gone_for_good_are_an_error(
     clf = copy.copy(expected[model])
     before = dict(vars(clf))
     in_epoch(3, lambda: client_alone.cluster.scale(0), monkeypatch)
-    with pytest.raises(RuntimeError, match="All Dask workers have been gone for 2 sec"):
+    with pytest.raises(RuntimeError, match="has had no workers for 2 seconds"):
         fit(clf)
     assert vars(clf) == before
 
@@ -234,7 +234,7 @@ def test_a_worker_that_dies_of_its_task_again_and_again_is_an_error(client):
         os.kill(os.getpid(), signal.SIGKILL)
 
     rows = blocks(X).map_blocks(die, dtype=float, meta=np.zeros((0, 0)))
-    with pytest.raises(RuntimeError, match="Workers have died again and again"):
+    with pytest.raises(RuntimeError, match="Dask workers died repeatedly"):
         fit(optimum(), rows)
 
 
@@ -327,7 +327,9 @@ def test_a_scheduler_that_ends_is_an_error(
     monkeypatch.setattr(DaskCluster, "fold", slowly)
     close = client_alone.cluster.close
     in_epoch(3, lambda: timers.append(later(close, seconds)), monkeypatch)
-    with pytest.raises(ConnectionError, match="connection to Dask's scheduler is lost"):
+    with pytest.raises(
+        ConnectionError, match="connection to Dask's scheduler was lost"
+    ):
         fit(clf)
     timers[0].join()
     assert vars(clf) == before

@@ -290,7 +290,7 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
         ((X[:0], Y[:0]), ValueError, r"Found array with 0 sample\(s\)"),
         ((X[:, :0], Y), ValueError, r"Found array with 0 feature\(s\)"),
         ((X[0], Y), ValueError, "Expected 2D array, got 1D array"),
-        ((X.astype("M8[s]"), Y), ValueError, "X must hold real numbers; got dtype"),
+        ((X.astype("M8[s]"), Y), ValueError, "X must contain real numbers; got dtype"),
         (
             ([["a", "b"]] * 20, Y),
             ValueError,
@@ -305,7 +305,7 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
         (
             (X, np.array(["ham", 1] * 10, object)),
             TypeError,
-            "y must hold labels of one type",
+            "y must contain labels of one type",
         ),
         ((X, Y, np.zeros(20)), ValueError, "sample_weight must not be zero for all"),
         ((X, Y, -np.ones(20)), ValueError, "sample_weight must not be negative"),
@@ -316,7 +316,7 @@ X, Y = np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2
             ValueError,
             "sample_weight must have one weight for each",
         ),
-        ((X, Y, np.ones((20, 1))), ValueError, r"got shape \(20, 1\)"),
+        ((X, Y, np.ones((20, 1))), ValueError, r"got an array of shape \(20, 1\)"),
         ((X, Y, ["heavy"] * 20), ValueError, "sample_weight can't be used: .*strings"),
     ],
 )
@@ -371,9 +371,13 @@ def test_a_bad_parameter_is_refused_by_name(method, parameters, error, message):
 
 def test_held_out_rows_are_validated_like_training_rows():
     clf = fast()
-    with pytest.raises(ValueError, match="X_val and y_val go together; got no y_val"):
+    with pytest.raises(
+        ValueError, match="X_val and y_val must be passed together; got no y_val"
+    ):
         clf.fit(X, Y, X_val=X)
-    with pytest.raises(ValueError, match="X_val and y_val go together; got no X_val"):
+    with pytest.raises(
+        ValueError, match="X_val and y_val must be passed together; got no X_val"
+    ):
         clf.fit(X, Y, y_val=Y)
     with pytest.raises(ValueError, match=r"X has 1 features, but .* expecting 2"):
         clf.fit(X, Y, X_val=X[:, :1], y_val=Y)
@@ -385,7 +389,7 @@ def test_held_out_rows_are_validated_like_training_rows():
 
 def test_partial_fit_needs_to_know_all_classes():
     clf = fast()
-    with pytest.raises(ValueError, match="classes must be passed in the first call"):
+    with pytest.raises(ValueError, match="classes must be passed to the first call"):
         clf.partial_fit(X, Y)
     with pytest.raises(ValueError, match=r"not among the classes \[0, 7\]: \[1\]"):
         clf.partial_fit(X, Y, classes=[0, 7])

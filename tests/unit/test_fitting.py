@@ -318,7 +318,7 @@ def test_classes_keep_the_order_of_the_previous_fit():
 @pytest.mark.parametrize(("name", "classes"), [("y", None), ("classes", [0, 2])])
 def test_other_classes_than_those_of_the_previous_fit_are_an_error(name, classes):
     clf = estimator().fit(X, Y)
-    message = f"{name} has other classes .* were [0, 1, 2] and are now [0, 2]"
+    message = f"{name} can't change .* were [0, 1, 2] and are now [0, 2]"
     with pytest.raises(ValueError, match=re.escape(message).replace(r"\.\*", ".*")):
         prepare(
             [clf],
@@ -333,7 +333,7 @@ def test_partial_fit_expects_the_classes_passed_or_known_or_those_of_soft_labels
     clf = estimator()
     assert classes_to_expect(clf, [2, 0, 1], Y, None).tolist() == [0, 1, 2]
     assert classes_to_expect(clf, None, np.eye(3)[Y], None).tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match="classes must be passed in the first call"):
+    with pytest.raises(ValueError, match="classes must be passed to the first call"):
         classes_to_expect(clf, None, Y, None)
     clf.fit(X, Y)
     assert classes_to_expect(clf, None, Y, clf._result) is clf.classes_

@@ -189,7 +189,7 @@ class SparseTiles:
 
     @np.errstate(over="ignore")  # overflow to inf shows in the loss
     def tile(self, number: int, buffer: SparseTile | None = None) -> SparseTile:
-        """Return a tile; `buffer`, by `new_buffer`, is where to put it."""
+        """Return a tile, gathered in `buffer` (from `new_buffer`)."""
         tile = self.new_buffer() if buffer is None else buffer
         n, data = self.n_rows, self._dataset
         rows = slice(number * n, min((number + 1) * n, len(data)))
@@ -222,7 +222,7 @@ def _tile_rows(n_samples: int, n_features: int) -> int:
 
 
 def _rows_in_place(dataset: Dataset, storage: np.dtype[Any]) -> NDArray[Any] | None:
-    """Return X as an array whose rows can be handed over; None where they can't."""
+    """Return X as an array whose rows can be passed without a copy, or None."""
     X = dataset.X
     if dataset.index is not None or not X.flags.c_contiguous:
         return None
@@ -234,10 +234,10 @@ def _rows_in_place(dataset: Dataset, storage: np.dtype[Any]) -> NDArray[Any] | N
 
 
 def _exportable(X: NDArray[Any]) -> NDArray[Any]:
-    """Return a view that DLPack exports also where X is read-only.
+    """Return a view that DLPack can export even if X is read-only.
 
-    DLPack can't say that memory is read-only, so NumPy refuses. The program reads it
-    and no more.
+    DLPack can't express that memory is read-only, so NumPy refuses to export it. The
+    program only reads it.
     """
     if X.flags.writeable:
         return X
@@ -245,9 +245,9 @@ def _exportable(X: NDArray[Any]) -> NDArray[Any]:
 
 
 class _WritableView:
-    """An array's memory, by NumPy's array interface, said to be writable."""
+    """An array's memory, declared writable in NumPy's array interface."""
 
     def __init__(self, X: NDArray[Any]) -> None:
-        self._X = X  # which the view keeps alive
+        self._X = X  # keeps the memory alive
         address, _ = X.__array_interface__["data"]
         self.__array_interface__ = X.__array_interface__ | {"data": (address, False)}

@@ -106,7 +106,8 @@ class HistoryDisplay:
         if isinstance(estimator, Mapping | list | tuple):
             if name is not None:
                 raise ValueError(
-                    "name is for a single estimator; pass several as a dict of names."
+                    "name must be None for several estimators; to name them, pass a "
+                    "dict whose keys are the names."
                 )
             if not estimator:
                 raise ValueError("HistoryDisplay needs an estimator; got none.")

@@ -1,8 +1,9 @@
-"""Freed memory is kept while a worker computes, which Dask has C's library give back.
+"""Reuse of freed memory while a worker computes.
 
-Dask starts its workers with MALLOC_TRIM_THRESHOLD_=65536. Each array beyond 128 KB then
-comes from the system, page by page, and returns to it when it is freed: an evaluation
-of 30,000 digits takes 63 ms instead of 23, since each call of a program needs a few MB.
+Dask starts its workers with MALLOC_TRIM_THRESHOLD_=65536, so that glibc returns freed
+memory. Each array beyond 128 KB then comes from the system, page by page, and goes back
+when it is freed. An evaluation of 30,000 digits takes 63 ms instead of 23, because each
+call of a program allocates a few MB.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ _n_within = 0
 
 @contextmanager
 def reuses_freed_memory() -> Iterator[None]:
-    """Have freed memory reused within the context, where the environment forbids it.
+    """Let glibc reuse freed memory within the context, despite the environment.
 
-    Counted, since tasks of several threads are within at once.
+    Entries are counted, since several threads may be in the context at once.
     """
     threshold = os.environ.get(VARIABLE, "")
     if not threshold.isdigit():

@@ -1,10 +1,10 @@
-"""Mini-batches over rows that lie in parts: the weights travel, the rows stay.
+"""Mini-batches over rows in parts: the weights travel, the rows stay.
 
-An epoch goes through the parts in an order that is drawn anew, and through the rows of
-each block in one, too; a batch has rows of one block, and none is small. So it is the
-training of one machine, on a permutation that isn't any permutation. Where each part is
-a sample of all rows it does as well; where each has other classes, it does not, and
-there is a warning.
+Each epoch draws a new order of the parts, of the blocks in each part and of the rows in
+each block. A batch has rows of a single block, and no batch is small. This is the
+training of one machine, but on a restricted permutation of the rows. It works as well
+if each part is a random sample of all rows, but not if each part has different classes;
+then there is a warning.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tfsoftmax.engine.runtime import import_tensorflow
 from tfsoftmax.engine.spec import Hyperparameters
 from tfsoftmax.utils.warn import warn
 
-# The parts in their order, and the seed of each one's rows; None for rows as they are.
+# The order of the parts and the seed for the rows of each; None without shuffling.
 PartOrder = tuple[NDArray[Any], NDArray[Any]] | None
-# Of how much the classes of parts may differ from those of all rows: 0 where all have
-# the same shares, 1 where each part has one class.
+# How much the class shares of parts may differ from those of all rows: 0 if they are
+# the same, 1 if each part has a single class.
 MAX_SORTED = 0.5
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a worker trains by, on any block."""
+    """The arguments that a worker needs to train on any block."""
 
     n_classes: int
     parameters: dict[str, Any]
@@ -45,7 +45,7 @@ class Training:
 
 
 class BlockShuffle:
-    """Takes the weights through the parts, as an `Engine` takes rows to the weights.
+    """Trains by sending the weights from part to part, in the place of an `Engine`.
 
     The parameters are those of :class:`~tfsoftmax.engine.engine.Engine`.
     """
@@ -111,7 +111,7 @@ class BlockShuffle:
         return float(abs(states[0][0][model]).max())
 
     def whole(self, states: list[Weights]) -> list[Weights]:
-        """Return the states: there is nothing to multiply their weights by."""
+        """Return the states unchanged: their weights have no pending factor."""
         return states
 
     def epochs(
@@ -163,7 +163,7 @@ def train_part(
 
 
 class HeldOutParts:
-    """Evaluates weights on held-out rows that lie in parts, as an `Engine` does.
+    """Evaluates weights on held-out rows in parts, in the place of an `Engine`.
 
     The parameters are those of :class:`~tfsoftmax.engine.engine.Engine`.
     """
@@ -217,14 +217,14 @@ def precision_of(dataset: Parts) -> np.dtype[Any]:
 
 
 def _warn_of_sorted_rows(dataset: Parts) -> None:
-    """Warn of parts that have other classes than all rows."""
+    """Warn if the classes of the parts differ from those of all rows."""
     totals = dataset.class_totals
     shares = totals / np.maximum(totals.sum(axis=1, keepdims=True), 1e-300)
     overall = totals.sum(axis=0) / totals.sum()
-    # Half of the sum of differences is 1 − p_k where a part has the class k alone.
+    # Half of the sum of differences is 1 − p_k if a part has only the class k.
     differences = abs(shares - overall).sum(axis=1) / 2
     largest = 1 - (overall**2).sum()
-    # What few rows differ by, drawn at random, is no more than their deviations.
+    # The expected difference of a random sample is at most its standard deviation.
     n_rows = np.maximum(totals.sum(axis=1), 1)
     by_chance = np.sqrt(overall * (1 - overall)).sum() / np.sqrt(n_rows) / 2
     excess = totals.sum(axis=1) / totals.sum() @ (differences - by_chance)

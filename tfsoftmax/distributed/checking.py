@@ -1,4 +1,4 @@
-"""The blocks of Dask collections, validated by the workers that have them."""
+"""Validation of the blocks of Dask collections, on the workers that have them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Block(NamedTuple):
 
 
 class About(NamedTuple):
-    """What is to be known of a part before its rows can be encoded.
+    """The properties of a part that must be known before its rows can be encoded.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class About(NamedTuple):
         Of the blocks of X.
     is_sparse, is_weighted : bool
     soft : array or DataFrame of one row, or None
-        The first of the labels, where they are soft.
+        The first label, if labels are soft.
     classes : ndarray
         The labels that occur, sorted, or the classes of soft labels.
     totals : ndarray of shape (n_classes,)
@@ -52,7 +52,7 @@ class About(NamedTuple):
     largest : float
         The largest weight.
     largest_integer : int
-        The largest absolute value, where X has integers.
+        The largest absolute value, if X contains integers.
     """
 
     n_rows: int
@@ -68,10 +68,10 @@ class About(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """The blocks of a part, none of them empty, and what is to be known of them."""
+    """The blocks of a part, none of them empty, and their properties."""
 
     blocks: list[Block]
-    about: About | None  # None of a part without rows
+    about: About | None  # None for a part without rows
 
 
 def check(
@@ -81,7 +81,7 @@ def check(
     names: Names,
     version: str,
 ) -> Checked:
-    """Validate the blocks of a part, on a worker; `first` is the number of the first.
+    """Validate the blocks of a part, on a worker; `first` is the first one's number.
 
     Raises
     ------
@@ -90,8 +90,8 @@ def check(
     """
     if version != (of_worker := this_version()):
         raise RuntimeError(
-            f"A Dask worker has tfsoftmax {of_worker}, and this process has {version}. "
-            "Install the same version."
+            f"A Dask worker has tfsoftmax {of_worker}, but this process has {version}. "
+            "Install the same version on both."
         )
     checked = []
     for number, block in enumerate(blocks, first):
@@ -106,7 +106,7 @@ def check(
 
 @contextmanager
 def _errors_note(first: int, last: int, name: str) -> Iterator[None]:
-    """Add to an error the numbers of the blocks that it is about."""
+    """Add a note to an error with the numbers of the blocks in which it occurred."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -116,12 +116,12 @@ def _errors_note(first: int, last: int, name: str) -> Iterator[None]:
 
 
 def this_version() -> str:
-    """Return the version of this package, which is known above the floors."""
+    """Return the version of this package, from its top module."""
     return str(import_module("tfsoftmax").__version__)
 
 
 def about_of(checked: Checked) -> About | None:
-    """Return what is to be known of a part."""
+    """Return the properties of a part."""
     return checked.about
 
 
@@ -145,7 +145,7 @@ def _aligned_copy(X: NDArray[Any]) -> NDArray[Any]:
 
 
 def _describe(blocks: Sequence[Block], name: str) -> About:
-    """Return what is to be known of the blocks, whose labels are called `name`."""
+    """Return the properties of the blocks; errors call their labels `name`."""
     soft = is_soft(blocks[0].y)
     X = blocks[0].X
     is_sparse = sparse.issparse(X)

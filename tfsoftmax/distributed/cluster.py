@@ -1,4 +1,4 @@
-"""Where tasks run: on the workers of a cluster, or in this process."""
+"""The interface to run tasks, and its implementation in this process."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tfsoftmax.distributed.tree import Nodes, combine_nodes, root
 
 
 class Cluster(Protocol):
-    """Runs tasks. What they leave, an *item*, stays where it is: by its handle."""
+    """Runs tasks. A result, an *item*, stays where it is; callers have its handle."""
 
     def start(self, tasks: Sequence[Any]) -> list[Any]:
-        """Compute Delayed objects, and return the handles of their items."""
+        """Compute Delayed objects; return the handles of their results."""
 
     def derive(
         self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
     ) -> list[Any]:
-        """Call a function with each item; return the handles of what it returns."""
+        """Call a function with each item; return the handles of the results."""
 
     def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
-        """Call a function with each item; return what it returns."""
+        """Call a function with each item; return the results."""
 
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
-        """Run a call on each part, and combine the results by the tree."""
+        """Run a call on each part, and combine the results in a tree."""
 
     def chain(
         self,
@@ -33,17 +33,17 @@ class Cluster(Protocol):
         state: Any,
         arguments: Sequence[Any],
     ) -> Any:
-        """Take a state through the parts: state ← function(part, state, argument)."""
+        """Update a state with each part: state ← function(part, state, argument)."""
 
     def release(self, items: Sequence[Any]) -> None:
-        """Give up items."""
+        """Free items."""
 
 
 class ThisProcess:
-    """Runs tasks in this process, where there is no client of Dask."""
+    """Runs tasks in this process, if there is no Dask client."""
 
     def start(self, tasks: Sequence[Any]) -> list[Any]:
-        """Compute them by Dask's current scheduler."""
+        """Compute them with Dask's current scheduler."""
         import dask
 
         return list(dask.compute(*tasks))
@@ -69,19 +69,19 @@ class ThisProcess:
         state: Any,
         arguments: Sequence[Any],
     ) -> Any:
-        """Take the state through the parts."""
+        """Update the state with one part after another."""
         for part, argument in zip(parts, arguments, strict=True):
             state = function(part, state, argument)
         return state
 
     def release(self, items: Sequence[Any]) -> None:
-        """Do nothing: who has no handle has no item."""
+        """Do nothing: an item lives as long as its handle."""
 
 
 def run_parts(
     parts: Sequence[Part], numbers: Sequence[int], n_parts: int, call: Call
 ) -> Nodes:
-    """Run a call on some parts, and combine what can be."""
+    """Run a call on some parts, and combine results whose siblings are there."""
     nodes: Nodes = {}
     for number, part in zip(numbers, parts, strict=True):
         nodes[0, number] = part.run(call)

@@ -1,9 +1,9 @@
 """DaskCluster: runs tasks on the workers of a Dask cluster.
 
-Nothing is pinned to a worker, and whatever a task needs comes from other tasks, which
-read the rows. So Dask computes again elsewhere what a lost worker had. Every wait looks
-about once a second: at the scheduler, and at the workers. It ends by an error where
-there are none to wait for.
+Nothing is pinned to a worker, and all input of a task comes from other tasks, which
+read the rows. If a worker is lost, Dask can therefore compute its results again on
+another. Every wait checks the scheduler and the workers about once a second, and raises
+an error if there are none to wait for.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tfsoftmax.distributed.cluster import Cluster, ThisProcess, run_parts
 from tfsoftmax.distributed.part import Call
 from tfsoftmax.distributed.tree import combine_nodes, root
 
-# Seconds between two looks, and how long to wait for workers where there are none.
+# Seconds between two checks, and seconds to wait for workers if there are none.
 TICK, PATIENCE = 1.0, 60.0
 # How often workers may be lost during one fold.
 MAX_LOSSES = 5
-# Bytes from which on arguments are sent once, and results are combined by workers.
+# From this many bytes, arguments are sent only once, and workers combine results.
 LARGE = 1 << 20
 FAN_IN = 8
-# Of a worker's memory, what its threads' tasks may bring into memory together.
+# The share of a worker's memory that the tasks of its threads may read back together.
 MAX_TASK_SHARE = 0.25
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 @contextmanager
 def current_cluster() -> Iterator[Cluster]:
-    """Return the cluster of Dask's current client, or this process without one."""
+    """Return the cluster of Dask's current client or, without one, this process."""
     try:
         from distributed import default_client, get_worker, worker_client
     except ImportError:
@@ -48,7 +48,7 @@ def current_cluster() -> Iterator[Cluster]:
         get_worker()
     except ValueError:
         pass
-    else:  # in a task, which gives its thread to others while it waits
+    else:  # in a task, whose thread runs other tasks while it waits
         with worker_client() as client:
             yield DaskCluster(client)
         return
@@ -59,25 +59,26 @@ def current_cluster() -> Iterator[Cluster]:
         return
     if client.asynchronous:
         raise RuntimeError(
-            "TFSoftmaxClassifier needs a synchronous Dask client. Create one by "
-            "Client(…) without asynchronous=True, in another thread."
+            "TFSoftmaxClassifier needs a synchronous Dask client, but the current one "
+            "is asynchronous. In another thread, create a Client without "
+            "asynchronous=True, and fit there."
         )
     yield DaskCluster(client)
 
 
 class _Group(NamedTuple):
-    """The parts that one thread of a worker goes through."""
+    """The parts that one thread of a worker processes."""
 
     numbers: list[int]
     worker: str
 
 
 class _WorkerLostError(Exception):
-    """A worker has gone that tasks were meant for."""
+    """A worker that was to run tasks has been lost."""
 
 
 def _needs_scheduler(method: Method) -> Method:
-    """Decorate a method so that its errors say so where the scheduler is gone."""
+    """Decorate a method so that its errors say if the scheduler is gone."""
 
     @functools.wraps(method)
     def explained(self: DaskCluster, *arguments: Any) -> Any:
@@ -94,7 +95,7 @@ def _needs_scheduler(method: Method) -> Method:
 
 
 class DaskCluster:
-    """Runs tasks on the workers of a client's cluster; handles are its futures."""
+    """Runs tasks on the workers of a client's cluster; handles are futures."""
 
     def __init__(self, client: Any) -> None:
         self._client, self._fit = client, uuid.uuid4().hex[:8]
@@ -123,7 +124,7 @@ class DaskCluster:
 
     @_needs_scheduler
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
-        """Run a call on each part, in one task a thread or, if large, by a tree."""
+        """Run a call on each part, in a task per thread or, if large, in a tree."""
         return self._retried(lambda: self._fold(parts, call))
 
     def _fold(self, parts: Sequence[Any], call: Call) -> Any:
@@ -156,7 +157,7 @@ class DaskCluster:
         state: Any,
         arguments: Sequence[Any],
     ) -> Any:
-        """Take a state through the parts, from worker to worker."""
+        """Update a state with one part after another, from worker to worker."""
 
         def go_through() -> Any:
             future = self._sent(state)
@@ -167,13 +168,13 @@ class DaskCluster:
         return self._retried(go_through)
 
     def release(self, items: Sequence[Any]) -> None:
-        """Tell the scheduler that they are not needed here."""
+        """Tell the scheduler that this process no longer needs the items."""
         self._fetched = []
         for item in items:
             item.release()  # not `cancel`, which would end what depends on them, too
 
     def _retried(self, attempt: Callable[[], Any]) -> Any:
-        """Return what an attempt returns, the first that loses no worker."""
+        """Return the result of the first attempt during which no worker is lost."""
         for _ in range(MAX_LOSSES):
             try:
                 return attempt()
@@ -182,15 +183,15 @@ class DaskCluster:
             finally:
                 self._has_scattered = False
         raise RuntimeError(
-            f"Workers were lost {MAX_LOSSES} times during one pass over all rows. "
-            "Look at their logs; most often they are short of memory."
+            f"Dask workers were lost {MAX_LOSSES} times during one pass over the rows. "
+            "See their logs; the usual cause is a lack of memory."
         )
 
     def _gathered(self, futures: list[Any]) -> list[Any]:
-        """Fetch the results of futures that are finished and needed no more."""
+        """Fetch the results of finished futures, which are then no longer needed."""
         results: list[Any] = self._client.gather(futures)
-        # Released with the next message: one that is sent now holds up the next one by
-        # the client's interval between two, 10 ms.
+        # Released with the next message: a message sent now would delay the next by
+        # the client's interval between messages, 10 ms.
         self._fetched = futures
         return results
 
@@ -200,7 +201,7 @@ class DaskCluster:
         calls: Sequence[tuple[Any, ...]],
         name: str | None = None,
     ) -> list[Any]:
-        """Submit a task for each tuple of arguments, all in one message."""
+        """Submit a task for each tuple of arguments, all in a single message."""
         name = (name or function.__name__.strip("_")).replace("_", "-")
         keys = [f"tfsoftmax-{name}-{self._fit}-{uuid.uuid4().hex}" for _ in calls]
         columns = map(list, zip(*calls, strict=True))
@@ -209,14 +210,14 @@ class DaskCluster:
         return futures
 
     def _sent(self, argument: Any) -> Any:
-        """Send an argument of several tasks to a worker, once, where it is large."""
+        """Send a large argument of several tasks to a worker, only once."""
         if _n_bytes(argument) < LARGE:
             return argument
-        self._has_scattered = True  # nothing can compute it again
+        self._has_scattered = True  # no task can compute it again
         return self._client.scatter(argument, hash=False)
 
     def _placed(self, parts: Sequence[Any]) -> list[_Group]:
-        """Group the parts by the workers that have them, one group a thread or more."""
+        """Group the parts by worker, with at least one group per thread."""
         key = parts[0].key
         if key not in self._groups:
             self._wait(list(parts))
@@ -239,7 +240,7 @@ class DaskCluster:
     def _finished(
         self, futures: list[Any], workers: set[str] | None = None
     ) -> list[Any]:
-        """Wait for futures and return them; if they fail, end those still running."""
+        """Wait for futures and return them; if one fails, cancel the others."""
         try:
             self._wait(futures, workers)
         except BaseException:
@@ -249,7 +250,7 @@ class DaskCluster:
         return futures
 
     def _wait(self, futures: list[Any], workers: set[str] | None = None) -> None:
-        """Wait for futures, as long as they can finish; raise what they fail with."""
+        """Wait for futures as long as they can finish; raise the error of a task."""
         from distributed import wait
 
         last_seen = time.monotonic()
@@ -270,7 +271,7 @@ class DaskCluster:
                 raise _explained(future.exception())
 
     def _look(self, needed: set[str], last_seen: float) -> float:
-        """Return when a worker was last running, or raise where there is none."""
+        """Return when a worker was last running; raise if there is none to wait for."""
         try:
             workers = self._workers()
         except Exception as error:
@@ -283,45 +284,46 @@ class DaskCluster:
         if now - last_seen > PATIENCE:
             if workers:
                 raise MemoryError(
-                    f"All Dask workers have paused for {PATIENCE:.0f} seconds: their "
-                    "memory is short. Use more workers, or give them more memory: a "
-                    "fit holds all of X in it."
+                    f"All Dask workers have been paused for {PATIENCE:.0f} seconds, "
+                    "because they are short of memory. A fit keeps all of X in the "
+                    "workers' memory: use more workers, or give them more memory."
                 )
             raise RuntimeError(
-                f"All Dask workers have been gone for {PATIENCE:.0f} seconds."
+                f"The Dask cluster has had no workers for {PATIENCE:.0f} seconds. "
+                "Start workers, and fit again."
             )
         return last_seen
 
     def _workers(self) -> dict[str, Any]:
-        """Return what the scheduler knows of each worker, by its address."""
+        """Return the scheduler's information on each worker, by its address."""
         if self._client.status not in ("running", "connecting"):
             raise ConnectionError(self._client.status)
         try:
             info = self._client.scheduler_info(n_workers=-1)
-        except TypeError:  # before there was a limit
+        except TypeError:  # older versions have no limit
             info = self._client.scheduler_info()
         return dict(info["workers"])
 
     def _lost(self) -> Exception:
         if self._client.status != "running":
             return ConnectionError(
-                "The connection to Dask's scheduler is lost; the client is "
-                f"{self._client.status}. Start a cluster and a Client, and fit again."
+                "The connection to Dask's scheduler was lost (the client is "
+                f"{self._client.status}). Start a cluster and a Client, and fit again."
             )
         return RuntimeError(
-            "A part of the data is lost with its worker, or was cancelled, and can't "
-            "be computed again: nothing says how. Pass collections that are read or "
-            "computed by tasks, not made of scattered data."
+            "Part of the data was lost with its worker, or cancelled, and no task can "
+            "compute it again. Pass collections that tasks read or compute, not data "
+            "that client.scatter put on the workers."
         )
 
 
 def _cut(
     numbers: Sequence[int], n_bytes: Sequence[int], worker: Mapping[str, Any]
 ) -> list[list[int]]:
-    """Cut the parts of a worker into groups, of which each is a task.
+    """Divide the parts of a worker into groups, each of which is a task.
 
-    There is one for each thread, or more where the parts are large beside the worker's
-    memory: a task brings all of its parts into memory, those on disk included.
+    There is a group per thread, or more if the parts are large compared with the
+    worker's memory: a task reads all of its parts into memory, also from disk.
     """
     n_threads = worker.get("nthreads", 1)
     limit = (worker.get("memory_limit") or math.inf) * MAX_TASK_SHARE / n_threads
@@ -331,7 +333,7 @@ def _cut(
 
 
 def _n_bytes(value: Any) -> int:
-    """Return the bytes of the arrays in a value, about."""
+    """Return the approximate size of the arrays in a value."""
     if isinstance(value, Call):
         value = value.arguments, value.made_of
     if isinstance(value, tuple | list):
@@ -344,18 +346,18 @@ def _n_bytes(value: Any) -> int:
 
 
 def _explained(error: BaseException) -> BaseException:
-    """Return what to raise where a task has ended by an error."""
+    """Return the error to raise if a task has failed."""
     from distributed import KilledWorker
 
     if isinstance(error, KilledWorker):
         explained: BaseException = RuntimeError(
-            "Workers have died again and again at the same task. Look at their logs; "
-            "mostly they are short of memory."
+            "Dask workers died repeatedly while they ran the same task. See their "
+            "logs; the usual cause is a lack of memory."
         )
     elif isinstance(error, ModuleNotFoundError) and error.name == "tfsoftmax":
         explained = ImportError(
-            "A Dask worker can't import tfsoftmax. Install the same version there as "
-            "here."
+            "A Dask worker can't import tfsoftmax. Install the same version on the "
+            "workers as in this process."
         )
     else:
         return error

@@ -1,4 +1,4 @@
-"""The loss and its gradient over rows that lie in parts."""
+"""The loss and its gradient over rows in parts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tfsoftmax.utils.workers import current_worker
 
 
 class FullBatchOfParts(AllRows):
-    """Evaluates one model on all rows, by the sums of the parts.
+    """Evaluates one model on all rows, by adding the sums of the parts.
 
-    Parameters and attributes are those of `AllRows`; the dataset is one of `Parts`.
+    Parameters and attributes are those of `AllRows`; the dataset is a `Parts` object.
     """
 
     def __init__(self, dataset: Any, n_classes: int, **parameters: Any) -> None:
@@ -35,7 +35,7 @@ class FullBatchOfParts(AllRows):
 def make_block(
     dataset: Dataset, n_classes: int, features: Any, precision: np.dtype[Any]
 ) -> AllRows:
-    """Return what evaluates a block of rows, without copies of them."""
+    """Return an evaluator of a block of rows that keeps no copies of them."""
     kind = SparseFullBatch if sparse.issparse(dataset.X) else FullBatch
     return kind(
         dataset,

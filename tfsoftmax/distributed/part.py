@@ -16,22 +16,24 @@ from tfsoftmax.utils.blas import single_threaded_blas
 
 @dataclass(frozen=True)
 class Call:
-    """A function to call with each block of rows, or with what is made from it.
+    """A function to call with each block of rows, or with an object made from it.
 
     Attributes
     ----------
     function : callable
-        Of a block, a `Dataset`, or of what `make` has made from it; and `arguments`.
+        Called with a block, which is a `Dataset`, or with the object that `make` has
+        made from it, and with `arguments`.
     arguments : tuple
     combine : callable
-        From two results to that of both.
+        Combines two results into one.
     by_sample : bool
-        Whether the rows have their sample weights alone, without class weights.
+        Whether to use only the sample weights of the rows, without class weights.
     make : callable, default=None
-        Of a block and `made_of`. What it makes is kept beside the block.
+        Called with a block and `made_of`. The object that it returns is kept with the
+        block.
     made_of : tuple
     name : str
-        Of what is made, and of nothing else.
+        A unique name of these objects.
     """
 
     function: Callable[..., Any]
@@ -44,14 +46,14 @@ class Call:
 
 
 class Part:
-    """Some blocks of rows, and what has been made from them.
+    """Some blocks of rows, and the objects made from them.
 
     Parameters
     ----------
     blocks : sequence of Dataset
         None is empty. Their weights have a mean of 1 over the rows of all parts.
     by_sample : sequence of Dataset, default=None
-        The same with sample weights alone, where these are others.
+        The same with sample weights only, if there are class weights.
     """
 
     def __init__(
@@ -71,20 +73,20 @@ class Part:
             )
 
     def _make(self, call: Call, blocks: Sequence[Dataset]) -> list[Any]:
-        """Return what is made from each block, as it was made before if it was."""
+        """Return the object made from each block, making it at the first call."""
         assert call.make is not None
         name, made = self._made.get(call.make, ("", []))
         if name != call.name:
-            self._made.pop(call.make, None)  # frees the former first
+            self._made.pop(call.make, None)  # frees the previous objects first
             made = [call.make(block, *call.made_of) for block in blocks]
             self._made[call.make] = call.name, made
         return made
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_made": {}}  # tensors, and made again
+        return self.__dict__ | {"_made": {}}  # they hold tensors, and are made again
 
     def __sizeof__(self) -> int:
-        """Return the bytes of the rows, by which Dask decides what to spill."""
+        """Return the size of the rows, by which Dask decides what to spill."""
         return sum(
             _n_bytes(block.X) + _n_bytes(block.y) + _n_bytes(block.weights)
             for block in self.blocks

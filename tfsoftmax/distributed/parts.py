@@ -1,4 +1,4 @@
-"""Parts: the rows of all parts, and folds over them."""
+"""Parts: the rows of a Dask collection, divided into parts, and folds over them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tfsoftmax.distributed.part import Call
 
 
 class Parts:
-    """Rows that lie in parts.
+    """Rows that are divided into parts.
 
     Parameters
     ----------
@@ -27,17 +27,17 @@ class Parts:
     items : sequence
         The handles of the parts, in the order of the rows.
     kind : Dataset
-        Without rows, but of the kind that the parts are: of the dtype of X, sparse or
-        not, with soft labels or without.
+        A dataset without rows, but otherwise like the parts: with the dtype of X,
+        sparse or dense, with or without soft labels.
     n_rows : int
     abouts : sequence of About
-        What is known of each part.
+        The properties of each part.
     class_totals : ndarray of shape (n_parts, n_classes)
         The weights of each class in each part.
     by_sample : bool, default=False
-        Whether the rows have their sample weights alone, without class weights.
+        Whether to use only the sample weights of the rows, without class weights.
     share : float, default=1.0
-        What these rows have of the weight of all rows that were passed.
+        The share of these rows in the weight of all rows that were passed.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Parts:
 
     @property
     def n_values(self) -> int:
-        """Number of values that X holds, without those that a sparse X leaves out."""
+        """Number of values stored in X."""
         return sum(about.n_values for about in self.abouts)
 
     def weighted_by_sample(self) -> Self:
@@ -86,7 +86,7 @@ class Parts:
         )
 
     def for_models(self, models: slice | list[int] | int) -> Self:
-        """Return the same rows, since all models have the same weights."""
+        """Return these rows: all models have the same weights."""
         return self
 
     def sample(self, n: int) -> Dataset:
@@ -103,7 +103,7 @@ class Parts:
         class_totals: NDArray[np.float64],
         share: float,
     ) -> Self:
-        """Return other parts of the same kind, which `close` frees with these."""
+        """Return other parts of the same kind, which `close` also frees."""
         self._closing.callback(self.cluster.release, items)
         return type(self)(
             self.cluster,
@@ -116,7 +116,7 @@ class Parts:
         )
 
     def close_with(self, closing: ExitStack) -> None:
-        """Have `close` close what the rows were read with."""
+        """Let `close` release the resources with which the rows were read."""
         self._closing = closing.pop_all()
 
     def close(self) -> None:
@@ -134,12 +134,12 @@ class Parts:
         return self.cluster.fold(self.items, call)
 
     def bind(self, make: Callable[..., Any], *arguments: Any) -> BoundParts:
-        """Make an object from each block, whose methods to fold."""
+        """Make an object from each block, to fold its methods."""
         return BoundParts(self, make, arguments, by_sample=self._by_sample)
 
 
 class BoundParts:
-    """What is made from each block, and kept beside it."""
+    """Objects that are made from each block and kept with it."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class BoundParts:
         *arguments: Any,
         combine: Callable[[Any, Any], Any],
     ) -> Any:
-        """Call a method of what is made from each block, and combine the results."""
+        """Call a method of the object of each block, and combine the results."""
         call = Call(
             method,
             arguments,
@@ -172,7 +172,7 @@ class BoundParts:
 
 
 def _sample(dataset: Dataset, share: float) -> Dataset:
-    """Return copies of a share of a block's rows, evenly spaced, and at least one."""
+    """Return copies of a share of a block's rows, evenly spaced: at least one row."""
     n = min(len(dataset), math.ceil(share * len(dataset)))
     rows = np.linspace(0, len(dataset) - 1, n).astype(np.int64)
     weights = None if dataset.weights is None else dataset.weights[rows]

@@ -1,9 +1,9 @@
-"""From Dask collections to parts: validated, encoded and weighted where they are.
+"""Conversion of Dask collections to parts, which the workers validate and encode.
 
     blocks → check → Checked → (classes and weights of all parts) → encode → Part
 
-Both steps are tasks, so that Dask can take them again for a part that was lost. A part
-is a list of neighbouring blocks, and which these are depends on the blocks alone.
+Both steps are tasks, so that Dask can repeat them for a part that was lost. A part is a
+list of neighbouring blocks, which depend only on how the rows are divided into blocks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MAX_PARTS = 256
 
 
 class Read(NamedTuple):
-    """All rows, before they are encoded."""
+    """The validated rows, before they are encoded."""
 
     cluster: Cluster
     items: list[Any]
@@ -57,11 +57,11 @@ class Read(NamedTuple):
 
     @property
     def labels(self) -> Any:
-        """Labels among which each class occurs, or soft labels."""
+        """Labels in which each class occurs, or a soft label."""
         found = [about.classes for about in self.abouts]
         if self.abouts[0].soft is not None:
             return self.abouts[0].soft
-        # Twice: many labels that differ are no classes to older scikit-learns.
+        # Repeated: older scikit-learns mistake many distinct values for a regression.
         return np.repeat(np.concatenate(found), 2)
 
 
@@ -74,18 +74,18 @@ def read(
     *,
     reset: bool,
 ) -> Read:
-    """Have the blocks of Dask collections read and validated by the workers.
+    """Let the workers read and validate the blocks of Dask collections.
 
     Parameters
     ----------
     estimator : TFSoftmaxClassifier
-        Knows how many features there are, and their names.
+        Stores the number of features and their names.
     X, y, sample_weight
         As passed to `fit`.
     names : tuple of str
-        What errors call them.
+        The names of these arguments in errors.
     reset : bool
-        Whether to store the features' number and names on the estimator.
+        Whether to store the number of features and their names on the estimator.
     """
     import dask
 
@@ -128,17 +128,17 @@ def read(
 
 
 def _refuse_two_kinds(abouts: Sequence[About], names: Names) -> None:
-    """Refuse sparse parts beside dense ones, and soft labels beside others."""
+    """Refuse a mixture of sparse and dense parts, or of soft and hard labels."""
     kinds = {(about.is_sparse, about.soft is not None) for about in abouts}
     if len(kinds) > 1:
         raise ValueError(
             f"{names[0]} must be sparse in all blocks or in none, and {names[1]} must "
-            "have soft labels in all blocks or in none."
+            "have soft labels in all blocks or in none; got a mixture."
         )
 
 
 def _reader(estimator: Any) -> Any:
-    """Return an estimator that knows the features, and nothing else to be sent."""
+    """Return an estimator with only the attributes that describe the features."""
     reader = object.__new__(type(estimator))
     names = ("n_features_in_", "feature_names_in_")
     vars(reader).update({n: v for n, v in vars(estimator).items() if n in names})
@@ -146,7 +146,7 @@ def _reader(estimator: Any) -> Any:
 
 
 def neighbours(X: Any, n_blocks: int) -> Iterator[slice]:
-    """Yield the blocks of each part, at most `MAX_PARTS`, of about as many rows."""
+    """Yield the blocks of each of at most `MAX_PARTS` parts of about equal size."""
     sizes = np.ones(n_blocks)
     chunks = getattr(X, "chunks", None)
     if chunks is not None and not np.isnan(chunks[0]).any():
@@ -160,10 +160,10 @@ def neighbours(X: Any, n_blocks: int) -> Iterator[slice]:
 
 
 class Encoding(NamedTuple):
-    """How labels become codes, and weights those with a mean of 1 over all rows.
+    """How to encode labels, and to scale weights to a mean of 1 over all rows.
 
-    A row's sample weight is multiplied by `scale`, after it was divided by `largest`,
-    and then by that of its class.
+    A row's sample weight is divided by `largest`, then multiplied by `scale` and by the
+    weight of its class.
     """
 
     classes: NDArray[Any]
@@ -176,7 +176,7 @@ class Encoding(NamedTuple):
 def encode_parts(
     found: Read, classes: NDArray[Any], class_weight: Any = None, names: Names = NAMES
 ) -> tuple[RowsInParts, float]:
-    """Have the parts encoded by the workers; return them, and Σs."""
+    """Let the workers encode the parts; return the parts and Σs."""
     largest = max(about.largest for about in found.abouts)
     refuse_zeros(largest, names[2])
     n_rows = sum(about.n_rows for about in found.abouts)
@@ -187,7 +187,7 @@ def encode_parts(
     total, by_class = counts.sum(), None
     if class_weight is not None:
         by_class = _weights_by_class(class_weight, classes, counts)
-        if not isinstance(class_weight, str):  # "balanced" leaves the sum as it is
+        if not isinstance(class_weight, str):  # "balanced" doesn't change the sum
             with np.errstate(over="ignore"):
                 total = counts @ by_class
         by_class = np.where(counts > 0, by_class, 0)
@@ -196,7 +196,7 @@ def encode_parts(
     encoding = Encoding(classes, names[1], largest, n_rows / counts.sum(), by_class)
     items = found.cluster.derive(encode_part, found.items, encoding)
     found.closing.callback(found.cluster.release, items)
-    found.cluster.release(found.items)  # which Dask can compute again, if it has to
+    found.cluster.release(found.items)  # Dask can compute them again if necessary
     parts = RowsInParts(
         found.cluster,
         items,
@@ -211,7 +211,7 @@ def encode_parts(
 
 
 def encode_part(checked: Checked, encoding: Encoding) -> Part:
-    """Return a part whose labels are codes, on a worker."""
+    """Return a part with encoded labels, on a worker."""
     blocks, by_sample = [], []
     for X, y, w in checked.blocks:
         codes = encode(y, encoding.classes, encoding.name)
@@ -229,7 +229,7 @@ def encode_part(checked: Checked, encoding: Encoding) -> Part:
 
 
 def _spread(about: About, classes: NDArray[Any], name: str) -> NDArray[np.float64]:
-    """Return the weights of all classes in a part."""
+    """Return the weight of each class in a part, 0 for classes that don't occur."""
     totals = np.zeros(len(classes))
     totals[encode(about.classes, classes, name)] = about.totals
     return totals
@@ -238,7 +238,7 @@ def _spread(about: About, classes: NDArray[Any], name: str) -> NDArray[np.float6
 def _weights_by_class(
     class_weight: Any, classes: NDArray[Any], counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the weight of each class, whose rows weigh so much together."""
+    """Return the class weights; `counts` are the sums of sample weights by class."""
     each = np.arange(len(classes))
     # Refuses class weights that leave nothing, or overflow.
     row_weights(counts, len(each), class_weight=class_weight, y=each, classes=classes)
@@ -246,7 +246,7 @@ def _weights_by_class(
 
 
 def _kind_of(found: Read, n_classes: int) -> Dataset:
-    """Return a dataset without rows that has the kind of all parts."""
+    """Return a dataset without rows that is otherwise like all parts."""
     first = found.abouts[0]
     dtypes = (dtype for about in found.abouts for dtype in about.dtypes)
     X: Any = np.zeros((0, found.n_features), np.result_type(*dtypes))

@@ -1,4 +1,4 @@
-"""Rows that lie in parts, as the solvers ask for them."""
+"""Rows in parts, with the interface that the solvers need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows of parts to hold out for early stopping: those with the lowest hashes."""
+"""The choice of held-out rows in parts: those with the lowest hashes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SomeParts = TypeVar("SomeParts", bound=Parts)
 
 
 class Count(NamedTuple):
-    """Of the rows of a part: their number, and the sums of their weights.
+    """The number of rows of a part, and the sums of their weights.
 
-    The first sum has class weights, the other one has not; `by_class` is the second,
-    of each class.
+    `weight` includes class weights, `by_sample` doesn't; `by_class` is `by_sample` for
+    each class.
     """
 
     n_rows: int
@@ -34,17 +34,17 @@ class Count(NamedTuple):
 def split(
     parts: SomeParts, fraction: float, seed: int
 ) -> tuple[SomeParts, SomeParts, SomeParts]:
-    """Split the rows into those to train on, the same by sample, and the held-out ones.
+    """Split the rows into training rows, with and without class weights, and others.
 
-    Hashes are spread evenly, so a class has about the fraction held out. Equal rows
-    stay together, in whatever parts they are.
+    The others are held out. Hashes are spread evenly, so about the requested fraction
+    of each class is held out. Equal rows stay together, whichever parts they are in.
     """
     limit = np.uint64(int(fraction * 2**64))
     held_out = _take(parts, partial(_is_below, limit, seed))
     train = _take(parts, partial(_is_not_below, limit, seed))
     if not (len(held_out) and train.share):
         raise ValueError(
-            "early_stopping needs rows to hold out and rows to train on, and there are "
+            "early_stopping needs rows to hold out and rows to train on, but there are "
             "too few different rows. Pass X_val and y_val instead."
         )
     return train, train.weighted_by_sample(), held_out.weighted_by_sample()
@@ -62,7 +62,7 @@ def _take(
     n_rows = sum(found.n_rows for found in counts)
     weight = sum(found.weight for found in counts)
     by_sample = sum(found.by_sample for found in counts)
-    # Of classes that have no weight, rows are held out, too.
+    # Rows of classes without weight are also held out.
     factors = n_rows / (weight or 1), n_rows / (by_sample or 1)
     scaled = cluster.derive(scale, some, *factors)
     cluster.release(items)

@@ -1,12 +1,12 @@
 """A fold whose result doesn't depend on where its parts are.
 
-The parts are the leaves of a binary tree, in order. A node is combined from its two
-children, by whoever has both, and by nobody else: floating-point sums are the same
-bits, whichever machine has added which of them.
+The parts are the leaves of a binary tree, in order. The result of a node is combined
+from those of its two children, on whichever machine has both. Floating-point sums are
+therefore the same bits, whichever machine has computed them.
 
     level 2                0
     level 1         0             1
-    level 0      0     1       2            a node without a sibling moves up as it is
+    level 0      0     1       2            a node without a sibling moves up unchanged
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Nodes = dict[tuple[int, int], Any]
 def combine_nodes(
     nodes: Iterable[Nodes], n_leaves: int, combine: Callable[[Any, Any], Any]
 ) -> Nodes:
-    """Combine nodes as far up as their siblings are there."""
+    """Combine nodes with their siblings, as far up as these are available."""
     found: Nodes = {}
     for each in nodes:
         found |= each
@@ -39,6 +39,6 @@ def combine_nodes(
 
 
 def root(nodes: Nodes) -> Any:
-    """Return the result of all leaves, where nothing else is left."""
+    """Return the result of all leaves, the only node that is left."""
     (result,) = nodes.values()
     return result

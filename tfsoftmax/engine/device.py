@@ -68,12 +68,12 @@ def is_debugged() -> bool:
 
 
 def alignment() -> int:
-    """Return what the addresses of buffers must be multiples of.
+    """Return the number of bytes of which the addresses of buffers must be multiples.
 
-    XLA's code takes what C's malloc returns, 16. But with a single thread its loops are
-    compiled into one function with their arguments, and read whole cache lines of them:
-    rows of 5 or 8 columns at an address of 16 ended the process. Eigen's kernels, too,
-    need a cache line.
+    XLA's code accepts the alignment of C's malloc, 16. But with a single thread, its
+    loops are compiled into a function with their arguments, and read whole cache lines:
+    rows of 5 or 8 columns at a multiple of 16 crashed the process. Eigen's kernels also
+    need the alignment of a cache line.
     """
     return 16 if xla_works() and n_threads() > 1 else ALIGNMENT
 

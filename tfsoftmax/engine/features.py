@@ -117,8 +117,8 @@ class Scaling:
         if not (np.isfinite(coef).all() and np.isfinite(b).all()):
             largest = float(np.max(self.factor))
             raise ValueError(
-                f"rescale={largest:.6g} makes coef_ too large for {V.dtype}: X is too "
-                "small. Scale the features before the fit."
+                f"rescale={largest:.6g} makes coef_ too large for {V.dtype}: the "
+                "values of X are too small. Scale the features before the fit."
             )
         return coef, b
 

@@ -43,14 +43,14 @@ from tfsoftmax.engine.spec import Hyperparameters
 
 Tensor = Any
 
-# A weight owes at most so many steps' penalty, K. With 100, batches of 10 rows left a
-# third of the zeros out; with 1,000, F was three times as far above its minimum in the
-# third epoch after a change of labels.
+# A weight accumulates the penalty of at most this many steps, K. With 100, a third of
+# the zeros were missing for batches of 10 rows; with 1,000, F was three times as far
+# above its minimum in the third epoch after the labels had changed.
 MAX_STEPS_OWED = 300
 
 
 def nothing_owed(V: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return o₊ and o₋ at the begin."""
+    """Return the initial o₊ and o₋."""
     return np.zeros_like(V), np.zeros_like(V)
 
 
@@ -61,8 +61,7 @@ class ProximalStep:
     ----------
     hyper : Hyperparameters
     owed : tuple of tensor
-        o₊ and o₋; empty where no model has an L1 penalty. After the call, what is owed
-        then.
+        o₊ and o₋; empty if no model has an L1 penalty. The call updates them.
     """
 
     def __init__(self, hyper: Hyperparameters, owed: tuple[Tensor, ...]) -> None:
@@ -70,7 +69,7 @@ class ProximalStep:
         self._hyper = hyper
 
     def __call__(self, z: Tensor, step: Tensor) -> Tensor:
-        """Return w; z is where the data term leads by steps of these lengths η."""
+        """Return w, from the weights z after a gradient step of these lengths η."""
         import tensorflow as tf
 
         shrinkage = 1 + step * self._hyper.l2

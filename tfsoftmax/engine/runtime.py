@@ -137,7 +137,7 @@ def _threads_of_worker() -> int | None:
 
 
 def _is_dask_worker() -> bool:
-    """Whether a worker of Dask runs this, in a process that is its own."""
+    """Whether this is the process of a Dask worker, not a worker in a thread of it."""
     worker = current_worker()
     return worker is not None and not str(worker.address).startswith("inproc")
 

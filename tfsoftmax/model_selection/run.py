@@ -82,14 +82,13 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
 def _kept(X: Any, y: Any) -> tuple[Any, Any]:
     """Return X, computed once and kept by the workers, and y in memory.
 
-    Folds need all labels and the sizes of the blocks, and can only be taken from
-    arrays.
+    Splitting needs all labels and the sizes of the blocks, and works only for arrays.
     """
     import dask
 
     if not is_dask_array(X):
         raise TypeError(
-            "A search can't take folds from X, a Dask DataFrame. Convert it with "
+            "A search can't split a Dask DataFrame into folds. Convert X with "
             "X.to_dask_array()."
         )
     if is_dask_array(y):  # at once, so that what both come from is computed once

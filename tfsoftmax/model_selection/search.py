@@ -35,9 +35,9 @@ class _FusedSearchMixin(DocumentationLinkMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The training rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+        X : {array-like, sparse matrix, Dask array} of shape (n_samples, n_features)
+            The training rows. The sizes of a Dask array's blocks must be known.
+        y : {array-like, Dask array} of shape (n_samples,) or (n_samples, n_classes)
             The classes of the rows, or soft labels.
         **params : dict of str -> object
             Parameters passed to the estimator's `fit`, the scorers and the splitter,

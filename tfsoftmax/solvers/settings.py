@@ -58,5 +58,5 @@ class Settings:
                 raise ValueError(
                     f"{name} can't change when training continues: it was "
                     f"{reprlib.repr(before)} and is now {reprlib.repr(now)}. To start "
-                    "over, fit with warm_start=False."
+                    "over, call fit with warm_start=False."
                 )

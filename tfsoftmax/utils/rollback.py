@@ -1,4 +1,4 @@
-"""Estimators that keep their state where a fit fails."""
+"""Estimators that keep their state if a fit fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker of Dask that runs this thread's task."""
+"""The Dask worker that runs the current task."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def current_worker() -> Any:
-    """Return the worker; None outside of Dask's tasks. It imports nothing of Dask."""
-    distributed = sys.modules.get("distributed")  # without which there is none
+    """Return the Dask worker of the current task, or None; never import Dask."""
+    distributed = sys.modules.get("distributed")  # if not imported, there is none
     if distributed is None:
         return None
     try:

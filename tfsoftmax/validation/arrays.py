@@ -57,7 +57,7 @@ def refuse_images(X: Any, name: str = "X") -> None:
 def check_real(X: Any, name: str = "X") -> None:
     """Refuse dtypes that scikit-learn accepts but no model can use, such as dates."""
     if X.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers; got dtype {X.dtype}.")
+        raise ValueError(f"{name} must contain real numbers; got dtype {X.dtype}.")
     if X.dtype.kind == "f" and X.dtype.itemsize > 8:
         values = X.data if sparse.issparse(X) else X
         with np.errstate(over="ignore"):  # checked here
@@ -129,7 +129,7 @@ def check_structure(X: Any, name: str = "X") -> Any:
 def refuse_masked(values: Any, name: str) -> None:
     """Refuse masked values; scikit-learn would use the values under the mask."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(f"{name} must not have masked values. Fill or drop them.")
+        raise ValueError(f"{name} must not have masked values; fill or drop them.")
 
 
 def check_weights(
@@ -148,8 +148,8 @@ def check_weights(
     weights = check_numbers(sample_weight, name, ensure_2d=False, ensure_min_samples=0)
     if weights.shape != (n_samples,):
         raise ValueError(
-            f"{name} must have one weight for each of the {n_samples} rows, shape "
-            f"({n_samples},); got shape {weights.shape}."
+            f"{name} must have one weight for each of the {n_samples} rows; got an "
+            f"array of shape {weights.shape}."
         )
     if (weights < 0).any():
         raise ValueError(f"{name} must not be negative; got {weights.min()}.")

@@ -1,6 +1,6 @@
-"""Dask collections: which are taken, and how their rows lie in blocks.
+"""Dask collections: which are supported, and how their rows are divided into blocks.
 
-Dask is imported only by those who pass such a collection.
+Dask is imported only if such a collection is passed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _NAMES = ("X", "y", "sample_weight")
 
 
 def is_dask(values: Any) -> bool:
-    """Whether these are a Dask array, or a Dask DataFrame or Series."""
+    """Whether values are a Dask array, DataFrame or Series."""
     return is_dask_array(values) or is_dask_frame(values)
 
 
 def is_dask_array(values: Any) -> bool:
-    """Whether these are a Dask array."""
-    dask_array = sys.modules.get("dask.array")  # without which there is none
+    """Whether values are a Dask array."""
+    dask_array = sys.modules.get("dask.array")  # if not imported, they are not
     return dask_array is not None and isinstance(values, dask_array.Array)
 
 
 def is_dask_frame(values: Any) -> bool:
-    """Whether these are a Dask DataFrame or Series."""
+    """Whether values are a Dask DataFrame or Series."""
     dask_frame = sys.modules.get("dask.dataframe")
     return dask_frame is not None and isinstance(
         values, (dask_frame.DataFrame, dask_frame.Series)
@@ -42,26 +42,26 @@ def is_dask_frame(values: Any) -> bool:
 
 
 def refuse_other_collections(values: Any, name: str) -> None:
-    """Refuse what Dask has yet to compute and is no array or DataFrame."""
+    """Refuse lazy Dask objects that are neither an array nor a DataFrame."""
     kind = type(values)
     is_other = kind.__module__.partition(".")[0] == "dask" and not is_dask(values)
     if is_other and hasattr(kind, "__dask_graph__"):
         raise TypeError(
             f"{name} must be in memory, or a Dask array, DataFrame or Series; got a "
-            f"{kind.__module__}.{kind.__qualname__}. Make an array of it, for instance "
-            "by dask.array.from_delayed, or pass what its compute() returns."
+            f"{kind.__module__}.{kind.__qualname__}. Convert it to an array, for "
+            "instance with dask.array.from_delayed, or pass the result of compute()."
         )
 
 
 def check_blocks(X: Any, name: str = "X") -> None:
-    """Check that a Dask collection has two dimensions, and whole rows in each block."""
+    """Check that X has two dimensions, and all columns in each block."""
     if X.ndim != 2:
         raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.")
     _check_whole_rows(X, name)
 
 
 def n_rows_known(X: Any) -> int | None:
-    """Return the number of rows of a Dask collection, None where it isn't known."""
+    """Return the number of rows of a Dask collection, or None if unknown."""
     sizes = _block_sizes(X)
     return None if sizes is None else sum(sizes)
 
@@ -73,33 +73,33 @@ def rows_in_blocks(
     *,
     names: tuple[str, str, str] = _NAMES,
 ) -> list[tuple[Delayed, Delayed | None, Delayed | None]]:
-    """Return the rows of a Dask collection, their labels and weights, by blocks.
+    """Return the rows of a Dask collection, their labels and weights, block by block.
 
-    What a block of X and one of y are both computed from is computed once, if they
-    are in one ``dask.compute``. Where Dask knows the blocks' sizes, they are compared;
-    else whoever reads a block has to do it.
+    If a block of X and a block of y are computed from the same tasks, these run only
+    once within a ``dask.compute``. The sizes of the blocks are compared here if Dask
+    knows them; otherwise the reader of a block must compare them.
 
     Parameters
     ----------
     X : Dask array or DataFrame of shape (n_samples, n_features)
         The rows. The blocks of an array may be sparse.
     y : array-like or Dask collection, default=None
-        Their labels, in blocks as those of X, or in memory.
+        The labels, with the same blocks as X, or in memory.
     sample_weight : array-like or Dask collection of shape (n_samples,), default=None
-        Their weights, likewise, or a number, which every block has as it is.
+        The weights, likewise, or a number for all rows.
     names : tuple of str
-        What errors call the three.
+        The names of the three arguments in errors.
 
     Returns
     -------
     blocks : list of tuple
-        For each block of rows a Delayed for each of the three, or None.
+        For each block, a Delayed for each of the three arguments, or None.
     """
     refuse_other_collections(X, names[0])
     if not is_dask(X):
         raise TypeError(
-            f"{names[0]} must be a Dask collection where {names[1]} or {names[2]} is "
-            "one; it is in memory. Call compute() on the other."
+            f"{names[0]} must be a Dask collection if {names[1]} or {names[2]} is one, "
+            f"but {names[0]} is in memory. Call compute() on the Dask collection."
         )
     check_blocks(X, names[0])
     columns: list[list[Any]] = [[None] * n_blocks(X) for _ in names]
@@ -124,24 +124,24 @@ def n_blocks(X: Any) -> int:
 
 
 def _block_sizes(X: Any) -> tuple[int, ...] | None:
-    """Return the numbers of rows of the blocks, None where one isn't known."""
+    """Return the number of rows of each block, or None if any is unknown."""
     if not is_dask_array(X) or any(math.isnan(size) for size in X.chunks[0]):
         return None
     return tuple(map(int, X.chunks[0]))
 
 
 def _check_whole_rows(values: Any, name: str) -> None:
-    """Check that no block of a Dask array has a part of its rows' columns alone."""
+    """Check that each block of a Dask array contains all columns."""
     if is_dask_array(values) and any(len(sizes) > 1 for sizes in values.chunks[1:]):
         raise ValueError(
-            f"{name} must have whole rows in each chunk; its columns are in chunks of "
-            f"{', '.join(map(str, values.chunks[1]))}. Call "
+            f"{name} must have all columns in each chunk; its columns are split into "
+            f"chunks of {', '.join(map(str, values.chunks[1]))}. Call "
             f'{name} = {name}.rechunk({{0: "auto", 1: -1}}).'
         )
 
 
 def _check_same_blocks(values: Any, name: str, X: Any, X_name: str) -> None:
-    """Check that labels or weights are in blocks as those of X, as far as is known."""
+    """Check that labels or weights have the same blocks as X, as far as is known."""
     if values.ndim not in (1, 2):
         raise ValueError(
             f"{name} must have one or two dimensions; it has {values.ndim}."
@@ -169,17 +169,17 @@ def _check_same_blocks(values: Any, name: str, X: Any, X_name: str) -> None:
 
 
 def _divisions(values: Any) -> tuple[Any, ...] | None:
-    """Return where the index of a Dask DataFrame is divided, None if unknown."""
+    """Return the divisions of a Dask DataFrame's index, or None if unknown."""
     known = is_dask_frame(values) and values.known_divisions
     return tuple(values.divisions) if known else None
 
 
 def _remedy(values: Any, name: str, X: Any, X_name: str) -> str:
-    """Say how to divide labels or weights as X is divided."""
+    """Explain how to divide labels or weights like X."""
     if is_dask_frame(values) and is_dask_frame(X):
         if _divisions(values) and _divisions(X):
             return f"Call {name} = {name}.repartition(divisions={X_name}.divisions)."
-        return f"Take {X_name} and {name} from one DataFrame."
+        return f"Take {X_name} and {name} from the same DataFrame."
     steps = [
         *_steps_to_sizes(X, X_name),
         *_steps_to_sizes(values, name),
@@ -189,14 +189,14 @@ def _remedy(values: Any, name: str, X: Any, X_name: str) -> str:
 
 
 def _steps_to_sizes(X: Any, name: str) -> list[str]:
-    """List the call after which Dask knows the sizes of blocks, if it doesn't yet."""
+    """List the call that makes the sizes of blocks known, if they are not."""
     if is_dask_frame(X):
         return [f"{name} = {name}.to_dask_array(lengths=True)"]
     return [] if _block_sizes(X) else [f"{name}.compute_chunk_sizes()"]
 
 
 def _cut(values: Any, X: Any, name: str, X_name: str) -> list[Delayed]:
-    """Cut labels or weights in memory by the blocks of X."""
+    """Split labels or weights in memory like the blocks of X."""
     import dask
 
     if np.isscalar(values):
@@ -204,9 +204,9 @@ def _cut(values: Any, X: Any, name: str, X_name: str) -> list[Delayed]:
     sizes = _block_sizes(X)
     if sizes is None:
         raise ValueError(
-            f"{name} is in memory and can't be cut by the blocks of {X_name}, whose "
-            f"sizes are unknown. Pass {name} as a Dask collection in the same blocks, "
-            f"or call {_steps_to_sizes(X, X_name)[0]} before."
+            f"{name} is in memory and can't be split like {X_name}, because the sizes "
+            f"of {X_name}'s blocks are unknown. Pass {name} as a Dask collection with "
+            f"the same blocks, or first call {_steps_to_sizes(X, X_name)[0]}."
         )
     check_length(values, sum(sizes), name, X_name)
     return [
@@ -218,8 +218,8 @@ def _cut(values: Any, X: Any, name: str, X_name: str) -> list[Delayed]:
 def _to_delayed(collections: list[Any]) -> list[list[Delayed]]:
     """Return the blocks of Dask arrays, or of DataFrames and Series.
 
-    Each collection alone would be optimised to read its source by itself, and
-    `dask.optimize` does that to each. So they become a single collection, of tuples.
+    Dask, and `dask.optimize` too, optimises each collection separately, so that each
+    would read their common source. They are therefore joined into one, of tuples.
     """
     if not collections:
         return []
@@ -232,7 +232,7 @@ def _to_delayed(collections: list[Any]) -> list[list[Delayed]]:
 
 
 def _tuples_of_arrays(arrays: list[Any]) -> Any:
-    """Make a Dask array whose blocks are tuples of these arrays' blocks."""
+    """Return a Dask array whose blocks are tuples of the arrays' blocks."""
     import dask.array as da
 
     # An index for the rows, and one for each other axis of each array.
@@ -243,13 +243,13 @@ def _tuples_of_arrays(arrays: list[Any]) -> Any:
         _blocks_of_arrays,
         (0,),
         *chain.from_iterable(zip(arrays, indices, strict=True)),
-        align_arrays=False,  # they are, and Dask can't do it where sizes are unknown
+        align_arrays=False,  # they are aligned; Dask can't align unknown sizes
         meta=np.empty(0, dtype=object),
     )
 
 
 def _tuples_of_frames(frames: list[Any]) -> Any:
-    """Make a Dask Series whose partitions are tuples of these frames' partitions."""
+    """Return a Dask Series whose partitions are tuples of the frames' partitions."""
     first, *others = frames
     return first.map_partitions(
         _blocks_of_frames,
@@ -261,7 +261,7 @@ def _tuples_of_frames(frames: list[Any]) -> Any:
 
 
 def _blocks_of_arrays(*blocks: Any) -> tuple[Any, ...]:
-    """Return the blocks; along an axis but the first, Dask hands over a list of one."""
+    """Return the blocks; if they have more axes, Dask passes each in a list."""
     return tuple(block[0] if isinstance(block, list) else block for block in blocks)
 
 

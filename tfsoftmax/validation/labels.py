@@ -84,9 +84,11 @@ def sorted_classes(y: Any, name: str = "y") -> NDArray[Any]:
             classes = LabelEncoder().fit(y).classes_
         except ValueError as error:
             got = reprlib.repr(np.asarray(y).tolist())
-            raise ValueError(f"{name} must hold classes; got {got}. {error}") from error
+            message = f"{name} must contain classes; got {got}. {error}"
+            raise ValueError(message) from error
         except TypeError as error:
-            raise TypeError(f"{name} must hold labels of one type. {error}") from error
+            message = f"{name} must contain labels of one type. {error}"
+            raise TypeError(message) from error
     return np.asarray(classes)
 
 
@@ -225,7 +227,7 @@ def _check_soft(y: Any, classes: NDArray[Any], name: str) -> NDArray[np.float64]
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"{name} with {rows.shape[1]} columns must hold class probabilities, "
+            f"{name} with {rows.shape[1]} columns must contain class probabilities, "
             "non-negative and with a sum of 1 in each row; row "
             f"{row} is {reprlib.repr(rows[row].tolist())}."
         )

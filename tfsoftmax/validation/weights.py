@@ -48,7 +48,7 @@ def row_weights(
             )
         if not weights.any():
             raise ValueError(
-                "class_weight and sample_weight leave every row with weight 0."
+                "class_weight and sample_weight must not give all rows a weight of 0."
             )
     if weights is None:
         return None
@@ -94,7 +94,7 @@ def class_weights(
         for weight in by_label.values()
     ):
         raise TypeError(
-            f"class_weight must hold numbers; got {reprlib.repr(by_label)}."
+            f"class_weight must contain numbers; got {reprlib.repr(by_label)}."
         )
     labels = classes.tolist()
     unknown = [label for label in by_label if label not in labels]
@@ -106,7 +106,7 @@ def class_weights(
     by_class = np.array([float(by_label.get(label, 1)) for label in labels])
     if not np.isfinite(by_class).all() or (by_class < 0).any():
         raise ValueError(
-            "class_weight must hold finite, non-negative weights; got "
+            "class_weight must contain finite, non-negative weights; got "
             f"{reprlib.repr(by_label)}."
         )
     return by_class

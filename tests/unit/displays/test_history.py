@@ -60,7 +60,7 @@ def test_what_is_alone_and_constant_needs_no_explanation(clf):
     assert legend(named.axes_[0]) == list(named.histories) == ["mine"]
     with pytest.raises(ValueError, match="needs an estimator; got none"):
         HistoryDisplay.from_estimator([])
-    with pytest.raises(ValueError, match="name is for a single estimator"):
+    with pytest.raises(ValueError, match="name must be None for several"):
         HistoryDisplay.from_estimator({"a": clf}, name="b")
 
 

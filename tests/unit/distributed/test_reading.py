@@ -168,17 +168,17 @@ def test_an_error_says_in_which_block_it_is():
 
 def test_an_error_of_labels_says_in_which_blocks_they_are():
     soft = np.full((20, 3), 0.5)
-    with pytest.raises(ValueError, match="y_val with 3 columns must hold") as caught:
+    with pytest.raises(ValueError, match="y_val with 3 columns must contain") as caught:
         checked((X[:20], soft, None), first=7, names=("X_val", "y_val", "w"))
     assert caught.value.__notes__ == ["In block 7 of X_val, counted from 0."]
     one, other = (X[:20], S[:20], None), (X[:20], S[:20], None)
-    with pytest.raises(ValueError, match="y must hold classes") as caught:
+    with pytest.raises(ValueError, match="y must contain classes") as caught:
         checked(one, other, first=7)
     assert caught.value.__notes__ == ["In blocks 7 to 8 of X, counted from 0."]
 
 
 def test_a_worker_of_another_version_is_refused():
-    with pytest.raises(RuntimeError, match=r"worker has .* and this process has 0\.0"):
+    with pytest.raises(RuntimeError, match=r"worker has .* but this process has 0\.0"):
         checked((X, Y, None), version="0.0")
 
 

@@ -244,4 +244,4 @@ def test_masked_values_are_refused_as_by_the_estimator(name):
     masked = np.ma.masked_array(masked, masked == masked.flat[0])
     data = {"X": masked} if name == "X" else {"fit_params": {name: masked}}
     error = both_refuse(estimator(), GRID, **data)
-    assert f"{name} must not have masked values." in str(error)
+    assert f"{name} must not have masked values;" in str(error)

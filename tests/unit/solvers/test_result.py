@@ -144,7 +144,7 @@ def test_a_loss_on_held_out_rows_that_is_not_finite_is_an_error():
         check_finite(1, 1.0, np.dtype(np.float64), metrics)
 
 
-@pytest.mark.filterwarnings("ignore:X_val looks unlike X")
+@pytest.mark.filterwarnings("ignore:X_val does not seem to be scaled like X")
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
 def test_held_out_rows_on_another_scale_are_an_error_of_fit(optimizer):
     clf = estimator(optimizer=optimizer, alpha=0.001, learning_rate=1.0)

@@ -98,11 +98,11 @@ def test_whole_rows_are_taken(rows):
 def test_a_remedy_for_columns_in_several_chunks_works():
     cut = X.rechunk({0: SIZES, 1: 2})
     remedy = 'X_val = X_val.rechunk({0: "auto", 1: -1})'
-    with pytest.raises(ValueError, match="X_val must have whole rows") as caught:
+    with pytest.raises(ValueError, match="X_val must have all columns") as caught:
         check_blocks(cut, "X_val")
     assert remedy in str(caught.value)
     check_blocks(eval(remedy.partition("= ")[2], {"X_val": cut}))
-    with pytest.raises(ValueError, match="y must have whole rows"):
+    with pytest.raises(ValueError, match="y must have all columns"):
         rows_in_blocks(X, cut)
 
 
@@ -272,7 +272,7 @@ def test_other_blocks_are_refused_by_name_and_numbers():
 
 def test_frames_without_divisions_are_to_be_taken_from_one():
     rows = FRAME[list("abcd")].clear_divisions()
-    with pytest.raises(ValueError, match="Take X and y from one DataFrame"):
+    with pytest.raises(ValueError, match="Take X and y from the same DataFrame"):
         rows_in_blocks(rows, FRAME["y"].repartition(npartitions=2))
 
 
@@ -286,9 +286,9 @@ def test_another_number_of_rows_is_refused(y):
 
 @pytest.mark.parametrize("rows", [unknown(X), FRAME])
 def test_labels_in_memory_need_the_sizes_of_blocks_and_the_remedy_works(rows):
-    with pytest.raises(ValueError, match="y is in memory and can't be cut") as error:
+    with pytest.raises(ValueError, match="y is in memory and can't be split") as error:
         rows_in_blocks(rows, Y)
-    remedy = str(error.value).rpartition("or call ")[2].removesuffix(" before.")
+    remedy = str(error.value).rpartition("or first call ")[2].removesuffix(".")
     names = {"X": rows}
     exec(remedy, names)
     sizes = n_rows_known(names["X"])
@@ -299,9 +299,7 @@ def test_labels_in_memory_need_the_sizes_of_blocks_and_the_remedy_works(rows):
 
 @pytest.mark.parametrize("arguments", [(VALUES, DY), (VALUES, Y, DS), (TABLE, DY)])
 def test_rows_in_memory_are_refused_with_labels_that_are_not(arguments):
-    with pytest.raises(
-        TypeError, match="X must be a Dask collection where y or sample"
-    ):
+    with pytest.raises(TypeError, match="X must be a Dask collection if y or sample"):
         rows_in_blocks(*arguments)
 
 

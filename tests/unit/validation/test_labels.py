@@ -151,7 +151,7 @@ def changed(row, values):
         (changed(4, [0.5, 0.499, 0]), "row 4"),
         (changed(5, np.nan), "{name} contains NaN"),
         (changed(6, [np.inf, 0, 0]), "{name} contains infinity"),
-        (ONE_HOT + ONE_HOT[::-1], "must hold class probabilities"),
+        (ONE_HOT + ONE_HOT[::-1], "must contain class probabilities"),
     ],
 )
 @pytest.mark.parametrize("name", ["y", "y_val"])
@@ -225,7 +225,7 @@ def test_held_out_rows_and_labels_must_be_as_many():
     ],
 )
 def test_labels_of_mixed_kinds_are_refused(y):
-    with pytest.raises(TypeError, match=r"^y must hold labels of one type\. "):
+    with pytest.raises(TypeError, match=r"^y must contain labels of one type\. "):
         find_classes(y)
 
 
@@ -242,7 +242,7 @@ def test_labels_of_another_kind_than_the_classes_are_refused():
 
 @pytest.mark.parametrize("label", [1e300, 2.0**63])
 def test_labels_too_large_for_integers_are_refused_without_a_warning(label):
-    with pytest.raises(ValueError, match=r"^y must hold classes; got"):
+    with pytest.raises(ValueError, match=r"^y must contain classes; got"):
         find_classes(Y * label)
     with pytest.raises(ValueError, match=r"^classes can't be used: Unknown label type"):
         check_classes([0, label], Y)
@@ -326,9 +326,9 @@ def test_columns_without_names_need_classes_in_their_order():
         clf.partial_fit(X, ONE_HOT, classes=NAMES)
     clf.partial_fit(X, ONE_HOT, classes=sorted(NAMES))
     assert_same_model(clf, estimator().partial_fit(X, Y, classes=[0, 1, 2]))
-    with pytest.raises(ValueError, match="y has other classes than the fit that"):
+    with pytest.raises(ValueError, match="The classes in y can't change when"):
         clf.set_params(warm_start=True).fit(X, ONE_HOT)
-    with pytest.raises(ValueError, match="classes has other classes than the fit"):
+    with pytest.raises(ValueError, match="classes can't change when"):
         clf.partial_fit(X, np.array(NAMES)[Y], classes=["a", "b", "d"])
 
 

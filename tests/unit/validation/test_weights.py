@@ -100,14 +100,14 @@ def test_class_weights_of_absent_classes_do_no_harm():
         ("even", ValueError, "class_weight must be a dict of class weights, 'bal"),
         ([1, 2, 3], TypeError, r"class_weight must be .* got \[1, 2, 3\]"),
         ({0: -1.0}, ValueError, r"finite, non-negative weights; got \{0: -1\.0\}"),
-        ({1: np.nan}, ValueError, "class_weight must hold finite"),
-        ({1: np.inf}, ValueError, "class_weight must hold finite"),
+        ({1: np.nan}, ValueError, "class_weight must contain finite"),
+        ({1: np.inf}, ValueError, "class_weight must contain finite"),
         ({7: 2.0}, ValueError, r"not among the classes \[0, 1, 2\]: \[7\]"),
         ({"ham": 2.0}, ValueError, "class_weight has labels that are not among"),
-        ({0: np.timedelta64(3)}, TypeError, "class_weight must hold numbers"),
+        ({0: np.timedelta64(3)}, TypeError, "class_weight must contain numbers"),
         ({0: 10**400}, ValueError, "class_weight can't be used: int too large"),
         ({0: 1, 9: 5}, ValueError, r"not among the classes \[0, 1, 2\]: \[9\]"),
-        ({0: 0, 1: 0, 2: 0}, ValueError, "class_weight and .* every row with weight 0"),
+        ({0: 0, 1: 0, 2: 0}, ValueError, "class_weight and .* all rows a weight of 0"),
     ],
 )
 def test_bad_class_weights_are_refused(class_weight, error, message):
@@ -116,7 +116,7 @@ def test_bad_class_weights_are_refused(class_weight, error, message):
 
 
 def test_weights_that_exclude_each_other_are_refused():
-    with pytest.raises(ValueError, match="leave every row with weight 0"):
+    with pytest.raises(ValueError, match="must not give all rows a weight of 0"):
         estimator(class_weight={1: 0}).fit(X, Y, Y == 1)
 
 
@@ -173,5 +173,7 @@ def test_class_weights_do_not_weigh_held_out_rows():
 
 
 def test_held_out_weights_need_held_out_rows():
-    with pytest.raises(ValueError, match="X_val and y_val go together; got no X_val"):
+    with pytest.raises(
+        ValueError, match="X_val and y_val must be passed together; got no X_val"
+    ):
         estimator().fit(X, Y, sample_weight_val=S)

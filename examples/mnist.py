@@ -24,7 +24,7 @@ from tfsoftmax.datasets import load_mnist
 
 
 def main() -> None:
-    """Train on the training digits, and report how many test digits are read correctly."""
+    """Train on the training digits, and report how the test digits are read."""
     options = parse_options()
     X, y = load_mnist("train", data_dir=options.data_dir, return_X_y=True)
     X_test, y_test = load_mnist("test", data_dir=options.data_dir, return_X_y=True)

@@ -75,7 +75,9 @@ def test_the_example_ends_with_the_accuracy():
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     lines = result.stdout.splitlines()
-    assert any(re.fullmatch(r"  epoch   1: cross-entropy [01]\.\d{3}", l) for l in lines)
+    assert any(
+        re.fullmatch(r"  epoch   1: cross-entropy [01]\.\d{3}", line) for line in lines
+    )
     assert re.fullmatch(r"Test accuracy of .* default: 0\.92\d", lines[-2])
     assert lines[-1] == "Test accuracy: 0.856"
 

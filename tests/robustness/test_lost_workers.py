@@ -294,9 +294,7 @@ def test_a_worker_killed_in_a_search_by_joblib_changes_no_bit(
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_a_search_of_dask_arrays_changes_no_bit(
-    client, monkeypatch
-):
+def test_a_worker_killed_in_a_search_of_dask_arrays_changes_no_bit(client, monkeypatch):
     with dask.config.set(scheduler="threads"):
         expected = search_on(blocks(X), blocks(Y))
     killed = in_epoch(3, lambda: kill(client), monkeypatch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import joblib
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ GRID = {"alpha": [0.0, 0.1]}
 class Counted(np.ndarray):
     """An array that counts how often it, and no part of it, is pickled."""
 
-    pickled: list[int] = []
+    pickled: ClassVar[list[int]] = []
 
     def __reduce__(self):
         Counted.pickled.append(len(self))

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.problems import estimator
-from tests.searches import X, Y, pipeline
+from tests.searches import pipeline
 from tfsoftmax.model_selection.jobs import EvaluationJob, make_jobs
 
 FOLDS = [([0, 1], [2]), ([1, 2], [0]), ([0, 2], [1])]

@@ -105,7 +105,7 @@ def _problem(
     rows = TrainingRows(
         dataset,
         by_sample,
-        passed.totals * _share(passed.dataset, dataset),
+        passed.totals * dataset.share_of(passed.dataset),
         scaling,
         fit_intercept=bool(first.fit_intercept),
         is_stream=n_epochs is not None,
@@ -214,17 +214,6 @@ def _scaling_of(
     return rescale, Scaling.of(
         rescale, dataset
     ) if previous is None else previous.scaling
-
-
-def _share(all_rows: Rows, dataset: Rows) -> Any:
-    """Return the share of a dataset's rows in the weight of all rows."""
-    if not (isinstance(dataset, Dataset) and isinstance(all_rows, Dataset)):
-        assert not isinstance(dataset, Dataset)
-        return dataset.share
-    index, weights = dataset.index, all_rows.weights
-    if index is None or weights is None:
-        return len(dataset) / len(all_rows)
-    return weights[..., index].sum(axis=-1) / len(all_rows)
 
 
 def _in_occurring_columns(problem: Problem) -> Problem:

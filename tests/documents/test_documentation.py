@@ -118,7 +118,7 @@ def test_the_readme_reads_on_a_package_index():
 
 def test_the_notebooks_are_numbered():
     numbers = [path.name[:2] for path in NOTEBOOKS]
-    assert numbers == ["01", "02", "03", "04", "05", "06"]
+    assert numbers == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -27,7 +27,7 @@ from tests.problems import problem
 from tests.robustness.common import PATIENCE, eventually
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.callbacks import EpochLogger
-from tfsoftmax.distributed import dask_cluster as clusters
+from tfsoftmax.distributed import watch
 from tfsoftmax.distributed.dask_cluster import DaskCluster
 
 X, Y, S = problem(400)
@@ -219,7 +219,7 @@ def test_scattered_rows_lost_with_their_worker_are_an_error(
 def test_all_workers_gone_for_good_are_an_error(
     model, client_alone, expected, monkeypatch
 ):
-    monkeypatch.setattr(clusters, "PATIENCE", 2.0)
+    monkeypatch.setattr(watch, "PATIENCE", 2.0)
     clf = copy.copy(expected[model])
     before = dict(vars(clf))
     in_epoch(3, lambda: client_alone.cluster.scale(0), monkeypatch)

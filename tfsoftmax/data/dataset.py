@@ -127,6 +127,19 @@ class Dataset:
     def close(self) -> None:
         """Do nothing: these rows need no release."""
 
+    def draw_order(self, rng: np.random.RandomState) -> NDArray[np.signedinteger]:
+        """Draw ``rng.permutation(len(self))``, in half of the memory."""
+        fits = len(self) <= np.iinfo(np.int32).max
+        order: NDArray[Any] = np.arange(len(self), dtype=np.int32 if fits else np.int64)
+        rng.shuffle(order)
+        return order
+
+    def share_of(self, all_rows: Any) -> Any:
+        """Return the share of the weight of all rows that these, some of them, have."""
+        if self.index is None or all_rows.weights is None:
+            return len(self) / len(all_rows)
+        return all_rows.weights[..., self.index].sum(axis=-1) / len(all_rows)
+
     def for_models(self, models: slice | list[int] | int) -> Dataset:
         """Return the same rows with the weights of some models, or of one."""
         if self.weights is None or not self.per_model_weights:
@@ -142,6 +155,19 @@ class Dataset:
         if len(self) <= n:
             return self
         return self.take(np.linspace(0, len(self) - 1, n).astype(np.int64))
+
+    def every(self, step: int) -> Dataset:
+        """Return every step-th row, with the same weights."""
+        if step == 1:
+            return self
+        some = slice(None, None, step)
+        X, index = self.X, self.index
+        if index is None:
+            X = X[some]
+        else:
+            index = index[some]
+        weights = None if self.weights is None else self.weights[..., some]
+        return Dataset(X, self.y[some], weights, index)
 
     def take(self, index: NDArray[np.int64]) -> Dataset:
         """Return some of the rows; X is not copied."""
@@ -165,8 +191,9 @@ class RowsElsewhere(Protocol):
 
     X: Any
     y: NDArray[Any]
+    weights: None
     n_weight_rows: int
-    share: float  # of the weight of all rows that were passed
+    per_model_weights: bool
 
     def __len__(self) -> int: ...
     @property
@@ -197,10 +224,9 @@ class RowsElsewhere(Protocol):
     def for_models(  # noqa: D102
         self, models: slice | list[int] | int
     ) -> RowsElsewhere: ...
+    def draw_order(self, rng: np.random.RandomState) -> Any: ...  # noqa: D102
+    def share_of(self, all_rows: Any) -> float: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
-
-    def draw_order(self, rng: np.random.RandomState) -> Any:
-        """Draw the row order of an epoch."""
 
     def split(
         self, fraction: float, seed: int

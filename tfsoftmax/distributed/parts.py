@@ -59,6 +59,8 @@ class Parts:
         self._closing = ExitStack()
 
     n_weight_rows = 1
+    per_model_weights = False
+    weights = None  # which the workers have
 
     def __len__(self) -> int:
         return self._n_rows
@@ -84,6 +86,10 @@ class Parts:
             self.class_totals,
             by_sample=True,
         )
+
+    def share_of(self, all_rows: Any) -> float:
+        """Return the share of these rows in the weight of all rows."""
+        return self.share
 
     def for_models(self, models: slice | list[int] | int) -> Self:
         """Return these rows: all models have the same weights."""

@@ -31,11 +31,18 @@ Errors = list[Exception | None]
 _FIT = inspect.signature(TFSoftmaxClassifier.fit)
 
 
-def fusion_groups(classifiers: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
-    """Group the indices of classifiers that can be trained on the same batches."""
+def fusion_groups(
+    classifiers: Sequence[TFSoftmaxClassifier], *, full_batches: bool = False
+) -> list[list[int]]:
+    """Group the indices of classifiers that can be trained on the same batches.
+
+    With `full_batches`, those trained on full batches are grouped, too: they are
+    trained one after the other, but their rows are read only once.
+    """
     groups: dict[Hashable, list[int]] = {}
     for i, clf in enumerate(classifiers):
-        key = i if _must_be_alone(clf) else (type(clf), params_key(_shared(clf)))
+        alone = _must_be_alone(clf, full_batches)
+        key = i if alone else (type(clf), params_key(_shared(clf)))
         groups.setdefault(key, []).append(i)
     return list(groups.values())
 
@@ -151,11 +158,12 @@ def _fit(
 
 
 def _solve_in_parts(problem: Problem, loggers: Sequence[EpochLogger]) -> list[Outcome]:
-    """Train as many models at once as memory allows."""
+    """Train as many models at once as memory allows, on full batches only one."""
     solver = SOLVERS[problem.settings[0].optimizer]
     n_models = len(problem.settings)
+    at_once = MAX_GROUP_BYTES // _model_bytes(problem) if solver.by_epochs else 1
     outcomes: list[Outcome] = []
-    for part in split_at_most(n_models, MAX_GROUP_BYTES // _model_bytes(problem)):
+    for part in split_at_most(n_models, at_once):
         outcomes += solver.solve(problem.for_models(part), loggers[part])
         for outcome in outcomes:
             _raise_interruption(outcome)
@@ -179,11 +187,11 @@ def _model_bytes(problem: Problem) -> int:
     return int(n_bytes)
 
 
-def _must_be_alone(clf: TFSoftmaxClassifier) -> bool:
-    """Whether a candidate is verbose, has no epochs, or is invalid."""
+def _must_be_alone(clf: TFSoftmaxClassifier, full_batches: bool) -> bool:
+    """Whether a candidate is verbose, invalid, or of a solver that is not grouped."""
     if isinstance(error_of(clf._check_parameters), Exception):
         return True
-    return bool(clf.verbose) or not SOLVERS[clf.optimizer].by_epochs
+    return bool(clf.verbose) or not (full_batches or SOLVERS[clf.optimizer].by_epochs)
 
 
 def _shared(clf: TFSoftmaxClassifier) -> dict[str, Any]:

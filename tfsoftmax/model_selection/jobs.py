@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tfsoftmax.model_selection.candidates import (
@@ -64,6 +65,8 @@ def make_jobs(
     template: EvaluationJob,
     candidates: Sequence[Mapping[str, Any]],
     splits: Sequence[tuple[Any, Any]],
+    *,
+    full_batches: bool = False,
 ) -> list[EvaluationJob]:
     """Make a job for each fold and preprocessing, and for each fit by scikit-learn.
 
@@ -75,6 +78,8 @@ def make_jobs(
         The parameters of each candidate.
     splits : sequence of (train, test)
         The rows of each fold.
+    full_batches : bool, default=False
+        As in :func:`~tfsoftmax.model_selection.fusion.fusion_groups`.
 
     Returns
     -------
@@ -92,14 +97,16 @@ def make_jobs(
             candidates=[candidates[number] for number in numbers],
             groups=groups,
         )
-        for numbers, groups in _shared_preprocessings(template.estimator, candidates)
+        for numbers, groups in _shared_preprocessings(
+            template.estimator, candidates, full_batches
+        )
         for split, (train, test) in enumerate(splits)
     ]
     return sorted(jobs, key=lambda job: job.positions[0])
 
 
 def _shared_preprocessings(
-    estimator: Any, candidates: Sequence[Mapping[str, Any]]
+    estimator: Any, candidates: Sequence[Mapping[str, Any]], full_batches: bool
 ) -> list[tuple[list[int], list[list[int]]]]:
     """Group the candidates' numbers by preprocessing, and each group's by training."""
     numbers: dict[Hashable, list[int]] = {}
@@ -111,7 +118,8 @@ def _shared_preprocessings(
             key = preprocessing_key(model, params)
             classifiers[number] = classifier_of(model)
         numbers.setdefault(key, []).append(number)
+    groups = partial(fusion_groups, full_batches=full_batches)
     return [
-        (same, fusion_groups([classifiers[n] for n in same if n in classifiers]))
+        (same, groups([classifiers[n] for n in same if n in classifiers]))
         for same in numbers.values()
     ]

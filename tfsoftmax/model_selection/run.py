@@ -156,7 +156,10 @@ class _Evaluator:
                 f"Fitting {n_splits} folds for each of {len(candidates)} candidates, "
                 f"totalling {n_fits} fits"
             )
-        jobs = make_jobs(self._template, candidates, self._splits)
+        # To read rows on workers takes longer than to pass rows in memory.
+        jobs = make_jobs(
+            self._template, candidates, self._splits, full_batches=is_dask(self._X)
+        )
         with self._task.evaluations(callback_ctx, jobs) as jobs:
             evaluations = self._evaluate(jobs)
         if not evaluations:

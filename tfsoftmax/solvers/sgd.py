@@ -32,9 +32,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Rows
 from tfsoftmax.data.loader import Chunk, Order
 from tfsoftmax.engine.engine import Engine, Weights
 from tfsoftmax.engine.optimizers import OPTIMIZERS, fitting_slots
@@ -102,7 +101,7 @@ def _train(
     rng_states: deque[RngState] = deque()
 
     def draw_order() -> Order:  # by the loader's thread, an epoch ahead
-        order = _draw_order(problem.dataset, rng) if settings.shuffle else None
+        order = problem.dataset.draw_order(rng) if settings.shuffle else None
         rng_states.append(rng.get_state(legacy=False))
         return order
 
@@ -170,20 +169,6 @@ def _train_epoch(
         | {"seconds": seconds}
         for i in range(len(columns))
     ]
-
-
-def _draw_order(dataset: Rows, rng: np.random.RandomState) -> Any:
-    if isinstance(dataset, Dataset):
-        return _permutation(len(dataset), rng)
-    return dataset.draw_order(rng)
-
-
-def _permutation(n: int, rng: np.random.RandomState) -> Order:
-    """Draw ``rng.permutation(n)``, in half of the memory."""
-    fits = n <= np.iinfo(np.int32).max
-    order: NDArray[Any] = np.arange(n, dtype=np.int32 if fits else np.int64)
-    rng.shuffle(order)
-    return order
 
 
 class _WeightsOf:
@@ -327,9 +312,7 @@ def _group_duplicates(runs: Sequence[_Run], dataset: Rows) -> list[list[_Run]]:
 
     If trained twice, equal candidates would differ by rounding and not tie.
     """
-    weights = None
-    if isinstance(dataset, Dataset) and dataset.per_model_weights:
-        weights = dataset.weights
+    weights = dataset.weights if dataset.per_model_weights else None
     columns: dict[Hashable, list[_Run]] = {}
     for run in runs:
         weight_bytes = None if weights is None else weights[run.model].tobytes()

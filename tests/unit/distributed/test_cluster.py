@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.distributed import dask_cluster
+from tfsoftmax.distributed import dask_cluster, watch
 from tfsoftmax.distributed.cluster import ThisProcess
 from tfsoftmax.distributed.dask_cluster import DaskCluster, current_cluster
 from tfsoftmax.distributed.part import Call, Part
+from tfsoftmax.distributed.watch import Watch
 
 
 def parts_of(*numbers):
@@ -93,7 +94,7 @@ def test_a_wait_ends_where_the_scheduler_is_gone():
     client = NoScheduler()
     client.status = "closed"
     with pytest.raises(ConnectionError, match="the client is closed"):
-        DaskCluster(client)._look(set(), 0.0)
+        Watch(client)._look(set(), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +108,8 @@ def test_a_wait_ends_where_no_worker_has_run_for_a_minute(
     workers, kind, words, monkeypatch
 ):
     now = 0.0
-    monkeypatch.setattr(dask_cluster.time, "monotonic", lambda: now)
-    waiting = DaskCluster(NoScheduler({"a": "running"}))
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now)
+    waiting = Watch(NoScheduler({"a": "running"}))
     now = 50.0
     assert waiting._look(set(), 0.0) == 50.0
     waiting._client.workers = workers
@@ -119,10 +120,17 @@ def test_a_wait_ends_where_no_worker_has_run_for_a_minute(
         waiting._look(set(), 50.0)
 
 
+def test_a_wait_ends_where_the_scheduler_does_not_answer():
+    with pytest.raises(
+        ConnectionError, match="connection to Dask's scheduler was lost"
+    ):
+        Watch(NoScheduler())._look(set(), 0.0)
+
+
 def test_a_wait_for_a_worker_that_is_gone_is_given_up():
-    waiting = DaskCluster(NoScheduler({"a": "running"}))
+    waiting = Watch(NoScheduler({"a": "running"}))
     waiting._look({"a"}, 0.0)
-    with pytest.raises(dask_cluster._WorkerLostError):
+    with pytest.raises(watch.WorkerLostError):
         waiting._look({"a", "b"}, 0.0)
 
 
@@ -131,7 +139,7 @@ def test_old_schedulers_are_asked_without_a_limit():
         def scheduler_info(self):
             return super().scheduler_info()
 
-    assert DaskCluster(Old({"a": "running"}))._workers() == {"a": {"status": "running"}}
+    assert Watch(Old({"a": "running"})).workers() == {"a": {"status": "running"}}
 
 
 def test_workers_lost_again_and_again_end_a_fold(monkeypatch):
@@ -140,7 +148,7 @@ def test_workers_lost_again_and_again_end_a_fold(monkeypatch):
     def lose(self, parts, call):
         nonlocal n_tries
         n_tries += 1
-        raise dask_cluster._WorkerLostError
+        raise watch.WorkerLostError
 
     monkeypatch.setattr(DaskCluster, "_fold", lose)
     with pytest.raises(RuntimeError, match="Dask workers were lost 5 times"):
@@ -150,14 +158,14 @@ def test_workers_lost_again_and_again_end_a_fold(monkeypatch):
 
 def test_errors_of_dask_are_explained():
     killed = distributed.KilledWorker("task", None, 3)
-    explained = dask_cluster._explained(killed)
+    explained = watch.explained(killed)
     assert isinstance(explained, RuntimeError)
     assert "lack of memory" in str(explained)
     assert explained.__cause__ is killed
     missing = ModuleNotFoundError("No module", name="tfsoftmax")
-    assert "can't import tfsoftmax" in str(dask_cluster._explained(missing))
+    assert "can't import tfsoftmax" in str(watch.explained(missing))
     for error in (ModuleNotFoundError("No module", name="pandas"), ValueError("X")):
-        assert dask_cluster._explained(error) is error
+        assert watch.explained(error) is error
 
 
 @dataclass

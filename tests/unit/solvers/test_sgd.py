@@ -17,6 +17,7 @@ from tests import reference
 from tests.interruptions import interrupt_in_epoch
 from tests.problems import classic, mostly_slow, problem, settings_of
 from tfsoftmax.data import batches
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.solvers import sgd
 
 
@@ -180,7 +181,7 @@ def test_two_processes_give_the_same_bits():
 def test_the_order_of_rows_is_the_generators_permutation():
     theirs, ours = np.random.RandomState(5), np.random.RandomState(5)
     for _ in range(2):
-        order = sgd._permutation(12_345, ours)
+        order = Dataset(np.zeros((12_345, 1)), np.zeros(12_345)).draw_order(ours)
         np.testing.assert_array_equal(order, theirs.permutation(12_345))
         assert order.dtype == np.int32
     assert pickle.dumps(ours) == pickle.dumps(theirs)

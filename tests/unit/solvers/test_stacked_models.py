@@ -20,6 +20,7 @@ from tests.problems import (
     solver_problem,
 )
 from tfsoftmax.data import batches
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine import device, program
 from tfsoftmax.solvers import sgd
 from tfsoftmax.solvers.schedules import SCHEDULES
@@ -353,14 +354,14 @@ def test_as_models_end_the_product_becomes_narrower(monkeypatch):
 def drawn(monkeypatch):
     """The orders that were drawn, of rows that fill several chunks."""
     monkeypatch.setattr(batches, "MAX_CHUNK_ROWS", 100)
-    orders, draw = [], sgd._permutation
+    orders, draw = [], Dataset.draw_order
 
-    def permutation(n, rng):
-        order = draw(n, rng)
+    def draw_order(dataset, rng):
+        order = draw(dataset, rng)
         orders.append(order)
         return order
 
-    monkeypatch.setattr(sgd, "_permutation", permutation)
+    monkeypatch.setattr(Dataset, "draw_order", draw_order)
     return orders
 
 

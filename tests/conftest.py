@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 import pytest
 
@@ -18,6 +19,23 @@ pytest.register_assert_rewrite(
     "tests.robustness.oracle",
     "tests.searches",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_are_compiled_once():
+    """Keep the programs of all tests: 128 suffice a process, but not the suite."""
+    from tfsoftmax.engine import compilation
+
+    compilation._compile = lru_cache(maxsize=1000)(compilation._compile.__wrapped__)
+
+
+@pytest.fixture
+def no_programs(monkeypatch):
+    """Have a test compile its programs anew, and leave those of other tests alone."""
+    from tfsoftmax.engine import compilation
+
+    empty = lru_cache(maxsize=128)(compilation._compile.__wrapped__)
+    monkeypatch.setattr(compilation, "_compile", empty)
 
 
 @pytest.fixture(scope="session")

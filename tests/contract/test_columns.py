@@ -78,6 +78,7 @@ def test_every_optimizer_is_tried():
     assert set(SOLVERS) == {"sgd", "momentum", "nesterov", "adam", "lbfgs"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_early_stopping_holds_out_the_same_rows(dtype):
     X, y, s = rows(dtype)

@@ -241,6 +241,7 @@ def test_a_search_on_blocks_finds_the_scores_of_memory():
     assert_same_model(there.best_estimator_, here.best_estimator_)
 
 
+@pytest.mark.slow
 def test_a_search_by_batches_is_that_of_each_candidate_alone():
     grid = {"learning_rate": [0.01, 0.1]}
     together = search(by_batches(), grid).fit(blocks(X), blocks(Y))
@@ -426,6 +427,7 @@ def test_the_steps_are_those_of_memory(optimizer, parameters):
     assert_trained_as_in_memory(optimizer=optimizer, **parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer", mostly_slow(["adam"], ("sgd",), ("momentum",), ("nesterov",))
 )
@@ -445,6 +447,7 @@ def test_the_steps_on_sparse_rows_are_those_of_memory(optimizer, parameters):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Training has not converged")
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "invscaling", "adaptive"])
 def test_a_schedule_goes_by_all_rows(schedule):
@@ -697,7 +700,7 @@ def trained(name):
     return make().fit(rows, *(blocks(each, rows.chunks[0]) for each in (Y, S)))
 
 
-@pytest.mark.parametrize("name", ["optimum", "held out"])
+@pytest.mark.parametrize("name", mostly_slow(["optimum"], ("held out",)))
 def test_workers_find_the_bits_of_this_process_and_keep_nothing(name, cluster):
     expected = trained(name)
     with distributed.Client(cluster) as client:

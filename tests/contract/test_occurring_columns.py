@@ -74,6 +74,7 @@ def test_the_model_is_the_same(optimizer, rescale, monkeypatch):
     assert val_losses[0] == pytest.approx(val_losses[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_early_stopping_holds_out_the_same_rows(monkeypatch):
     X, y = wide_problem()
     parameters = {"early_stopping": True, "epochs": 5, "rescale": "standard"}

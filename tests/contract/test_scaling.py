@@ -353,6 +353,7 @@ def test_searches_score_as_those_of_scikit_learn(kind):
     both(standard("lbfgs", tol=1e-3), {"alpha": [0.01, 0.1]}, kind(X), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "search",
     [
@@ -381,6 +382,7 @@ def test_each_fold_has_its_own_statistics(search):
         np.testing.assert_allclose(*map(np.sort, scores), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_arrays_are_searched_over_as_anything_else():
     factors = [1 / UNITS, np.full(5, 0.02), 0.02, "standard", None]
     grid = {"rescale": factors, "learning_rate": [1e-5, 1e-3]}

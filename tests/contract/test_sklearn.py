@@ -126,6 +126,7 @@ def test_grid_search_in_two_processes_finds_the_better_rate(few_digits):
     np.testing.assert_array_equal(search.best_estimator_.coef_, best.coef_)
 
 
+@pytest.mark.slow
 def test_grid_search_reaches_into_a_pipeline(few_digits):
     X, y = few_digits
     pipe = make_pipeline(StandardScaler(), recipe().set_params(rescale=None))
@@ -166,6 +167,7 @@ def test_cross_validation_trains_every_epoch_of_a_clone(few_digits):
     assert clone(recipe()).fit(*few_digits).n_iter_ == 3
 
 
+@pytest.mark.slow
 def test_the_classic_recipe_reaches_its_accuracy(mnist, mnist_test):
     """TensorFlow 1's graph reaches 0.854 after one epoch and 0.903 after ten."""
     clf = classic(rescale=1 / 255, random_state=0)

@@ -91,6 +91,7 @@ def test_every_format_and_dtype_trains_like_dense_rows(container, dtype):
     assert clf.score(packed, np.eye(3)[y]) == dense.score(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", mostly_slow([np.float32], (np.float64,)))
 def test_two_classes(dtype):
     X, y, _ = problem(dtype=dtype)
@@ -102,6 +103,7 @@ def test_two_classes(dtype):
     np.testing.assert_array_equal(clf.predict(packed), clf.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_the_input_is_not_changed(container):
     X, y, _ = problem()
@@ -233,6 +235,7 @@ def test_x_without_any_value_trains_the_intercept():
     assert not clf.coef_.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "columns"),
     mostly_slow(
@@ -343,7 +346,7 @@ def sparse_rows_train_like_dense_ones(table):
 @pytest.mark.parametrize(
     ("kinds", "n_tables"),
     [
-        (KINDS[:N_QUICK_KINDS], 15),
+        (KINDS[:N_QUICK_KINDS], 6),
         pytest.param(KINDS, 400, marks=pytest.mark.slow),
     ],
     ids=["some", "all"],
@@ -366,6 +369,7 @@ def test_partial_fit_takes_sparse_and_dense_rows_in_turn():
         assert_like_dense(clf, once)
 
 
+@pytest.mark.slow
 def test_partial_fits_on_sparse_rows_are_one_fit():
     X, y, s = problem()
     packed = sparse.csr_array(X)
@@ -460,6 +464,7 @@ def test_soft_labels_train_on_sparse_rows(optimizer, n_classes):
     np.testing.assert_allclose(clf.coef_, dense.coef_, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", mostly_slow(["sgd"], ("adam",)))
 def test_batches_of_several_micro_batches_train_on_sparse_rows(optimizer, monkeypatch):
     monkeypatch.setattr(batches, "MAX_MICRO_BATCH", 16)
@@ -653,6 +658,7 @@ def test_complex_and_wrongly_shaped_x_are_refused():
         clf.fit(sparse.csr_array((0, 20)), [])
 
 
+@pytest.mark.slow
 def test_integers_that_float32_would_lose_train_in_float64():
     X = sparse.csr_array([[2**40 + 1], [0], [2**40], [3]])
     clf = estimator(rescale=2.0**-40, epochs=1).fit(X, [0, 1, 0, 1])

@@ -82,17 +82,16 @@ def test_the_example_ends_with_the_accuracy():
     assert lines[-1] == "Test accuracy: 0.856"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    mostly_slow(
-        [
-            (
-                ["--epochs", "0"],
-                "mnist.py: epochs must be a positive integer or 'auto'; got 0.",
-            )
-        ],
+    [
+        (
+            ["--epochs", "0"],
+            "mnist.py: epochs must be a positive integer or 'auto'; got 0.",
+        ),
         (["--data-dir", "nowhere"], "mnist.py: Found neither train-images-idx3"),
-    ),
+    ],
 )
 def test_the_example_says_what_is_wrong_with_an_option(arguments, message):
     result = example(*arguments)

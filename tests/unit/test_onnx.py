@@ -173,6 +173,7 @@ def test_inside_a_calibration_it_is_known_after_its_own_conversion():
     assert_predicts_the_same(model, X)
 
 
+@pytest.mark.slow
 def test_skl2onnx_is_imported_by_the_user_only():
     code = (
         "import sys, tfsoftmax\n"

@@ -193,11 +193,11 @@ class FullBatch(AllRows):
 
     def _function(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         """Return the program for the dtype of the weights among its arguments."""
-        from tfsoftmax.engine.compilation import compiled
-        from tfsoftmax.engine.tile_program import evaluate_tile
-
         precision = arguments[0].dtype.name
         if precision not in self._functions:
+            from tfsoftmax.engine.compilation import compiled
+            from tfsoftmax.engine.tile_program import evaluate_tile
+
             spec = TileSpec(
                 n_classes=self._n_classes,
                 n_columns=self._tiles.n_columns,

@@ -104,6 +104,7 @@ def rows_from(table):
     return dataset_of(labels, values[:, None].astype(float), weights)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(table=SOME_ROWS, fraction=st.floats(0.05, 0.95), seed=st.integers(0, 99))
 def test_equal_rows_stay_together(table, fraction, seed):

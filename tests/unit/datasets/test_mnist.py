@@ -82,6 +82,7 @@ def test_a_subset_has_its_published_shape_and_counts(bunches, subset, n_samples)
     assert np.bincount(digits.target).tolist() == COUNTS[subset]
 
 
+@pytest.mark.slow
 def test_all_is_the_training_rows_then_the_test_rows(bunches):
     for what in ("data", "images", "target"):
         parts = [bunches["train"][what], bunches["test"][what]]

@@ -188,6 +188,7 @@ def test_a_scale_multiplies_the_weights(of_wine, wine):
         WeightsDisplay.from_estimator(of_wine, scale=[1, 2])
 
 
+@pytest.mark.slow
 def test_classes_are_chosen_and_ordered(clf):
     display = WeightsDisplay.from_estimator(clf, classes=[7, 2])
     assert [panel.get_title() for panel in display.axes_] == ["7", "2"]

@@ -46,6 +46,7 @@ def made(clf, search, digits):
     }
 
 
+@pytest.mark.slow
 def test_importing_the_displays_imports_neither_matplotlib_nor_tensorflow():
     heavy = "{'matplotlib', 'tensorflow'} & set(sys.modules)"
     code = f"import sys, tfsoftmax.displays; print({heavy})"

@@ -413,6 +413,7 @@ def test_a_halving_search_has_no_panel_for_its_resource(searched):
     )
 
 
+@pytest.mark.slow
 def test_panels_are_drawn_on_given_axes(searched):
     search = searched(GRID | {"intercept_scaling": [0.3, 5.0]}, of_model)
     figure = Figure()

@@ -141,6 +141,7 @@ BYTES = np.clip(X * 9 + 30, 0, 255).astype(np.uint8)
 SOFT = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "y"),
     mostly_slow([(BYTES, Y)], (sparse.csr_array(X), Y), (X, SOFT)),
@@ -311,6 +312,7 @@ def test_where_a_penalty_would_end_the_factor_steps_are_not_lazy(cut, dtype):
         np.testing.assert_allclose(measured, expected_measured, rtol=rtol)
 
 
+@pytest.mark.slow
 def test_steps_may_be_lazy_in_some_epochs_alone(cut):
     """As where a rate falls; what is left of the factor is multiplied in before."""
     cut(100, 100, 1)

@@ -22,11 +22,9 @@ from tfsoftmax.engine.optimizers import OPTIMIZERS, initial_slots
 
 
 @pytest.fixture
-def compilations(monkeypatch):
+def compilations(no_programs):
     """A function that returns the number of compilations since the test began."""
-    compilation._compile.cache_clear()
-    yield lambda: compilation._compile.cache_info().misses
-    compilation._compile.cache_clear()
+    return lambda: compilation._compile.cache_info().misses
 
 
 def rows_of_four_classes(n_samples):
@@ -145,7 +143,7 @@ def test_stacked_models_are_the_models_alone():
 
 @pytest.mark.parametrize(
     ("optimizer", "l1"),
-    mostly_slow([("sgd", 0.0), ("adam", 0.1)], ("sgd", 0.1), ("adam", 0.0)),
+    mostly_slow([("sgd", 0.0)], ("adam", 0.1), ("sgd", 0.1), ("adam", 0.0)),
 )
 def test_a_batch_of_several_micro_batches_is_one_step(optimizer, l1):
     options, hyper = {"optimizer": optimizer, "l1": l1 > 0}, at_rates(0.5, l1=l1)
@@ -276,6 +274,7 @@ def test_similar_sizes_share_a_program_where_one_batch_holds_all_rows(compilatio
     assert compilations() == 1
 
 
+@pytest.mark.slow
 def test_without_xla_the_same_function_runs(digits, monkeypatch, compilations):
     X, y = digits
 

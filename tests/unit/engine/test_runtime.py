@@ -99,6 +99,7 @@ def test_predicting_does_not_import_tensorflow(fitted):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_predicting_works_where_tensorflow_is_not_installed(fitted):
     result = run(NO_TENSORFLOW, PREDICT, args=[fitted])
     assert result.returncode == 0, result.stderr
@@ -177,6 +178,7 @@ def test_all_else_works_without_the_optional_packages(fitted):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_a_fit_that_lacks_tensorflow_leaves_the_estimator_as_it_was(fitted):
     result = run(
         NO_TENSORFLOW,
@@ -386,6 +388,7 @@ def test_fitting_changes_no_environment_variable():
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_what_others_write_meanwhile_is_passed_on():
     result = run(
         """

@@ -129,11 +129,14 @@ CASES = {
 }
 
 
+QUICK = ["from passthrough", "nested pipelines"]
+
+
 @pytest.mark.parametrize(
     "case",
     mostly_slow(
-        ["swapped last steps", "from passthrough", "nested pipelines", "a subclass"],
-        *((case,) for case in list(CASES)[3:] if case != "a subclass"),
+        QUICK,
+        *((case,) for case in CASES if case not in QUICK),
     ),
 )
 def test_results_equal_grid_search(case):
@@ -259,6 +262,7 @@ def test_the_lines_of_grid_search_are_printed(verbose, options, capsys):
     assert sorted(ours) == sorted(theirs)
 
 
+@pytest.mark.slow
 def test_steps_that_fail_are_printed_as_by_grid_search(capsys):
     grid = {"step0__n_components": [99, 2], "clf__alpha": [0, 0.1]}
     ours, theirs = (

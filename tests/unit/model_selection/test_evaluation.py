@@ -72,6 +72,7 @@ def test_the_rows_of_a_fold_are_transformed_once_for_all_candidates(counting):
     assert max(Counter(counting.transforms).values()) == 1
 
 
+@pytest.mark.slow
 def test_failures_of_a_pipeline_equal_grid_search():
     grid = {"step0__n_components": [2, 99], "clf__learning_rate": [0.1, "fast", 0.5]}
     both(pipeline(PCA()), grid, error_score=-7.0)
@@ -130,6 +131,7 @@ def test_routed_arguments_reach_the_classifier_as_in_a_pipeline(arguments):
             np.testing.assert_array_equal(params[name], HELD_OUT[name])
 
 
+@pytest.mark.slow
 def test_routed_arguments_equal_grid_search():
     clf = {"early_stopping": True, "epochs": 8, "n_iter_no_change": 1, "tol": 0.01}
     grid = {

@@ -152,11 +152,12 @@ def test_candidates_share_the_calls_of_the_program(kind, program_calls, monkeypa
     assert ours == 2 * 2 * 3
 
 
-def test_equal_scalings_share_the_calls_of_the_program(program_calls, monkeypatch):
+def test_equal_scalings_share_the_calls_of_the_program(
+    program_calls, no_programs, monkeypatch
+):
     monkeypatch.setattr(device, "n_threads", lambda: 1)
     scalings = ["standard", [0.5] * 5, np.full(5, 0.5), 0.5]
     grid = {"rescale": scalings, "learning_rate": RATES}
-    compilation._compile.cache_clear()
     TFSoftmaxGridSearchCV(estimator(), grid, cv=2, refit=False).fit(X, Y)
     # A call of three models in each epoch of each fold, for each of the scalings.
     assert program_calls == {3: len(scalings) * 2 * 3}
@@ -172,11 +173,10 @@ def test_equal_scalings_share_the_calls_of_the_program(program_calls, monkeypatc
     ],
 )
 def test_an_invalid_candidate_fails_alone_and_the_others_stay_fused(
-    name, values, program_calls, monkeypatch
+    name, values, program_calls, no_programs, monkeypatch
 ):
     monkeypatch.setattr(device, "n_threads", lambda: 1)
     options = {"scoring": "neg_log_loss", "refit": False, "cv": 2}
-    compilation._compile.cache_clear()
     search = TFSoftmaxGridSearchCV(estimator(), {name: values}, **options)
     with (
         pytest.warns(FitFailedWarning, match="2 fits failed out of a total of 8"),
@@ -191,13 +191,12 @@ def test_an_invalid_candidate_fails_alone_and_the_others_stay_fused(
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
-def test_all_folds_and_a_second_search_find_the_program_compiled(kind):
+def test_all_folds_and_a_second_search_find_the_program_compiled(kind, no_programs):
     def search(rates):
         grid = {"learning_rate": rates, "class_weight": [None]}
         TFSoftmaxGridSearchCV(estimator(), grid, cv=3, refit=False).fit(kind(X), Y)
         return compilation._compile.cache_info().misses
 
-    compilation._compile.cache_clear()
     blocks = len(placement.model_blocks(3, device.n_threads()))
     first = search(RATES)
     assert first <= blocks

@@ -23,6 +23,7 @@ from tests.searches import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [[0, 1], ["ham", "spam"], [False, True]])
 def test_results_equal_grid_search_for_two_classes(labels):
     y = np.array(labels)[(Y > 0).astype(int)]

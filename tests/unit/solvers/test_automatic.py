@@ -161,6 +161,7 @@ def test_what_was_chosen_is_a_fitted_attribute():
     assert clf.rescale_.tolist() == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_stream_keeps_the_scaling_of_its_first_rows():
     clf = TFSoftmaxClassifier(random_state=0)
     clf.partial_fit(X[:50] * 9, Y[:50], classes=[0, 1, 2])

@@ -85,7 +85,9 @@ def test_batches_leave_the_zeros_of_the_optimum(
     assert (clf.intercept_ != 0).all()
 
 
-@pytest.mark.parametrize("optimizer", EACH_OPTIMIZER)
+@pytest.mark.parametrize(
+    "optimizer", mostly_slow(["adam"], ("sgd",), ("momentum",), ("nesterov",))
+)
 @pytest.mark.parametrize(
     "l1_ratio",
     [0.5, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.0, 1.0))],

@@ -233,6 +233,7 @@ def test_early_stopping_goes_by_the_weighted_score(scoring):
         assert loss == pytest.approx(measured.min(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_rare_positives_are_learnt_though_every_epoch_has_the_same_accuracy():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4000, 2))

@@ -101,6 +101,7 @@ def test_with_all_rows_in_one_batch_each_step_lowers_the_objective(seed, paramet
     assert clf.learning_rate_ > 0
 
 
+@pytest.mark.slow
 def test_momentum_takes_the_part_of_the_rate_that_it_adds():
     X, y, _ = problem()
     plain = classic(20, "auto", 1).fit(X, y)

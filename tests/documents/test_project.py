@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.problems import mostly_slow
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.spec import ProgramSpec
 from tfsoftmax.model_selection.jobs import EvaluationJob

@@ -112,7 +112,9 @@ def limit_memory(n_bytes: int) -> None:
 
     limit = held + n_bytes // 4
     setrlimit(RLIMIT_DATA, (limit, getrlimit(RLIMIT_DATA)[1]))
-    print(f"X takes {n_bytes / 1e6:.0f} MB. This process may take {n_bytes / 4e6:.0f}.")
+    print(
+        f"X takes {n_bytes / 1e6:.0f} MB. This process may use {n_bytes / 4e6:.0f} MB."
+    )
     try:
         np.ones(n_bytes, np.uint8)
         print("X would fit all the same: this system ignores the limit.")

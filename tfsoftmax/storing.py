@@ -29,7 +29,7 @@ def store(
 
     Warn if training was interrupted, did not converge or ended far from the optimum.
     """
-    if isinstance(outcome, ValueError):
+    if isinstance(outcome, Exception):
         raise outcome
     if outcome.ended == "interrupted":
         warn_of_interruption(outcome)

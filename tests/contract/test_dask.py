@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
+from dataclasses import replace
 
 import dask
 import dask.array as da
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.exceptions import FitFailedWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -27,6 +29,7 @@ from tests.assertions import assert_same_bits
 from tests.problems import EACH_OPTIMIZER, mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, dual_gap
 from tfsoftmax.distributed import reading
+from tfsoftmax.solvers import SOLVERS, lbfgs
 
 X, Y, S = problem(200)
 N, N_FEATURES = X.shape
@@ -280,6 +283,38 @@ def test_a_search_takes_the_values_of_a_frame_and_a_column_of_labels():
     assert_same_model(there.best_estimator_, here.best_estimator_)
     with pytest.raises(TypeError, match=r"Convert X with X\.to_dask_array\(\)"):
         search(model, grid).fit(FRAME[NAMES], FRAME["y"])
+
+
+def test_a_candidate_that_fails_on_blocks_fails_alone(monkeypatch):
+    grid = {"alpha": [0.01, 0.1]}
+    expected = search(optimum(), grid).fit(blocks(X), blocks(Y))
+    failing, solver = [], lbfgs.solve
+
+    def solve(problem, callbacks):
+        if problem.settings[0].alpha == 0.1:
+            failing.append(problem)
+            raise ValueError("no luck")
+        return solver(problem, callbacks)
+
+    monkeypatch.setitem(SOLVERS, "lbfgs", replace(SOLVERS["lbfgs"], solve=solve))
+    with (
+        pytest.warns(FitFailedWarning, match="3 fits failed out of a total of 6"),
+        pytest.warns(UserWarning, match="non-finite"),
+    ):
+        found = search(optimum(), grid, refit=False).fit(blocks(X), blocks(Y))
+    name = "mean_test_score"
+    assert found.cv_results_[name][0] == expected.cv_results_[name][0]
+    assert np.isnan(found.cv_results_[name][1])
+    assert len(failing) == 3
+
+
+def test_a_search_takes_weights_wherever_they_are():
+    grid = {"alpha": [0.01, 0.1]}
+    here = search(optimum(), grid).fit(X, Y, sample_weight=S)
+    for weights in (S, blocks(S), unknown(S), dd.from_pandas(pd.Series(S), 3)):
+        there = search(optimum(), grid)
+        there.fit(blocks(X), blocks(Y), sample_weight=weights)
+        assert_same_model(there.best_estimator_, here.best_estimator_)
 
 
 def test_a_search_on_blocks_heeds_no_backend_of_joblib():

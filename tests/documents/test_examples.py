@@ -86,7 +86,7 @@ def test_a_cluster_trains_on_more_rows_than_this_process_may_hold():
     lines = lines_of("dask_cluster.py")
     printed = "\n".join(lines)
     if sys.platform == "linux":
-        assert lines[0] == "X takes 400 MB. This process may take 100."
+        assert lines[0] == "X takes 400 MB. This process may use 100 MB."
         assert "X would not fit into it: Unable to allocate 381. MiB" in printed
         grown = re.search(r"^This process grew by (-?\d+) MB\.$", printed, re.M)
         assert int(grown[1]) < 50

@@ -135,7 +135,7 @@ class Dataset:
         return order
 
     def share_of(self, all_rows: Any) -> Any:
-        """Return the share of the weight of all rows that these, some of them, have."""
+        """Return the share of these rows, taken from `all_rows`, in their weight."""
         if self.index is None or all_rows.weights is None:
             return len(self) / len(all_rows)
         return all_rows.weights[..., self.index].sum(axis=-1) / len(all_rows)
@@ -155,19 +155,6 @@ class Dataset:
         if len(self) <= n:
             return self
         return self.take(np.linspace(0, len(self) - 1, n).astype(np.int64))
-
-    def every(self, step: int) -> Dataset:
-        """Return every step-th row, with the same weights."""
-        if step == 1:
-            return self
-        some = slice(None, None, step)
-        X, index = self.X, self.index
-        if index is None:
-            X = X[some]
-        else:
-            index = index[some]
-        weights = None if self.weights is None else self.weights[..., some]
-        return Dataset(X, self.y[some], weights, index)
 
     def take(self, index: NDArray[np.int64]) -> Dataset:
         """Return some of the rows; X is not copied."""

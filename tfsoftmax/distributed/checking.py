@@ -42,7 +42,7 @@ class About(NamedTuple):
     n_rows, n_values : int
     dtypes : tuple of dtype
         Of the blocks of X.
-    is_sparse, is_weighted : bool
+    is_sparse : bool
     soft : array or DataFrame of one row, or None
         The first label, if labels are soft.
     classes : ndarray
@@ -59,7 +59,6 @@ class About(NamedTuple):
     n_values: int
     dtypes: tuple[np.dtype[Any], ...]
     is_sparse: bool
-    is_weighted: bool
     soft: Any
     classes: NDArray[Any]
     totals: NDArray[np.float64]
@@ -167,7 +166,6 @@ def _describe(blocks: Sequence[Block], name: str) -> About:
         n_values=sum(b.X.nnz if is_sparse else b.X.size for b in blocks),
         dtypes=tuple(b.X.dtype for b in blocks),
         is_sparse=is_sparse,
-        is_weighted=any(w is not None for w in weights),
         soft=blocks[0].y[:1] if soft else None,
         classes=classes,
         totals=totals,

@@ -58,14 +58,21 @@ class Watch:
         return dict(info["workers"])
 
     def check_connection(self) -> None:
-        """Raise ConnectionError unless the client is connected or about to be."""
-        if self._client.status not in ("running", "connecting"):
+        """Raise ConnectionError unless the client is connected.
+
+        A client that tries to connect again has lost all that it was waiting for.
+        """
+        if self._client.status != "running":
             raise self._disconnected()
 
     def _disconnected(self) -> ConnectionError:
+        status = self._client.status
+        about = (
+            "it does not answer" if status == "running" else f"the client is {status}"
+        )
         return ConnectionError(
-            "The connection to Dask's scheduler was lost (the client is "
-            f"{self._client.status}). Start a cluster and a Client, and fit again."
+            f"The connection to Dask's scheduler was lost ({about}). Start a cluster "
+            "and a Client, and fit again."
         )
 
     def _look(self, needed: Set[str], last_seen: float) -> float:

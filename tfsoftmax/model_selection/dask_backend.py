@@ -13,32 +13,53 @@ from typing import Any
 
 from joblib.parallel import get_active_backend
 
+from tfsoftmax.model_selection.jobs import SearchRows
 
-def rows_to_send(X: Any, y: Any) -> tuple[Any, Any]:
-    """Return the rows as the jobs of the active joblib backend should get them.
+
+def sent(rows: SearchRows) -> tuple[Any, Any, Any]:
+    """Return X, y and the parameters as jobs on the active joblib backend get them.
 
     On Dask they are futures, unless the user has scattered the same objects by
     ``joblib.parallel_config("dask", scatter=[X, y])``, which joblib recognizes.
     """
+    values = rows.X, rows.y, (rows.fit_params, rows.score_params)
     backend, _ = get_active_backend()
     module = sys.modules.get("joblib._dask")  # without which this is another backend
     if module is None or not isinstance(backend, module.DaskDistributedBackend):
-        return X, y
+        return values
     scattered = backend.data_futures
-    return tuple(
-        values if values is None or id(values) in scattered else _held(values, backend)
-        for values in (X, y)
+    X, y, params = (
+        value if value is None or id(value) in scattered else _held(value, backend)
+        for value in values
     )
+    return X, y, params
 
 
-def _held(values: Any, backend: Any) -> Any:
-    """Return the future of a task that holds these values."""
+def received(X: Any, y: Any, params: Any) -> SearchRows:
+    """Return the rows of a job's arguments.
+
+    joblib calls a job on a cluster with a single core in this process, where nothing
+    replaces futures.
+    """
+    X, y, params = map(_value, (X, y, params))
+    return SearchRows(X, y, *params)
+
+
+def _held(value: Any, backend: Any) -> Any:
+    """Return the future of a task that holds a value."""
     import dask
 
-    # That the rows are sent is intended: Dask would warn of it.
+    # That it is sent is intended: Dask would warn of it.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"}):
-        return backend.client.submit(_identity, values, pure=False)
+        return backend.client.submit(_identity, value, pure=False)
 
 
-def _identity(values: Any) -> Any:
-    return values
+def _identity(value: Any) -> Any:
+    return value
+
+
+def _value(argument: Any) -> Any:
+    """Return the result of a future, or the argument if it is none."""
+    distributed = sys.modules.get("distributed")  # without which there are no futures
+    is_future = distributed is not None and isinstance(argument, distributed.Future)
+    return argument.result() if is_future else argument

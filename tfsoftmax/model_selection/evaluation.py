@@ -20,8 +20,9 @@ from tfsoftmax.model_selection.candidates import (
     classifier_of,
     pipelines_of,
 )
+from tfsoftmax.model_selection.dask_backend import received
 from tfsoftmax.model_selection.fusion import Errors, fit_group
-from tfsoftmax.model_selection.jobs import EvaluationJob
+from tfsoftmax.model_selection.jobs import EvaluationJob, SearchRows
 from tfsoftmax.model_selection.printing import print_ends, print_starts
 from tfsoftmax.model_selection.scoring import Scoring
 from tfsoftmax.model_selection.tasks import JobTasks
@@ -36,25 +37,26 @@ from tfsoftmax.utils.sklearn_compat import (
 Evaluation = dict[str, Any]
 
 
-def evaluate(job: EvaluationJob, X: Any, y: Any) -> list[Evaluation]:
-    """Train and score the candidates of a job on its fold of X and y."""
-    return _evaluate_fused(job, X, y) if job.groups else [_evaluate_alone(job, X, y)]
+def evaluate(job: EvaluationJob, *arguments: Any) -> list[Evaluation]:
+    """Train and score the candidates of a job on its fold of the rows sent to it."""
+    rows = received(*arguments)
+    return _evaluate_fused(job, rows) if job.groups else [_evaluate_alone(job, rows)]
 
 
-def _evaluate_alone(job: EvaluationJob, X: Any, y: Any) -> Evaluation:
+def _evaluate_alone(job: EvaluationJob, rows: SearchRows) -> Evaluation:
     """Fit and score a job's only candidate with scikit-learn."""
     callbacks = {"caller": job.caller, "callback_ctx": job.contexts[0]}
     evaluation: Evaluation = _fit_and_score(
         clone(job.estimator),
-        X,
-        y,
+        rows.X,
+        rows.y,
         scorer=job.scorer,
         train=job.train,
         test=job.test,
         verbose=job.verbose,
         parameters=job.candidates[0],
-        fit_params=job.fit_params,
-        score_params=job.score_params,
+        fit_params=rows.fit_params,
+        score_params=rows.score_params,
         return_train_score=job.return_train_score,
         return_n_test_samples=True,
         return_times=True,
@@ -66,15 +68,15 @@ def _evaluate_alone(job: EvaluationJob, X: Any, y: Any) -> Evaluation:
     return evaluation
 
 
-def _evaluate_fused(job: EvaluationJob, X: Any, y: Any) -> list[Evaluation]:
+def _evaluate_fused(job: EvaluationJob, rows: SearchRows) -> list[Evaluation]:
     """Fit the preprocessing once, and train and score the candidates in groups."""
     print_starts(job)
     models = [candidate_model(job.estimator, params) for params in job.candidates]
     classifiers = [classifier_of(model) for model in models]
-    X_train, y_train = _safe_split(models[0], X, y, job.train)
-    fit_params = _check_method_params(X, job.fit_params, indices=job.train)
+    X_train, y_train = _safe_split(models[0], rows.X, rows.y, job.train)
+    fit_params = _check_method_params(rows.X, rows.fit_params, indices=job.train)
     weights = fit_params.get("sample_weight")
-    scoring = Scoring(job, models[0], X, y, X_train, y_train)
+    scoring = Scoring(job, rows, models[0], X_train, y_train)
     evaluations: dict[int, Evaluation] = {}
     with JobTasks(job, classifiers, X_train, y_train, weights) as tasks:
         began = time.time()

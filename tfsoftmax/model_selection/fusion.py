@@ -144,9 +144,7 @@ def _fit(
             n_epochs = its_problem.settings[0].epochs
             task = FitTask(clf, n_epochs, X, y, weights, attributes)
             loggers.append(EpochLogger(clf, n_epochs, task))
-        outcomes = error_of(partial(_solve_in_parts, problem, loggers))
-        if isinstance(outcomes, Exception):
-            return [outcomes] * len(group)
+        outcomes = _solve_in_parts(problem, loggers)
         errors = [
             error_of(partial(store, *fitted))
             for fitted in zip(group, problems, outcomes, loggers, strict=True)
@@ -158,15 +156,22 @@ def _fit(
 
 
 def _solve_in_parts(problem: Problem, loggers: Sequence[EpochLogger]) -> list[Outcome]:
-    """Train as many models at once as memory allows, on full batches only one."""
+    """Train as many models at once as memory allows, on full batches only one.
+
+    An error is the outcome of all models that were trained at once.
+    """
     solver = SOLVERS[problem.settings[0].optimizer]
     n_models = len(problem.settings)
     at_once = MAX_GROUP_BYTES // _model_bytes(problem) if solver.by_epochs else 1
     outcomes: list[Outcome] = []
     for part in split_at_most(n_models, at_once):
-        outcomes += solver.solve(problem.for_models(part), loggers[part])
-        for outcome in outcomes:
+        solve = partial(solver.solve, problem.for_models(part), loggers[part])
+        found = error_of(solve)
+        if isinstance(found, Exception):
+            found = [found] * len(loggers[part])
+        for outcome in found:
             _raise_interruption(outcome)
+        outcomes += found
     return outcomes
 
 

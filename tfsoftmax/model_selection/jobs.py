@@ -1,6 +1,6 @@
 """The jobs of a search: on each fold, the candidates with the same preprocessing.
 
-The rows are not part of a job: all jobs get the same.
+The rows are not part of a job: they are the same for all jobs of a search.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfsoftmax.model_selection.candidates import (
     can_be_fused,
@@ -17,6 +17,15 @@ from tfsoftmax.model_selection.candidates import (
     preprocessing_key,
 )
 from tfsoftmax.model_selection.fusion import fusion_groups
+
+
+class SearchRows(NamedTuple):
+    """The rows of a search, and the parameters of `fit` and the scorers for them."""
+
+    X: Any
+    y: Any
+    fit_params: Mapping[str, Any]
+    score_params: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,6 @@ class EvaluationJob:
     """
 
     estimator: Any
-    fit_params: Mapping[str, Any]
-    score_params: Mapping[str, Any]
     scorer: Any
     error_score: Any
     return_train_score: bool

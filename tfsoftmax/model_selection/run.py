@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+from joblib import parallel_config
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
@@ -18,9 +20,9 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from tfsoftmax.callbacks import with_callbacks
 from tfsoftmax.model_selection.candidates import candidate_model
-from tfsoftmax.model_selection.dask_backend import rows_to_send
+from tfsoftmax.model_selection.dask_backend import sent
 from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
-from tfsoftmax.model_selection.jobs import EvaluationJob, make_jobs
+from tfsoftmax.model_selection.jobs import EvaluationJob, SearchRows, make_jobs
 from tfsoftmax.model_selection.tasks import SearchTask
 from tfsoftmax.utils.sklearn_compat import (
     _check_method_params,
@@ -48,15 +50,13 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
     if is_dask(X):
         X, y = _kept(X, y)
     X, y = indexable(X, y)
-    params = _check_method_params(X, params=params)
+    params = _check_method_params(X, params=_for_folds(params))
     routed = search._get_routed_params_for_fit(params)
     task = SearchTask(search, X, y, params.get("sample_weight"))
     splits = _splits(search, X, y, routed.splitter.split)
     search.n_splits_ = len(splits)
     template = EvaluationJob(
         estimator=clone(search.estimator),
-        fit_params=routed.estimator.fit,
-        score_params=routed.scorer.score,
         scorer=scorers,
         error_score=search.error_score,
         return_train_score=search.return_train_score,
@@ -64,7 +64,8 @@ def run(search: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
         caller=search,
         n_splits=len(splits),
     )
-    evaluator = _Evaluator(search, template, X, y, splits, task)
+    rows = SearchRows(X, y, routed.estimator.fit, routed.scorer.score)
+    evaluator = _Evaluator(search, template, rows, splits, task)
     task.run(evaluator)
     first_score = evaluator.evaluations[0]["test_scores"]
     search.multimetric_ = isinstance(first_score, dict)
@@ -100,6 +101,16 @@ def _kept(X: Any, y: Any) -> tuple[Any, Any]:
     return X, np.asarray(y) if is_dask(y) else y
 
 
+def _for_folds(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with those of each row in memory, but not held-out rows."""
+    return {
+        name: value
+        if name.endswith("_val") or not is_dask(value)
+        else np.asarray(value)
+        for name, value in params.items()
+    }
+
+
 def _splits(
     search: Any, X: Any, y: Any, params: Mapping[str, Any]
 ) -> list[tuple[Any, Any]]:
@@ -132,13 +143,12 @@ class _Evaluator:
         self,
         search: Any,
         template: EvaluationJob,
-        X: Any,
-        y: Any,
+        rows: SearchRows,
         splits: Sequence[tuple[Any, Any]],
         task: SearchTask,
     ) -> None:
         self._search, self._template = search, template
-        self._X, self._y = X, y
+        self._rows = rows
         self._splits, self._task = splits, task
         self.candidates: list[Mapping[str, Any]] = []
         self.evaluations: list[Evaluation] = []
@@ -156,9 +166,9 @@ class _Evaluator:
                 f"Fitting {n_splits} folds for each of {len(candidates)} candidates, "
                 f"totalling {n_fits} fits"
             )
-        # To read rows on workers takes longer than to pass rows in memory.
+        # Reading the rows is expensive on Dask, so candidates on full batches share it.
         jobs = make_jobs(
-            self._template, candidates, self._splits, full_batches=is_dask(self._X)
+            self._template, candidates, self._splits, full_batches=is_dask(self._rows.X)
         )
         with self._task.evaluations(callback_ctx, jobs) as jobs:
             evaluations = self._evaluate(jobs)
@@ -178,13 +188,13 @@ class _Evaluator:
         return self.results
 
     def _evaluate(self, jobs: Sequence[EvaluationJob]) -> list[Evaluation]:
-        search, options = self._search, {"n_jobs": self._search.n_jobs}
-        if is_dask(self._X):  # whose fits take all workers, one after the other
-            rows, options = (self._X, self._y), {"backend": "sequential"}
-        else:
-            rows = rows_to_send(self._X, self._y)
-        parallel = Parallel(pre_dispatch=search.pre_dispatch, **options)
-        done = parallel(delayed(evaluate)(job, *rows) for job in jobs)
+        search, backend = self._search, nullcontext()
+        if is_dask(self._rows.X):  # whose fits take all workers, one after the other
+            backend = parallel_config("sequential")
+        with backend:
+            arguments = sent(self._rows)
+            parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
+            done = parallel(delayed(evaluate)(job, *arguments) for job in jobs)
         by_position = {
             position: evaluation
             # joblib runs nothing with pre_dispatch=0

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from tfsoftmax.classifier import TFSoftmaxClassifier
 from tfsoftmax.model_selection.candidates import classifier_of, pipelines_of
 from tfsoftmax.model_selection.fusion import Errors
-from tfsoftmax.model_selection.jobs import EvaluationJob
+from tfsoftmax.model_selection.jobs import EvaluationJob, SearchRows
 from tfsoftmax.prediction import SoftmaxPredictor, linear_scores
 from tfsoftmax.utils.sklearn_compat import (
     _check_method_params,
@@ -51,10 +51,15 @@ class Scoring:
     """Scores the candidates of a job on test rows and, optionally, training rows."""
 
     def __init__(
-        self, job: EvaluationJob, model: Any, X: Any, y: Any, X_train: Any, y_train: Any
+        self,
+        job: EvaluationJob,
+        rows: SearchRows,
+        model: Any,
+        X_train: Any,
+        y_train: Any,
     ) -> None:
-        self._job, self._X = job, X
-        X_test, y_test = _safe_split(model, X, y, job.test, job.train)
+        self._job, self._all_rows = job, rows
+        X_test, y_test = _safe_split(model, rows.X, rows.y, job.test, job.train)
         self._rows = {"test_scores": (X_test, y_test, job.test)}
         if job.return_train_score:
             self._rows["train_scores"] = (X_train, y_train, job.train)
@@ -71,7 +76,7 @@ class Scoring:
         fitted = [i for i, error in enumerate(errors) if error is None]
         for name, (X, y, index) in self._rows.items():
             params = _check_method_params(
-                self._X, self._job.score_params, indices=index
+                self._all_rows.X, self._all_rows.score_params, indices=index
             )
             predictors = self._predictors([models[i] for i in fitted], X)
             for i, (predictor, rows) in zip(fitted, predictors, strict=True):
@@ -108,7 +113,7 @@ class Scoring:
         pipelines = pipelines_of(model)
         if not pipelines:
             return X
-        if self._job.score_params and get_config()["enable_metadata_routing"]:
+        if self._all_rows.score_params and get_config()["enable_metadata_routing"]:
             return None  # the previous steps may need some of them
         try:
             for pipeline in pipelines:

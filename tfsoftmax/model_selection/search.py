@@ -36,8 +36,10 @@ class _FusedSearchMixin(DocumentationLinkMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix, Dask array} of shape (n_samples, n_features)
-            The training rows. The sizes of a Dask array's blocks must be known.
-        y : {array-like, Dask array} of shape (n_samples,) or (n_samples, n_classes)
+            The training rows. The blocks of a Dask array are computed once, and stay on
+            the workers.
+        y : {array-like, Dask array or Series} of shape (n_samples,) or \
+                (n_samples, n_classes)
             The classes of the rows, or soft labels.
         **params : dict of str -> object
             Parameters passed to the estimator's `fit`, the scorers and the splitter,
@@ -51,6 +53,8 @@ class _FusedSearchMixin(DocumentationLinkMixin):
 
         Raises
         ------
+        TypeError
+            If X is a Dask DataFrame, which can't be split into folds.
         ValueError
             If a parameter or an argument is invalid, or all fits fail. A fitted search
             then keeps its previous state.

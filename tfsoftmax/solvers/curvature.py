@@ -37,10 +37,6 @@ from tfsoftmax.engine.features import CentredFeatures, SparseRows
 # With more columns, H is diagonal: a Cholesky factor of 3,000 columns takes 0.15 s and
 # 72 MB, and grows with the cube and the square.
 MAX_DENSE = 3000
-# A sample of this many rows per column, and at least of so many, is enough for H. If a
-# tenth of them matter, its eigenvalues are within a factor of 1.5 of those of all rows.
-SAMPLED_ROWS_PER_COLUMN = 1000
-MIN_SAMPLED_ROWS = 100_000
 # Rows with less than this fraction of the largest τ are replaced by the mean of all
 # rows: near the optimum, only a tenth of MNIST's rows matter.
 LEAST_SHARE = 0.1
@@ -79,8 +75,6 @@ def curvature_sums(
 ) -> CurvatureSums:
     """Compute the sums of the curvature at the weights Û over the rows of a dataset.
 
-    Of many rows, evenly spaced ones are enough.
-
     Parameters
     ----------
     U : ndarray of shape (n_rows, n_columns)
@@ -96,16 +90,15 @@ def curvature_sums(
     is_dense = n_columns <= MAX_DENSE
     if sparse.issparse(dataset.X):  # H may not be larger than X
         is_dense = is_dense and n_columns**2 <= dataset.n_values
-    n_sampled = max(SAMPLED_ROWS_PER_COLUMN * n_columns, MIN_SAMPLED_ROWS)
-    step = max(1, len(dataset) // n_sampled)
-    mass, classes, weight, skipped, total = dataset.fold(
-        _sum_up, U, features, precision, typical, is_dense, step, combine=add_each
+    classes, weight, skipped, total = dataset.fold(
+        _sum_up, U, features, precision, typical, is_dense, combine=add_each
     )
     if is_dense:
         total = np.triu(total) + np.triu(total, 1).T
     if typical is not None:
         total += skipped * typical
-    return CurvatureSums(classes / mass, weight / mass, total / mass)
+    n = len(dataset)
+    return CurvatureSums(classes / n, weight / n, total / n)
 
 
 def _sum_up(
@@ -115,18 +108,15 @@ def _sum_up(
     precision: np.dtype[Any],
     typical: NDArray[np.float64] | None,
     is_dense: bool,
-    step: int,
-) -> tuple[float, NDArray[np.float64], float, float, NDArray[np.float64]]:
-    """Compute the sums of s, T, τ, τ of the skipped rows, and τ x̂ x̂ᵀ of the others."""
+) -> tuple[NDArray[np.float64], float, float, NDArray[np.float64]]:
+    """Compute the sums of T, τ, τ of the skipped rows, and τ x̂ x̂ᵀ of the others."""
     n_rows, n_columns = U.shape
     shape = (n_columns, n_columns) if is_dense else (n_columns,)
     sums = np.zeros(shape, precision, order="F")
     classes = np.zeros((n_rows, n_rows))
-    mass = weight = skipped = 0.0
-    dataset = dataset.every(step)
+    weight = skipped = 0.0
     for rows, X in dataset.blocks():
         s = dataset.row_weights(rows)
-        mass += s.sum()
         z = features.logits(X, U)
         if n_rows == 1:
             z = np.column_stack([np.zeros_like(z), z])
@@ -145,7 +135,7 @@ def _sum_up(
             x = features.rows(X, precision)
             add = _add_sparse if isinstance(x, SparseRows) else _add_dense
             sums = add(sums, x, (s * tau).astype(precision))
-    return mass, classes, weight, skipped, sums.astype(np.float64)
+    return classes, weight, skipped, sums.astype(np.float64)
 
 
 def _add_dense(

@@ -240,6 +240,8 @@ def _best_intercept(
     for _ in range(MAX_NEWTON):
         step = linalg.pinvh(at.H) @ at.gradient  # the same for all classes is no step
         decrement = at.gradient @ step
+        if not decrement > 0:
+            break
         following = rows.at(b - step)
         if not following.loss <= at.loss:
             break  # rounding, or too long a step; this b also yields a bound

@@ -214,7 +214,7 @@ class _Run:
         metrics = self._measure(at)
         now = time.perf_counter()
         metrics["seconds"], self._began = now - self._began, now
-        self._finished = at
+        self._last_finished = at
         self.epochs.append(metrics)
         return self._callback.on_epoch_end(self._n_epochs, metrics, self.result)
 
@@ -242,7 +242,7 @@ class _Run:
         """Return the result of the iterations so far."""
         previous = self._previous
         return Result(
-            self._to_result(self._finished),
+            self._to_result(self._last_finished),
             (),
             append_epochs(previous.history if previous else {}, self.epochs),
             self._n_epochs,

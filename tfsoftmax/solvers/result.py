@@ -106,7 +106,7 @@ class Result:
         return replace(self, history=history)
 
 
-Outcome = Result | ValueError
+Outcome = Result | Exception
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from operator import add
 
@@ -120,10 +121,20 @@ def test_a_wait_ends_where_no_worker_has_run_for_a_minute(
         waiting._look(set(), 50.0)
 
 
+def test_a_client_that_connects_again_has_lost_what_it_waited_for():
+    cluster = DaskCluster(NoScheduler())
+    cluster.watch._client.status = "connecting"
+
+    def cancelled():
+        raise CancelledError
+
+    cluster._submit = lambda *_: cancelled()
+    with pytest.raises(ConnectionError, match="the client is connecting"):
+        cluster.derive(value, [1])
+
+
 def test_a_wait_ends_where_the_scheduler_does_not_answer():
-    with pytest.raises(
-        ConnectionError, match="connection to Dask's scheduler was lost"
-    ):
+    with pytest.raises(ConnectionError, match="was lost \\(it does not answer\\)"):
         Watch(NoScheduler())._look(set(), 0.0)
 
 

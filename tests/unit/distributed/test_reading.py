@@ -94,7 +94,6 @@ def test_a_part_is_described():
     assert (about.n_rows, about.n_values) == (90, 90 * X.shape[1])
     assert about.dtypes == (np.float64, np.float64)
     assert not about.is_sparse
-    assert about.is_weighted
     assert about.soft is None
     assert about.classes.tolist() == [0, 1, 2]
     totals = np.bincount(Y[:90], S[:90])
@@ -109,7 +108,6 @@ def test_sparse_values_integers_and_soft_labels_are_described():
     assert about.is_sparse
     assert about.n_values == 4
     assert about.largest_integer == 7
-    assert not about.is_weighted
     assert about.totals.tolist() == [2, 1, 1]
     assert len(about.soft) == 1
 

@@ -6,16 +6,20 @@ from typing import ClassVar
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
 from tests.problems import estimator
-from tests.searches import X, Y
+from tests.searches import S, X, Y
 from tfsoftmax import TFSoftmaxGridSearchCV
-from tfsoftmax.model_selection.dask_backend import rows_to_send
+from tfsoftmax.model_selection.dask_backend import received, sent
+from tfsoftmax.model_selection.jobs import SearchRows
 
 distributed = pytest.importorskip("distributed")
 
 GRID = {"alpha": [0.0, 0.1]}
+PARAMS = {"sample_weight": S}, {}
 
 
 class Counted(np.ndarray):
@@ -39,26 +43,46 @@ def client():
         yield client
 
 
-def search(values):
-    return TFSoftmaxGridSearchCV(estimator(epochs=1), GRID, cv=4).fit(values, Y)
+def search(values, **params):
+    search = TFSoftmaxGridSearchCV(estimator(epochs=1), GRID, cv=4)
+    return search.fit(values, Y, **params)
+
+
+def assert_same_scores(found, expected):
+    name = "mean_test_score"
+    np.testing.assert_array_equal(found.cv_results_[name], expected.cv_results_[name])
 
 
 def test_other_backends_get_the_rows_themselves():
-    assert rows_to_send(X, Y)[0] is X
-    with joblib.parallel_config("threading"):
-        assert rows_to_send(X, None)[0] is X
+    rows = SearchRows(X, Y, *PARAMS)
+    for name in ("sequential", "threading", "loky"):
+        with joblib.parallel_config(name):
+            arguments = sent(rows)
+        assert arguments[0] is X
+        assert received(*arguments) == rows
+
+
+def test_a_cluster_with_a_single_core_is_sent_the_rows_and_this_process_gets_them():
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        with joblib.parallel_config("dask"):
+            found = search(X, sample_weight=S)
+        assert not client.futures
+    assert_same_scores(found, search(X, sample_weight=S))
 
 
 @pytest.mark.slow
 def test_rows_are_sent_once_for_all_jobs(client):
     Counted.pickled.clear()
-    values = X.view(Counted)
-    expected = search(X)
+    values, weights = X.view(Counted), S.view(Counted)
     with joblib.parallel_config("dask"):
-        found = search(values)
-    assert Counted.pickled == [len(X)]
-    name = "mean_test_score"
-    np.testing.assert_array_equal(found.cv_results_[name], expected.cv_results_[name])
+        found = search(values, sample_weight=weights)
+    assert Counted.pickled == [len(X)] * 2
+    assert_same_scores(found, search(X, sample_weight=S))
     assert not client.futures
 
 
@@ -69,3 +93,11 @@ def test_scattered_rows_are_not_sent_again(client):
         Counted.pickled.clear()
         search(values)
     assert Counted.pickled == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [np.ndarray.tolist, pd.DataFrame, sparse.csr_array])
+def test_rows_of_any_kind_are_sent(kind, client):
+    with joblib.parallel_config("dask"):
+        found = search(kind(X))
+    assert_same_scores(found, search(kind(X)))

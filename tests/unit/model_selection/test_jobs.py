@@ -18,7 +18,7 @@ FOLDS = [([0, 1], [2]), ([1, 2], [0]), ([0, 2], [1])]
 def jobs(model, candidates):
     """Make the jobs of a search in which only its estimator matters."""
     n = len(FOLDS)
-    template = EvaluationJob(model, {}, {}, None, np.nan, False, 0, None, n)
+    template = EvaluationJob(model, None, np.nan, False, 0, None, n)
     return make_jobs(template, candidates, FOLDS)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy import linalg, sparse
@@ -95,21 +93,6 @@ def test_sums_equal_those_row_by_row(n_classes, kind, n_block_rows, monkeypatch)
         np.testing.assert_array_equal(sums.features, sums.features.T)
     mean = expected[2] / expected[1]
     np.testing.assert_allclose(sums.mean_features, mean, atol=1e-4)
-
-
-@pytest.mark.parametrize("has_index", [False, True])
-def test_of_many_rows_evenly_spaced_ones_are_enough(has_index, monkeypatch):
-    U = weights_for(3)
-    dataset, features = centred(X)
-    if has_index:
-        dataset = replace(dataset, index=np.arange(len(X)))
-    some = Dataset(X[::3], dataset.y[::3], dataset.weights[::3])
-    expected = curvature_sums(U, some, features, DOUBLE)
-    monkeypatch.setattr(curvature, "SAMPLED_ROWS_PER_COLUMN", 0)
-    monkeypatch.setattr(curvature, "MIN_SAMPLED_ROWS", len(X) // 3)
-    sums = curvature_sums(U, dataset, features, DOUBLE)
-    for actual, value in zip(sums, expected, strict=True):
-        np.testing.assert_array_equal(actual, value)
 
 
 def test_beyond_some_columns_the_sums_are_the_diagonal(monkeypatch):

@@ -190,7 +190,7 @@ def objective(clf: Any, X: NDArray[Any], y: NDArray[Any]) -> float:
 
 
 def memory(options: Options) -> list[Row]:
-    """Measure this process, which must be a new one, in a fit of rows made elsewhere."""
+    """Measure this process, a new one, in a fit of rows that the workers make."""
     import dask.array as da
 
     n = 60_000 if options.quick else 6_000_000

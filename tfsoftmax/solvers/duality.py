@@ -42,6 +42,8 @@ from tfsoftmax.utils.blas import single_threaded_blas
 MAX_NEWTON = 30
 # A step squares the error: after one from this decrement, only rounding is left.
 LAST_DECREMENT = 1e-20
+# Relative to the largest eigenvalue of H.
+SINGULAR = 1e-12
 # Relative to the means of p: the accuracy of sums of so many numbers.
 ROUNDING = 1e-14
 
@@ -236,18 +238,26 @@ class _Means:
 def _best_intercept(
     rows: _Means, at: _AtIntercept, b: NDArray[np.float64]
 ) -> tuple[_AtIntercept, NDArray[np.float64]]:
-    """Minimise the loss over b by Newton's method."""
+    """Minimise the loss over b by Newton's method, with shorter steps far from it.
+
+    Any b yields a bound, so that it may stop early.
+    """
+    length = 1.0
     for _ in range(MAX_NEWTON):
-        step = linalg.pinvh(at.H) @ at.gradient  # the same for all classes is no step
+        # The same for all classes is no step: H is 0 there, but for its rounding.
+        step = linalg.pinvh(at.H, rtol=SINGULAR) @ at.gradient
         decrement = at.gradient @ step
         if not decrement > 0:
             break
-        following = rows.at(b - step)
-        if not following.loss <= at.loss:
-            break  # rounding, or too long a step; this b also yields a bound
-        at, b = following, b - step
-        if not decrement > LAST_DECREMENT:
-            break
+        following = rows.at(b - length * step)
+        if following.loss <= at.loss:
+            at, b, length = following, b - length * step, min(1.0, 2 * length)
+            if decrement <= LAST_DECREMENT:
+                break
+        elif decrement > LAST_DECREMENT:
+            length /= 2
+        else:
+            break  # there is only rounding left
     return at, b
 
 

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.problems import classic, mostly_slow, problem
 from tfsoftmax import dual_gap
+from tfsoftmax.solvers import duality
 
 
 def objective(X, T, s, W, b, alpha, l1_ratio=0.0):
@@ -159,3 +160,23 @@ def test_the_penalty_is_on_the_rescaled_features(rescale):
 def test_without_a_penalty_the_gap_is_infinite():
     X, y, s = problem(150, 4)
     assert dual_gap(fitted(X, y, s, alpha=0.0), X, y, s) == np.inf
+
+
+@pytest.mark.parametrize(("far", "most"), [(0.0, 3), (3.0, 12)])
+def test_the_best_intercept_takes_few_passes_over_the_rows(far, most, monkeypatch):
+    X, y, _ = problem(2_000)
+    clf = fitted(X, y, optimizer="lbfgs", alpha=0.01)
+    expected, at, n_passes = dual_gap(clf, X, y), duality._Means.at, []
+
+    def counting(self, b):
+        n_passes.append(b)
+        return at(self, b)
+
+    monkeypatch.setattr(duality._Means, "at", counting)
+    clf.intercept_ = clf.intercept_ + far * np.array([1, -1, 0.5])
+    gap = dual_gap(clf, X, y)
+    assert 2 <= len(n_passes) <= most
+    if far:  # F is far above its minimum, but the bound of the minimum is the same
+        P = np.exp(log_softmax(clf.decision_function(X), axis=1))
+        rise = -np.log(P[np.arange(len(y)), y]).mean() - clf.loss_curve_[-1]
+        assert gap == pytest.approx(expected + rise, abs=1e-12)

@@ -179,14 +179,13 @@ class RowsElsewhere(Protocol):
     X: Any
     y: NDArray[Any]
     weights: None
+    n_values: int
     n_weight_rows: int
     per_model_weights: bool
 
     def __len__(self) -> int: ...
     @property
     def n_features(self) -> int: ...  # noqa: D102
-    @property
-    def n_values(self) -> int: ...  # noqa: D102
 
     @property
     def full_batch(self) -> Callable[..., Any]:

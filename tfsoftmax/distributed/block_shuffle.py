@@ -211,9 +211,7 @@ def draw_order(dataset: Parts, rng: np.random.RandomState) -> PartOrder:
 
 def precision_of(dataset: Parts) -> np.dtype[Any]:
     """Return the dtype to compute in, as for rows in memory."""
-    return precision_for(
-        dataset.X.dtype, lambda: max(about.largest_integer for about in dataset.abouts)
-    )
+    return precision_for(dataset.X.dtype, lambda: dataset.largest_integer)
 
 
 def _warn_of_sorted_rows(dataset: Parts) -> None:

@@ -29,9 +29,10 @@ class Parts:
     kind : Dataset
         A dataset without rows, but otherwise like the parts: with the dtype of X,
         sparse or dense, with or without soft labels.
-    n_rows : int
-    abouts : sequence of About
-        The properties of each part.
+    n_rows, n_values : int
+        Numbers of rows, and of values stored in X.
+    largest_integer : int
+        The largest absolute value of X, or a bound, if it has integers.
     class_totals : ndarray of shape (n_parts, n_classes)
         The weights of each class in each part.
     by_sample : bool, default=False
@@ -46,15 +47,16 @@ class Parts:
         items: Sequence[Any],
         kind: Dataset,
         n_rows: int,
-        abouts: Sequence[Any],
+        n_values: int,
+        largest_integer: int,
         class_totals: NDArray[np.float64],
         *,
         by_sample: bool = False,
         share: float = 1.0,
     ) -> None:
-        self.cluster, self.items, self.abouts = cluster, items, abouts
-        self.share = share
+        self.cluster, self.items, self.share = cluster, items, share
         self.X, self.y, self._kind, self._n_rows = kind.X, kind.y, kind, n_rows
+        self.n_values, self.largest_integer = n_values, largest_integer
         self.class_totals, self._by_sample = class_totals, by_sample
         self._closing = ExitStack()
 
@@ -70,11 +72,6 @@ class Parts:
         """Number of columns of X."""
         return int(self.X.shape[1])
 
-    @property
-    def n_values(self) -> int:
-        """Number of values stored in X."""
-        return sum(about.n_values for about in self.abouts)
-
     def weighted_by_sample(self) -> Self:
         """Return the same rows, without class weights."""
         return type(self)(
@@ -82,7 +79,8 @@ class Parts:
             self.items,
             self._kind,
             self._n_rows,
-            self.abouts,
+            self.n_values,
+            self.largest_integer,
             self.class_totals,
             by_sample=True,
         )
@@ -109,14 +107,15 @@ class Parts:
         class_totals: NDArray[np.float64],
         share: float,
     ) -> Self:
-        """Return other parts of the same kind, which `close` also frees."""
+        """Return parts with some of the rows, which `close` also frees."""
         self._closing.callback(self.cluster.release, items)
         return type(self)(
             self.cluster,
             items,
             self._kind,
             n_rows,
-            self.abouts,
+            self.n_values * n_rows // len(self),
+            self.largest_integer,
             class_totals,
             share=share,
         )

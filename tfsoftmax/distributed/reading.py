@@ -202,7 +202,8 @@ def encode_parts(
         items,
         _kind_of(found, len(classes)),
         n_rows,
-        found.abouts,
+        sum(about.n_values for about in found.abouts),
+        max(about.largest_integer for about in found.abouts),
         totals,
     )
     parts.close_with(found.closing)

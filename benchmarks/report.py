@@ -22,7 +22,7 @@ round. Missed goals are marked, and [all goals](#goals) are listed at the end. T
 measure on your machine, which takes half an hour:
 
 ```sh
-pip install -e '.[benchmark]'
+pip install -e '.[benchmark,dask]' dask-ml
 python -m benchmarks  # --help names the sections
 ```"""
 VERDICTS = {None: "", True: "yes", False: "MISSED"}

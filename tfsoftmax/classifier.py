@@ -115,10 +115,10 @@ class TFSoftmaxClassifier(
         `learning_rate`. ``"cosine"`` decreases it along half a cosine, from
         `learning_rate` to almost 0 in `epochs` epochs. ``"invscaling"`` divides it by
         ``(t + 1) ** power_t``, where t is the number of rows processed so far.
-        ``"adaptive"`` divides it by 5 whenever progress stalls; training stops when it
-        would drop to 1e-6. ``"auto"`` is ``"cosine"`` if the optimizer is ``"adam"``
-        and `learning_rate` is ``"auto"``, except in `partial_fit`; otherwise it is
-        ``"constant"``.
+        ``"adaptive"`` divides it by 5 whenever progress stalls; training stops when
+        progress stalls at a rate of at most 1e-6. ``"auto"`` is ``"cosine"`` if the
+        optimizer is ``"adam"`` and `learning_rate` is ``"auto"``, except in
+        `partial_fit`; otherwise it is ``"constant"``.
 
     power_t : float, default=0.5
         Exponent of ``"invscaling"``.

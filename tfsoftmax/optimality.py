@@ -32,10 +32,11 @@ def dual_gap(
         A fitted classifier.
     X : {array-like, sparse matrix, Dask collection} of shape (n_samples, n_features)
         The rows, usually the training rows of the classifier.
-    y : array-like of shape (n_samples,) or (n_samples, n_classes)
-        The classes of the rows, or soft labels.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Non-negative weights of the rows; None means equal weights.
+    y : {array-like, Dask collection} of shape (n_samples,) or (n_samples, n_classes)
+        The classes of the rows, or soft labels. If X is a Dask collection, they are in
+        memory, or a Dask collection with the same blocks.
+    sample_weight : {array-like, Dask collection} of shape (n_samples,), default=None
+        Non-negative weights of the rows, as y; None means equal weights.
 
     Returns
     -------

@@ -180,7 +180,7 @@ def test_a_model_saved_by_an_earlier_version_loads(file):
 @pytest.mark.parametrize("kind", ["", "-two-classes", "-standard", "-search"])
 def test_saved_models_name_public_classes_only(kind):
     search = ["tfsoftmax.model_selection.search.TFSoftmaxGridSearchCV"]
-    file = DATA / f"tfsoftmax-0.1.0.dev0{kind}.pickle"
+    file = DATA / f"tfsoftmax-0.1.0{kind}.pickle"
     expected = {*OURS, *(search if kind == "-search" else [])}
     assert classes_named_in(file.read_bytes()) == expected
 
@@ -188,7 +188,7 @@ def test_saved_models_name_public_classes_only(kind):
 def test_there_are_models_of_this_line_of_versions():
     kinds = ["", "-search", "-standard", "-two-classes"]
     pickles = {file.stem for file in SAVED if file.suffix == ".pickle"}
-    assert pickles >= {f"tfsoftmax-0.1.0.dev0{kind}" for kind in kinds}
+    assert pickles >= {f"tfsoftmax-0.1.0{kind}" for kind in kinds}
 
 
 def test_the_sklearn_model_predicts_the_same(exported):

@@ -82,9 +82,9 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
     :class:`~sklearn.model_selection.GridSearchCV`, with the same parameters,
     attributes, methods and results. Candidates that differ only in `learning_rate`,
     `learning_rate_schedule`, `power_t`, `momentum`, `alpha`, `l1_ratio`, `epochs`,
-    `class_weight`, `tol` or `n_iter_no_change` are trained on the same batches: X is
-    read once for all of them, and one wide matrix product computes their steps. Up to
-    rounding, the models are the same as those of separate fits.
+    `class_weight`, `scoring`, `tol` or `n_iter_no_change` are trained on the same
+    batches: X is read once for all of them, and one wide matrix product computes their
+    steps. Up to rounding, the models are the same as those of separate fits.
 
     Parameters
     ----------

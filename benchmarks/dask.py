@@ -6,8 +6,8 @@ with two threads, in turn. A round trip: a task on each worker that computes not
 Two classes: time until F, the mean cross-entropy + ‖W‖² / 2n, is at most 1 + 1e-4 times
 its minimum, with the fewest iterations for each, on rows that each fit sends to the
 workers, and on rows that they hold already; the ratio is the time of dask-ml's fastest
-solver over this package's. Memory: what this process grows by in a fit of rows
-that the workers make.
+solver over this package's. Other rows: the training accuracy, or the error. Memory:
+what this process grows by in a fit of rows that the workers make.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def run(options: Options) -> list[Row]:
                     n, dtype, f"{n_workers} × {n_threads}", goal, options
                 )
     with cluster(2, 1):
-        rows += two_classes(options)
+        rows += [*two_classes(options), *kinds_of_rows()]
     return [*rows, *in_child(memory, options)]  # a new one, without freed memory
 
 
@@ -180,6 +180,54 @@ def compare(
     words = ", ".join(f"{who} {timings.median(who):.2f} s" for who in fits)
     seconds, ratio = timings.median("this"), timings.ratio(fastest, "this")
     return Row("dask", name, seconds, "s", ratio, at_least(5), words + note)
+
+
+def kinds_of_rows() -> list[Row]:
+    """Fit what a cluster's rows may be besides two classes of dense arrays."""
+    try:
+        from dask_ml.linear_model import LogisticRegression
+    except ImportError:
+        return []
+    import dask.dataframe as dd
+    import pandas as pd
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2_000, 10))
+    y, y3 = (X[:, 0] > 0).astype(np.int64), np.digitize(X[:, 0], [-0.5, 0.5])
+    dense, two, three = in_blocks(X, y, y3)
+    frame = dd.from_pandas(pd.DataFrame(X), npartitions=N_BLOCKS)
+    column = dd.from_pandas(pd.Series(y), npartitions=N_BLOCKS)
+    kinds = {
+        "three classes": (dense, three),
+        "sparse blocks": (dense.map_blocks(sparse.csr_array), two),
+        "a DataFrame": (frame, column),
+        "chunks of unknown size": (frame.to_dask_array(), column.to_dask_array()),
+    }
+    models = {
+        "this": TFSoftmaxClassifier(optimizer="lbfgs"),
+        "dask-ml": LogisticRegression(),
+    }
+    return [
+        Row(
+            "dask",
+            f"{kind}, training accuracy",
+            None,
+            "",
+            None,
+            None,
+            "; ".join(f"{name}: {outcome(clf, *rows)}" for name, clf in models.items()),
+        )
+        for kind, rows in kinds.items()
+    ]
+
+
+def outcome(clf: Any, X: Any, y: Any) -> str:
+    """Return the training accuracy of a fit, or its error."""
+    try:
+        return f"{float(clf.fit(X, y).score(X, y)):.3f}"
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:60].strip()}"
 
 
 def objective(clf: Any, X: NDArray[Any], y: NDArray[Any]) -> float:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 # How many bad calls: some in the plain suite, and enough in the slow one.
 N_CALLS = pytest.mark.parametrize(
-    "n_calls", [12, pytest.param(600, marks=pytest.mark.slow)]
+    "n_calls", [12, pytest.param(200, marks=pytest.mark.slow)]
 )
 
 

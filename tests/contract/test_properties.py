@@ -446,7 +446,7 @@ def lbfgs_ends_at_the_minimum_or_warns(table):
     assert warned or F - best <= 1e-4 * best + 1e-13
 
 
-@pytest.mark.parametrize("n_tables", [25, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_tables", [25, pytest.param(400, marks=pytest.mark.slow)])
 def test_lbfgs_ends_at_the_minimum_or_warns(n_tables):
     run(badly_scaled_tables(), lbfgs_ends_at_the_minimum_or_warns, n_tables)
 

@@ -347,7 +347,7 @@ def sparse_rows_train_like_dense_ones(table):
     ("kinds", "n_tables"),
     [
         (KINDS[:N_QUICK_KINDS], 6),
-        pytest.param(KINDS, 400, marks=pytest.mark.slow),
+        pytest.param(KINDS, 150, marks=pytest.mark.slow),
     ],
     ids=["some", "all"],
 )

@@ -340,9 +340,19 @@ def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """Heed SIGINT, also where a shell has started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGINT to send")
-def test_ctrl_c_keeps_the_last_whole_epoch_and_frees_the_workers(client, monkeypatch):
+def test_ctrl_c_keeps_the_last_whole_epoch_and_frees_the_workers(
+    client, hears_ctrl_c, monkeypatch
+):
     timers = []
     in_epoch(3, lambda: timers.append(later(interrupt)), monkeypatch)
     numbers = {"learning_rate": 0.05, "learning_rate_schedule": "constant"}
@@ -356,7 +366,7 @@ def test_ctrl_c_keeps_the_last_whole_epoch_and_frees_the_workers(client, monkeyp
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_the_last_iteration(client, expected, monkeypatch):
+def test_ctrl_c_keeps_the_last_iteration(client, expected, hears_ctrl_c, monkeypatch):
     fold = DaskCluster.fold
 
     def slowly(self, parts, call):
@@ -378,7 +388,7 @@ def test_ctrl_c_keeps_the_last_iteration(client, expected, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("warm", [False, True])
 def test_ctrl_c_while_rows_are_read_leaves_all_as_it_was(
-    warm, client, expected, tmp_path
+    warm, client, expected, hears_ctrl_c, tmp_path
 ):
     clf = copy.copy(expected[by_batches]).set_params(warm_start=warm)
     before = dict(vars(clf))

@@ -61,7 +61,7 @@ def run(options: Options) -> list[Row]:
         best = max(s.accuracy for which, s in scores.items() if which != "this")
         for which, score in scores.items():
             note = (
-                f"log-loss {score.log_loss:.3f}, {score.seconds:.2f} s a fit, "
+                f"log-loss {score.log_loss:.3f}, {score.seconds:.2f} s per fit, "
                 f"warned in {score.n_warned} of {len(folds)} folds"
             )
             ahead = score.accuracy - best if which == "this" else None

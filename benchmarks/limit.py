@@ -68,7 +68,7 @@ def row_of(
     note = f"{flops / seconds / 1e9:.0f} GFLOP/s"
     if n_models > 1:
         note += f", {seconds / n_models * 1e3:.1f} ms a model"
-    return Row("limit", name, seconds * 1e3, "ms an epoch", ratio, goal, note)
+    return Row("limit", name, seconds * 1e3, "ms per epoch", ratio, goal, note)
 
 
 def train_stacked(X: NDArray[Any], y: NDArray[Any], epochs: int) -> NDArray[Any]:

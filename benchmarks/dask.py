@@ -227,7 +227,7 @@ def outcome(clf: Any, X: Any, y: Any) -> str:
     try:
         return f"{float(clf.fit(X, y).score(X, y)):.3f}"
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:60].strip()}"
+        return f"`{type(error).__name__}: {str(error).splitlines()[0][:60].strip()}`"
 
 
 def objective(clf: Any, X: NDArray[Any], y: NDArray[Any]) -> float:

@@ -9,6 +9,7 @@ is lost.
 from __future__ import annotations
 
 import sys
+import uuid
 from typing import Any
 
 from joblib.parallel import get_active_backend
@@ -51,7 +52,9 @@ def _held(value: Any, backend: Any) -> Any:
 
     # That it is sent is intended: Dask would warn of it.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"}):
-        return backend.client.submit(_identity, value, pure=False)
+        return backend.client.submit(
+            _identity, value, key=f"tfsoftmax-rows-{uuid.uuid4().hex}", pure=False
+        )
 
 
 def _identity(value: Any) -> Any:

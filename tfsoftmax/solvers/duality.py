@@ -252,12 +252,10 @@ def _best_intercept(
         following = rows.at(b - length * step)
         if following.loss <= at.loss:
             at, b, length = following, b - length * step, min(1.0, 2 * length)
-            if decrement <= LAST_DECREMENT:
-                break
-        elif decrement > LAST_DECREMENT:
-            length /= 2
         else:
-            break  # there is only rounding left
+            length /= 2
+        if decrement <= LAST_DECREMENT:
+            break
     return at, b
 
 

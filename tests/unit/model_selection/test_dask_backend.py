@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import ClassVar
 
 import joblib
@@ -32,14 +33,24 @@ class Counted(np.ndarray):
         return np.asarray(self).__reduce__()
 
 
-@pytest.fixture(scope="module")
-def client():
+@contextmanager
+def workers(n_workers, *, processes):
+    """Start workers of one thread; yield their client."""
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=processes,
+            dashboard_address=":0",
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client():
+    with workers(2, processes=True) as client:
         yield client
 
 
@@ -63,12 +74,7 @@ def test_other_backends_get_the_rows_themselves():
 
 
 def test_a_cluster_with_a_single_core_is_sent_the_rows_and_this_process_gets_them():
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with workers(1, processes=False) as client:
         with joblib.parallel_config("dask"):
             found = search(X, sample_weight=S)
         assert not client.futures

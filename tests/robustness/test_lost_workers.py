@@ -29,6 +29,8 @@ from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.distributed import watch
 from tfsoftmax.distributed.dask_cluster import DaskCluster
+from tfsoftmax.model_selection.dask_backend import received, sent
+from tfsoftmax.model_selection.jobs import SearchRows
 
 X, Y, S = problem(400)
 SIZES = (50,) * 8
@@ -296,6 +298,18 @@ def test_a_worker_killed_in_a_search_by_joblib_changes_no_bit(
     assert_same_search(found, expected)
     del scatter
     assert eventually(lambda: is_clean(client))
+
+
+@pytest.mark.slow
+def test_the_rows_of_a_search_outlive_the_worker_that_holds_them(client):
+    client.wait_for_workers(2)
+    with joblib.parallel_config("dask"):
+        arguments = sent(SearchRows(X, Y, {}, {}))
+    distributed.wait(arguments)
+    (address,) = client.who_has(arguments[:1])[arguments[0].key]
+    os.kill(client.run(os.getpid)[address], signal.SIGKILL)
+    assert eventually(lambda: address not in client.scheduler_info()["workers"])
+    np.testing.assert_array_equal(received(*arguments).X, X)
 
 
 @pytest.mark.slow

@@ -228,12 +228,12 @@ class CentredFeatures:
         return centred.astype(precision, copy=False)
 
     def logits(self, X: NDArray[Any], U: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the logits Û (x̂, 1) of rows of X, in the dtype of centring."""
+        """Compute the logits Û (x̂, 1)ᵀ of rows of X, in the dtype of centring."""
         W: NDArray[np.float64] = U[:, :-1] * self.factor
         b = U[:, -1] - W @ self.centre.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
-            z: NDArray[Any] = X.astype(self.dtype, copy=False) @ W.T.astype(self.dtype)
-            return z + b
+            x = X.astype(self.dtype, copy=False)
+            return products(W.astype(self.dtype), x) + b[:, None]
 
     def centre_weights(self, V: NDArray[Any]) -> NDArray[np.float64]:
         """Return Û of V, in float64."""
@@ -282,10 +282,19 @@ class SparseRows:
 
     def gram(self, weights: NDArray[Any]) -> NDArray[Any]:
         """Compute Σ w (x − m) (x − m)ᵀ."""
-        m, sums = self.mean, self.X.T @ weights
-        gram = (self.X.T @ sparse.diags_array(weights) @ self.X).toarray()
-        gram -= np.outer(m, sums) + np.outer(sums - weights.sum() * m, m)
+        weighted = sparse.diags_array(np.sqrt(weights)) @ self.X
+        gram = (weighted.T @ weighted).toarray()
+        # Half of Σ w m mᵀ on each side leaves it symmetric.
+        m, rest = self.mean, self.X.T @ weights - weights.sum() / 2 * self.mean
+        gram -= np.outer(m, rest) + np.outer(rest, m)
         return gram  # type: ignore[no-any-return]
+
+
+def products(W: NDArray[Any], x: Any) -> NDArray[Any]:
+    """Compute W xᵀ, of shape (n_rows, n), for rows x: an array, or sparse."""
+    if isinstance(x, np.ndarray):
+        return W @ x.T
+    return np.ascontiguousarray((x @ W.T).T)
 
 
 def weighted_mean(dataset: Rows) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from scipy.linalg import blas, lapack
+from scipy.linalg import lapack
 from scipy.special import softmax
 
 from tfsoftmax.data.dataset import Dataset, Rows, add_each
@@ -93,8 +93,6 @@ def curvature_sums(
     classes, weight, skipped, total = dataset.fold(
         _sum_up, U, features, precision, typical, is_dense, combine=add_each
     )
-    if is_dense:
-        total = np.triu(total) + np.triu(total, 1).T
     if typical is not None:
         total += skipped * typical
     n = len(dataset)
@@ -112,19 +110,20 @@ def _sum_up(
     """Compute the sums of T, τ, τ of the skipped rows, and τ x̂ x̂ᵀ of the others."""
     n_rows, n_columns = U.shape
     shape = (n_columns, n_columns) if is_dense else (n_columns,)
-    sums = np.zeros(shape, precision, order="F")
+    sums = np.zeros(shape, precision)
     classes = np.zeros((n_rows, n_rows))
     weight = skipped = 0.0
-    for rows, X in dataset.blocks():
+    # Adding a matrix takes the time of some rows.
+    for rows, X in dataset.blocks(at_least=n_columns // 2 if is_dense else 1):
         s = dataset.row_weights(rows)
         z = features.logits(X, U)
         if n_rows == 1:
-            z = np.column_stack([np.zeros_like(z), z])
+            z = np.concatenate([np.zeros_like(z), z])
         with np.errstate(invalid="ignore"):  # infinite logits, which the loss shows
-            P = softmax(z, axis=1)
-        tau = 1 - np.einsum("ij,ij->i", P, P)
-        P = P[:, -n_rows:]
-        classes += np.diag(s @ P) - (P * s[:, None]).T @ P
+            P = softmax(z, axis=0)
+        tau = 1 - np.einsum("kn,kn->n", P, P)
+        P = P[-n_rows:]
+        classes += np.diag(P @ s) - (P * s) @ P.T
         weight += s @ tau
         if typical is not None:
             # However much a row is weighted, if at all.
@@ -134,37 +133,34 @@ def _sum_up(
         with np.errstate(over="ignore", invalid="ignore"):  # refused by the objective
             x = features.rows(X, precision)
             add = _add_sparse if isinstance(x, SparseRows) else _add_dense
-            sums = add(sums, x, (s * tau).astype(precision))
+            add(sums, x, (s * tau).astype(precision))
     return classes, weight, skipped, sums.astype(np.float64)
 
 
-def _add_dense(
-    sums: NDArray[Any], x: NDArray[Any], weights: NDArray[Any]
-) -> NDArray[Any]:
-    """Add Σ w (x̂, 1) (x̂, 1)ᵀ over some rows, in the upper triangle, or its diagonal."""
+def _add_dense(sums: NDArray[Any], x: NDArray[Any], weights: NDArray[Any]) -> None:
+    """Add Σ w (x̂, 1) (x̂, 1)ᵀ over some rows, or its diagonal."""
     roots = np.sqrt(weights)[:, None]
     weighted = np.empty((len(x), len(sums)), sums.dtype)
     weighted[:, -1:] = roots
     np.multiply(x, roots, out=weighted[:, :-1])
     if sums.ndim == 1:
         sums += np.einsum("ij,ij->j", weighted, weighted)
-        return sums
-    syrk = blas.get_blas_funcs("syrk", dtype=sums.dtype)
-    return syrk(1.0, weighted.T, beta=1.0, c=sums, overwrite_c=True)  # type: ignore[no-any-return]
+    else:
+        # BLAS's syrk, like SciPy's, but other threads can run meanwhile.
+        sums += weighted.T @ weighted
 
 
-def _add_sparse(
-    sums: NDArray[Any], x: SparseRows, weights: NDArray[Any]
-) -> NDArray[Any]:
+def _add_sparse(sums: NDArray[Any], x: SparseRows, weights: NDArray[Any]) -> None:
     """Add the same as `_add_dense`."""
     if sums.ndim == 1:
         sums[:-1] += x.squares(weights)
         sums[-1] += weights.sum()
-        return sums
+        return
+    total = weights @ x
     sums[:-1, :-1] += x.gram(weights)
-    sums[:-1, -1] += weights @ x
+    sums[:-1, -1] += total
+    sums[-1, :-1] += total
     sums[-1, -1] += weights.sum()
-    return sums
 
 
 class Curvature:

@@ -35,7 +35,7 @@ from scipy import linalg, sparse
 from scipy.special import entr
 
 from tfsoftmax.data.dataset import Dataset, Rows, add_each
-from tfsoftmax.engine.features import CentredFeatures, Scaling
+from tfsoftmax.engine.features import CentredFeatures, Scaling, products
 from tfsoftmax.utils.blas import single_threaded_blas
 
 # Steps to the optimal intercept.
@@ -114,31 +114,36 @@ def duality_gap(
 
 
 class Predicted(NamedTuple):
-    """The probabilities of the rows' classes, and the mean cross-entropy."""
+    """The probabilities of the rows' classes (n_classes, n), and the mean CE."""
 
     P: NDArray[np.float64]
     loss: float
 
 
 class Targets:
-    """The classes of the rows: their probabilities T and their weights s."""
+    """The classes of the rows: their probabilities T (n_classes, n) and weights s."""
 
     def __init__(self, dataset: Dataset, n_classes: int, n_rows: int) -> None:
         y = dataset.y
-        self.T = np.eye(n_classes)[y] if y.ndim == 1 else y.astype(np.float64)
+        if y.ndim == 1:
+            T = (np.arange(n_classes)[:, None] == y).astype(np.float64)
+        else:
+            T = np.ascontiguousarray(y.T, np.float64)
+        self.T: NDArray[np.float64] = T
         self.s = dataset.row_weights()
         self.n_rows = n_rows
 
     def evaluate(self, z: NDArray[np.float64]) -> Predicted:
-        """Compute the probabilities and the loss from logits (n, n_rows)."""
-        if self.n_rows < self.T.shape[1]:
-            z = np.column_stack([np.zeros_like(z), z])
-        z = z - z.max(axis=1, keepdims=True)
+        """Compute the probabilities and the loss from logits (n_rows, n)."""
+        if self.n_rows < len(self.T):
+            z = np.concatenate([np.zeros_like(z), z])
+        z = z - z.max(axis=0)
         P = np.exp(z)
-        total = P.sum(axis=1, keepdims=True)
+        total = P.sum(axis=0)
         P /= total
-        of_label = np.einsum("ij,ij->i", self.T, z - np.log(total))
-        return Predicted(P, -float(self.s @ of_label) / len(z))
+        z -= np.log(total)
+        of_label = np.einsum("kn,kn->n", self.T, z)
+        return Predicted(P, -float(self.s @ of_label) / len(total))
 
 
 class _AtIntercept(NamedTuple):
@@ -187,33 +192,33 @@ class _Rows:
         self._dataset, self._features = dataset, features
         self._targets = Targets(dataset, n_classes, len(W))
         blocks = features.blocks(dataset)
-        self._z = np.concatenate([x @ W.T for _, x in blocks])
+        self._z = np.concatenate([products(W, x) for _, x in blocks], axis=1)
 
     def at(self, b: NDArray[np.float64]) -> _AtIntercept:
         """Compute the sums for an intercept b."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
-        predicted = self._targets.evaluate(self._z + b)
-        P = predicted.P[:, -n_rows:]
-        H = np.diag(s @ P) - (P * s[:, None]).T @ P
-        return _AtIntercept(predicted.loss * len(T), s @ (P - T[:, -n_rows:]), H)
+        predicted = self._targets.evaluate(self._z + b[:, None])
+        P = predicted.P[-n_rows:]
+        H = np.diag(P @ s) - (P * s) @ P.T
+        return _AtIntercept(predicted.loss * len(s), (P - T[-n_rows:]) @ s, H)
 
     def sum_up(self, b: NDArray[np.float64]) -> _Sums:
         """Compute the sums that determine the gap."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
-        P = self._targets.evaluate(self._z + b).P
-        E, T_rows = ((A * s[:, None])[:, -n_rows:] for A in (P - T, T))
+        P = self._targets.evaluate(self._z + b[:, None]).P
+        E, T_rows = (A[-n_rows:] * s for A in (P - T, T))
         x = np.zeros(self._dataset.n_features)
         G, Y = np.zeros((n_rows, len(x))), np.zeros((n_rows, len(x)))
         for rows, block in self._features.blocks(self._dataset):
             x += s[rows] @ block
-            G += E[rows].T @ block
-            Y += T_rows[rows].T @ block
-        entropy = float(s @ entr(P).sum(axis=1))
-        return _Sums(entropy, s @ P, s @ T, x, G, Y)
+            G += E[:, rows] @ block
+            Y += T_rows[:, rows] @ block
+        entropy = float(entr(P).sum(axis=0) @ s)
+        return _Sums(entropy, P @ s, T @ s, x, G, Y)
 
     def entropy_of_targets(self) -> float:
         """Compute the sum of the entropy of T."""
-        return float(self._targets.s @ entr(self._targets.T).sum(axis=1))
+        return float(entr(self._targets.T).sum(axis=0) @ self._targets.s)
 
 
 class _Means:

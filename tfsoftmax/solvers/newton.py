@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tfsoftmax.data.dataset import Dataset, Rows
-from tfsoftmax.engine.features import CentredFeatures
+from tfsoftmax.engine.features import CentredFeatures, products
 
 # Products with H per step. Each takes about as long as a few evaluations of F.
 MAX_PRODUCTS = 300
@@ -78,39 +78,40 @@ class Hessian:
 
 
 class _Rows:
-    """The rows x̂ of a dataset, and their probabilities at Û."""
+    """The rows x̂ of a dataset, and their probabilities (n_classes, n) at Û."""
 
     def __init__(
         self, dataset: Dataset, U: NDArray[np.float64], features: CentredFeatures
     ) -> None:
         self._dataset, self._features = dataset, features
-        z = np.concatenate([self._logits(x, U) for _, x in features.blocks(dataset)])
-        self._P: NDArray[np.float64] = softmax(z, axis=1)
-        self._likeliest = z.argmax(axis=1)[:, None]
+        blocks = features.blocks(dataset)
+        z = np.concatenate([self._logits(x, U) for _, x in blocks], axis=1)
+        self._P: NDArray[np.float64] = softmax(z, axis=0)
+        self._likeliest = z.argmax(axis=0)[None]
 
     def largest_change(self, V: NDArray[np.float64]) -> float:
         """Return the largest change by V in a logit relative to another class."""
         blocks = self._features.blocks(self._dataset)
-        return max(float(np.ptp(self._logits(x, V), axis=1).max()) for _, x in blocks)
+        return max(float(np.ptp(self._logits(x, V), axis=0).max()) for _, x in blocks)
 
     def product(self, V: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the sum of T V (x̂, 1) (x̂, 1)ᵀ over the rows."""
         product = np.zeros_like(V)
         for rows, x in self._features.blocks(self._dataset):
-            P, z = self._P[rows], self._logits(x, V)
+            P, z = self._P[:, rows], self._logits(x, V)
             # T (z − c) = T z; with the c of the most probable class, nothing cancels.
-            z -= np.take_along_axis(z, self._likeliest[rows], axis=1)
-            Tz = P * (z - np.einsum("ij,ij->i", P, z)[:, None])
+            z -= np.take_along_axis(z, self._likeliest[:, rows], axis=0)
+            Tz = P * (z - np.einsum("kn,kn->n", P, z))
             if self._dataset.weights is not None:
-                Tz *= self._dataset.weights[rows, None]
-            Tz = Tz[:, -len(V) :]
-            product[:, :-1] += Tz.T @ x
-            product[:, -1] += Tz.sum(axis=0)
+                Tz *= self._dataset.weights[rows]
+            Tz = Tz[-len(V) :]
+            product[:, :-1] += Tz @ x
+            product[:, -1] += Tz.sum(axis=1)
         return product
 
     def _logits(self, x: Any, V: NDArray[np.float64]) -> NDArray[np.float64]:
-        z: NDArray[np.float64] = x @ V[:, :-1].T + V[:, -1]
-        return np.column_stack([np.zeros_like(z), z]) if len(V) == 1 else z
+        z: NDArray[np.float64] = products(V[:, :-1], x) + V[:, -1:]
+        return np.concatenate([np.zeros_like(z), z]) if len(V) == 1 else z
 
 
 def newton_step(

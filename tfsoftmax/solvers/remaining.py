@@ -20,7 +20,7 @@ from scipy import sparse
 
 from tfsoftmax.data.columns import take_columns
 from tfsoftmax.data.dataset import Dataset, Rows
-from tfsoftmax.engine.features import CentredFeatures, Scaling, SparseRows
+from tfsoftmax.engine.features import CentredFeatures, Scaling, SparseRows, products
 from tfsoftmax.solvers.duality import Targets
 
 # The bound uses this many rows, evenly spaced, which takes some milliseconds.
@@ -73,12 +73,12 @@ def remaining(
     W, b = U[:, :-1], U[:, -1]
     blocks = list(features.blocks(dataset))
     targets = Targets(dataset, n_classes, len(W))
-    P = targets.evaluate(np.concatenate([x @ W.T for _, x in blocks]) + b).P
-    E = ((P - targets.T) * targets.s[:, None])[:, -len(W) :]
+    z = np.concatenate([products(W, x) for _, x in blocks], axis=1) + b[:, None]
+    E = (targets.evaluate(z).P - targets.T)[-len(W) :] * targets.s
     G, squares = np.zeros(W.shape), np.zeros(dataset.n_features)
     for some, x in blocks:
         s = targets.s[some]
-        G += E[some].T @ x
+        G += E[:, some] @ x
         squares += x.squares(s) if isinstance(x, SparseRows) else s @ np.square(x)
     G, squares = G / n + l2 * W, squares / n
     G = np.where(W == 0, np.maximum(abs(G) - l1, 0), G + l1 * np.sign(W))

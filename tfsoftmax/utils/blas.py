@@ -16,10 +16,12 @@ from typing import Any
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-# Number of threads inside the context, and the limit to restore after the last.
+# Number of threads inside the context, the limit to restore after the last, and BLAS's
+# number of threads outside.
 _lock = threading.Lock()
 _n_within = 0
 _limiter: Any = None
+_n_threads = 1
 
 
 @contextmanager
@@ -28,9 +30,10 @@ def single_threaded_blas() -> Iterator[None]:
 
     Counted, since an inner or a concurrent context would restore a single thread.
     """
-    global _n_within, _limiter
+    global _n_within, _limiter, _n_threads
     with _lock:
         if _n_within == 0:
+            _n_threads = _blas_threads()
             _limiter = _controller().limit(limits=1, user_api="blas")
             _let_any_thread_restore()
         _n_within += 1
@@ -42,6 +45,19 @@ def single_threaded_blas() -> Iterator[None]:
             if _n_within == 0:
                 _limiter.restore_original_limits()
                 _let_any_thread_restore()
+
+
+def available_threads() -> int:
+    """Return BLAS's number of threads outside the context.
+
+    It is the number of cores, unless the user, joblib or Dask has limited it.
+    """
+    return _n_threads if _n_within else _blas_threads()
+
+
+def _blas_threads() -> int:
+    libraries = _controller().select(user_api="blas").lib_controllers
+    return max((each.num_threads for each in libraries), default=1)
 
 
 @functools.cache

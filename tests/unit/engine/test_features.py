@@ -261,7 +261,7 @@ def test_logits_are_the_same_of_centred_features_and_of_x(
     x = features.rows(X, np.dtype(np.float64))
     close = {"rtol": 1e-12, "atol": 1e-13}
     np.testing.assert_allclose(x @ U[:, :-1].T + U[:, -1], expected, **close)
-    np.testing.assert_allclose(features.logits(X, U), expected, **close)
+    np.testing.assert_allclose(features.logits(X, U).T, expected, **close)
     np.testing.assert_allclose(features.uncentre_weights(U), V, **close)
 
 

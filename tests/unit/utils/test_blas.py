@@ -9,7 +9,7 @@ import pytest
 from scipy import linalg
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from tfsoftmax.utils.blas import single_threaded_blas
+from tfsoftmax.utils.blas import available_threads, single_threaded_blas
 from tfsoftmax.utils.threads import ThreadPool
 
 
@@ -55,6 +55,15 @@ def test_the_last_exit_of_nested_ones_restores():
                 assert blas_threads() == {1}
             assert blas_threads() == {1}
     assert blas_threads() == {2}
+
+
+def test_the_number_of_available_threads_is_that_outside():
+    for n_threads in (2, 3):
+        set_blas_threads(n_threads)
+        assert available_threads() == n_threads
+        with single_threaded_blas():
+            assert available_threads() == n_threads
+    set_blas_threads(2)
 
 
 def test_an_error_restores():

@@ -62,9 +62,12 @@ def expected():
     return {model: fit(model()) for model in (optimum, by_batches)}
 
 
-def start():
+def start(n_workers=2, n_threads=1):
     return distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        n_workers=n_workers,
+        threads_per_worker=n_threads,
+        processes=True,
+        dashboard_address=":0",
     )
 
 
@@ -271,33 +274,57 @@ class SlowAccuracy:
         time.sleep(0.1)
         return model.score(X, y)
 
+    def called_by(self):
+        """The numbers of the processes that have called it, in order."""
+        complete = self.path.exists() and self.path.read_text().endswith("\n")
+        return list(map(int, self.path.read_text().split())) if complete else []
+
+
+@contextmanager
+def killed_when_called(scorer):
+    """Kill the process that is the first to call a scorer."""
+
+    def kill_the_first():
+        eventually(scorer.called_by)
+        os.kill(scorer.called_by()[0], signal.SIGKILL)
+
+    timer = later(kill_the_first, 0)
+    yield
+    timer.join()
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scatters", [False, True])
 def test_a_worker_killed_in_a_search_by_joblib_changes_no_bit(
     scatters, client, tmp_path
 ):
-    path = tmp_path / "scores"
+    scorer = SlowAccuracy(tmp_path / "scores")
     expected = search_on(X, Y, scoring=SlowAccuracy(tmp_path / "here"))
-
-    killed = []
-
-    def kill_who_scores():
-        eventually(lambda: path.exists() and path.read_text().endswith("\n"))
-        killed.append(int(path.read_text().split()[0]))
-        os.kill(killed[0], signal.SIGKILL)
-
-    timer = later(kill_who_scores, 0)
+    client.wait_for_workers(2)  # both get what is scattered
     scatter = {"scatter": [X, Y]} if scatters else {}
-    with joblib.parallel_config("dask", **scatter):
-        found = search_on(X, Y, scoring=SlowAccuracy(path))
-    timer.join()
-    scored_by = list(map(int, path.read_text().split()))
-    assert len(scored_by) >= 24
-    assert scored_by[-1] != killed[0]  # the search went on without it
+    with joblib.parallel_config("dask", **scatter), killed_when_called(scorer):
+        found = search_on(X, Y, scoring=scorer)
+    first, *others = scorer.called_by()
+    assert len(others) >= 23
+    assert others[-1] != first  # the search went on without it
     assert_same_search(found, expected)
     del scatter
     assert eventually(lambda: is_clean(client))
+
+
+@pytest.mark.slow
+def test_scattered_rows_of_a_search_lost_with_their_workers_are_an_error(tmp_path):
+    scorer = SlowAccuracy(tmp_path / "scores")
+    with (
+        dies_of_hanging(),
+        # On a single thread, joblib would run the jobs here.
+        start(n_workers=1, n_threads=2) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask", scatter=[X, Y]),
+        killed_when_called(scorer),
+        pytest.raises(RuntimeError, match="without scatter"),
+    ):
+        search_on(X, Y, scoring=scorer)
 
 
 @pytest.mark.slow

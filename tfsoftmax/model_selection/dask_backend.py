@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from typing import Any
 
 from joblib.parallel import get_active_backend
@@ -34,6 +37,23 @@ def sent(rows: SearchRows) -> tuple[Any, Any, Any]:
         for value in values
     )
     return X, y, params
+
+
+@contextmanager
+def loss_explained() -> Iterator[None]:
+    """Explain the error if rows that joblib has scattered are lost."""
+    try:
+        yield
+    except CancelledError as error:
+        backend, _ = get_active_backend()
+        scattered = getattr(backend, "data_futures", {}).values()
+        if all(future.status == "finished" for future in scattered):
+            raise
+        raise RuntimeError(
+            "The rows that joblib has scattered were lost with the last Dask worker "
+            'that held them. Use joblib.parallel_config("dask") without scatter: the '
+            "search then sends rows that Dask can restore."
+        ) from error
 
 
 def received(X: Any, y: Any, params: Any) -> SearchRows:

@@ -25,8 +25,9 @@ PIECE_BYTES = 4 << 20
 
 
 def add_each(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Add two tuples element by element."""
-    return tuple(a + b for a, b in zip(one, other, strict=True))
+    """Add two tuples element by element; infinities are the caller's concern."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
 class Bound:

@@ -46,6 +46,8 @@ LAST_DECREMENT = 1e-20
 SINGULAR = 1e-12
 # Relative to the means of p: the accuracy of sums of so many numbers.
 ROUNDING = 1e-14
+# Relative differences of the loss that are rounding errors.
+RESOLUTION = 1e-14
 
 
 @single_threaded_blas()
@@ -255,7 +257,7 @@ def _best_intercept(
         if not decrement > 0:
             break
         following = rows.at(b - length * step)
-        if following.loss <= at.loss:
+        if following.loss <= at.loss * (1 + RESOLUTION):
             at, b, length = following, b - length * step, min(1.0, 2 * length)
         else:
             length /= 2

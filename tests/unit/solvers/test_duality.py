@@ -157,6 +157,18 @@ def test_the_penalty_is_on_the_rescaled_features(rescale):
     assert dual_gap(clf, X, y, s) >= F - best - 1e-12 * F
 
 
+@pytest.mark.parametrize("seed", [76, 102])
+def test_another_intercept_than_the_best_adds_what_it_costs(seed):
+    """These seeds' last step seems to raise the loss, within its rounding."""
+    X, y, s = problem(203, seed=seed)
+    clf = fitted(X, y, s, optimizer="lbfgs", alpha=0.01, tol=1e-8, epochs=100)
+    T = np.eye(3)[y]
+    best = objective(X, T, s, clf.coef_, clf.intercept_, 0.01)
+    clf.intercept_ = clf.intercept_ + np.array([0.3, -0.2, 0.1])
+    F = objective(X, T, s, clf.coef_, clf.intercept_, 0.01)
+    assert dual_gap(clf, X, y, s) == pytest.approx(F - best, rel=0, abs=1e-12)
+
+
 def test_without_a_penalty_the_gap_is_infinite():
     X, y, s = problem(150, 4)
     assert dual_gap(fitted(X, y, s, alpha=0.0), X, y, s) == np.inf

@@ -5,8 +5,8 @@ blocks are combined into one by (Chan, Golub & LeVeque 1983)
 
     w = w₁ + w₂    m = m₁ + (w₂/w) δ    M₂ = M₂₁ + M₂₂ + (w₁ w₂/w) δ²    δ = m₂ − m₁
 
-For integers, Σ x and Σ x² of a piece of the rows are exact as long as they fit in 64
-bits, and so is, apart from the final rounding, its variance (n Σ x² − (Σ x)²) / n².
+For integers, Σ x and Σ x² are exact as long as they fit in 64 bits, and so is, apart
+from the final rounding, the variance (n Σ x² − (Σ x)²) / n².
 
 References
 ----------

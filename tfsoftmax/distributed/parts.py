@@ -138,6 +138,10 @@ class Parts:
         call = Call(function, arguments, combine, self._by_sample)
         return self.cluster.fold(self.items, call)
 
+    def in_pieces(self) -> Self:
+        """Return these parts, which are processed in parallel."""
+        return self
+
     def bind(self, make: Callable[..., Any], *arguments: Any) -> BoundParts:
         """Make an object from each block, to fold its methods."""
         return BoundParts(self, make, arguments, by_sample=self._by_sample)

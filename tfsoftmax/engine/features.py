@@ -299,7 +299,7 @@ def products(W: NDArray[Any], x: Any) -> NDArray[Any]:
 
 def weighted_mean(dataset: Rows) -> NDArray[np.float64]:
     """Compute the weighted mean of x over a dataset's rows."""
-    _, mean = dataset.fold(_weight_and_mean, combine=_of_both)
+    _, mean = dataset.in_pieces().fold(_weight_and_mean, combine=_of_both)
     return mean  # type: ignore[no-any-return]
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import multiprocessing
 import os
 import re
 import sys
@@ -20,7 +19,7 @@ import threading
 from collections.abc import Iterator
 from types import ModuleType
 
-from tfsoftmax.utils.workers import current_worker
+from tfsoftmax.utils.workers import threads_of_worker
 
 _ASKED_FOR_LOGS = ("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
 
@@ -113,33 +112,11 @@ def _import() -> bool:
     is_first = "tensorflow" not in sys.modules
     from tfsoftmax.engine import device, program  # noqa: F401
 
-    if is_first and (share := _threads_of_worker()) is not None:
+    if is_first and (share := threads_of_worker()) is not None:
         device.limit_threads(share)
     if device.is_eager():
         device.xla_works()  # here, so that XLA's log lines are filtered too
     return device.is_eager()
-
-
-def _threads_of_worker() -> int | None:
-    """Return how many cores a joblib or Dask worker may use, or None outside of one.
-
-    joblib's loky and Dask set OMP_NUM_THREADS in their workers, which TensorFlow
-    ignores: each worker would use all cores. A Dask worker runs as many tasks at once
-    as it has threads, so each task has one core.
-    """
-    is_loky = multiprocessing.current_process().name.startswith("LokyProcess")
-    if not is_loky and not _is_dask_worker():
-        return None
-    share = os.environ.get("OMP_NUM_THREADS", "")
-    if share.isdigit() and int(share) > 0:
-        return int(share)
-    return None if is_loky else 1
-
-
-def _is_dask_worker() -> bool:
-    """Whether this is the process of a Dask worker, not a worker in a thread of it."""
-    worker = current_worker()
-    return worker is not None and not str(worker.address).startswith("inproc")
 
 
 def _first_import() -> contextlib.AbstractContextManager[None]:

@@ -40,14 +40,16 @@ def sent(rows: SearchRows) -> tuple[Any, Any, Any]:
 
 
 @contextmanager
-def loss_explained() -> Iterator[None]:
-    """Explain the error if rows that joblib has scattered are lost."""
+def lost_rows_explained() -> Iterator[None]:
+    """Explain the error if rows that joblib has scattered are lost with a worker."""
     try:
         yield
     except CancelledError as error:
         backend, _ = get_active_backend()
         scattered = getattr(backend, "data_futures", {}).values()
-        if all(future.status == "finished" for future in scattered):
+        # Everything is cancelled if the scheduler restarts or the client is closed.
+        is_all = str(getattr(error, "reason", "")).startswith("scheduler")
+        if is_all or all(future.status == "finished" for future in scattered):
             raise
         raise RuntimeError(
             "The rows that joblib has scattered were lost with the last Dask worker "

@@ -20,7 +20,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from tfsoftmax.callbacks import with_callbacks
 from tfsoftmax.model_selection.candidates import candidate_model
-from tfsoftmax.model_selection.dask_backend import loss_explained, sent
+from tfsoftmax.model_selection.dask_backend import lost_rows_explained, sent
 from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
 from tfsoftmax.model_selection.jobs import EvaluationJob, SearchRows, make_jobs
 from tfsoftmax.model_selection.tasks import SearchTask
@@ -191,7 +191,7 @@ class _Evaluator:
         search, backend = self._search, nullcontext()
         if is_dask(self._rows.X):  # whose fits take all workers, one after the other
             backend = parallel_config("sequential")
-        with backend, loss_explained():
+        with backend, lost_rows_explained():
             arguments = sent(self._rows)
             parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
             done = parallel(delayed(evaluate)(job, *arguments) for job in jobs)

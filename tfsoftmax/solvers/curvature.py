@@ -90,7 +90,7 @@ def curvature_sums(
     is_dense = n_columns <= MAX_DENSE
     if sparse.issparse(dataset.X):  # H may not be larger than X
         is_dense = is_dense and n_columns**2 <= dataset.n_values
-    classes, weight, skipped, total = dataset.fold(
+    classes, weight, skipped, total = dataset.in_pieces().fold(
         _sum_up, U, features, precision, typical, is_dense, combine=add_each
     )
     if typical is not None:
@@ -134,7 +134,7 @@ def _sum_up(
             x = features.rows(X, precision)
             add = _add_sparse if isinstance(x, SparseRows) else _add_dense
             add(sums, x, (s * tau).astype(precision))
-    return classes, weight, skipped, sums.astype(np.float64)
+    return classes, weight, skipped, sums.astype(np.float64, copy=False)
 
 
 def _add_dense(sums: NDArray[Any], x: NDArray[Any], weights: NDArray[Any]) -> None:

@@ -46,6 +46,8 @@ LAST_DECREMENT = 1e-20
 SINGULAR = 1e-12
 # Relative to the means of p: the accuracy of sums of so many numbers.
 ROUNDING = 1e-14
+# Rows whose mean is near enough to that of all.
+N_FOR_CENTRE = 256
 # Relative differences of the loss that are rounding errors.
 RESOLUTION = 1e-14
 
@@ -116,7 +118,7 @@ def duality_gap(
 
 
 class Predicted(NamedTuple):
-    """The probabilities of the rows' classes (n_classes, n), and the mean CE."""
+    """The probabilities (n_classes, n) of the rows, and the mean cross-entropy."""
 
     P: NDArray[np.float64]
     loss: float
@@ -227,7 +229,7 @@ class _Means:
     """The same as means over all rows, local or distributed."""
 
     def __init__(self, dataset: Rows, *arguments: Any) -> None:
-        self._n, self._rows = len(dataset), dataset.bind(_Rows, *arguments)
+        self._n, self._rows = len(dataset), dataset.in_pieces().bind(_Rows, *arguments)
 
     def at(self, b: NDArray[np.float64]) -> _AtIntercept:
         sums = self._rows.fold(_Rows.at, b, combine=add_each)
@@ -272,17 +274,10 @@ def _features(dataset: Rows, scaling: Scaling, fit_intercept: bool) -> CentredFe
     if not fit_intercept:
         centre = centre if scaling.mean is None else scaling.mean
     elif not sparse.issparse(dataset.X):
-        centre = dataset.fold(_mean_of_first_block, combine=_first)
+        some = dataset.sample(N_FOR_CENTRE)
+        _, X = next(some.blocks(N_FOR_CENTRE))
+        centre = X.mean(axis=0, dtype=np.float64)
     return CentredFeatures(scaling, centre, fit_intercept)
-
-
-def _mean_of_first_block(dataset: Dataset) -> NDArray[np.float64]:
-    _, X = next(dataset.blocks())
-    return X.mean(axis=0, dtype=np.float64)  # type: ignore[no-any-return]
-
-
-def _first(one: Any, other: Any) -> Any:
-    return one
 
 
 def _mixture(

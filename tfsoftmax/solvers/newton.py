@@ -60,7 +60,7 @@ class Hessian:
     ) -> None:
         self._n, self._alpha = len(dataset), alpha
         self._has_intercept = features.fit_intercept
-        self._rows = dataset.bind(_Rows, U, features)
+        self._rows = dataset.in_pieces().bind(_Rows, U, features)
 
     def largest_change(self, V: NDArray[np.float64]) -> float:
         """Return the largest change by V in a logit relative to another class."""

@@ -33,7 +33,7 @@ def single_threaded_blas() -> Iterator[None]:
     global _n_within, _limiter, _n_threads
     with _lock:
         if _n_within == 0:
-            _n_threads = _blas_threads()
+            _n_threads = _present_threads()
             _limiter = _controller().limit(limits=1, user_api="blas")
             _let_any_thread_restore()
         _n_within += 1
@@ -47,15 +47,13 @@ def single_threaded_blas() -> Iterator[None]:
                 _let_any_thread_restore()
 
 
-def available_threads() -> int:
-    """Return BLAS's number of threads outside the context.
-
-    It is the number of cores, unless the user, joblib or Dask has limited it.
-    """
-    return _n_threads if _n_within else _blas_threads()
+def blas_threads() -> int:
+    """Return BLAS's number of threads outside the context."""
+    with _lock:
+        return _n_threads if _n_within else _present_threads()
 
 
-def _blas_threads() -> int:
+def _present_threads() -> int:
     libraries = _controller().select(user_api="blas").lib_controllers
     return max((each.num_threads for each in libraries), default=1)
 

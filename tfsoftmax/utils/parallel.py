@@ -1,29 +1,37 @@
-"""Calls in threads, for NumPy code that releases Python's lock."""
+"""Calls in threads, for functions of NumPy, which release Python's lock."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from contextvars import copy_context
 from typing import Any
 
-from tfsoftmax.utils.blas import available_threads, single_threaded_blas
+from tfsoftmax.utils.blas import blas_threads, single_threaded_blas
 from tfsoftmax.utils.threads import ThreadPool
+from tfsoftmax.utils.workers import threads_of_worker
 
 
-def map_in_threads(call: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+def map_in_threads(
+    call: Callable[[Any], Any], items: Sequence[Any], n_threads: int
+) -> Iterator[Any]:
     """Yield the results of a call with each item, in order.
 
-    As many threads as BLAS may use call at the same time, with one BLAS thread each.
+    Up to `n_threads` threads call at the same time, but no more than BLAS may use or
+    than are a worker's share. Each has one BLAS thread, and this thread's settings for
+    NumPy's errors.
     """
-    n_threads = min(available_threads(), len(items)) if len(items) > 1 else 1
-    if n_threads == 1:
-        yield from map(call, items)
+    if len(items) == 1:
+        yield call(items[0])
         return
-    with (
-        single_threaded_blas(),
-        closing(ThreadPool(n_threads, "tfsoftmax-pieces")) as pool,
-    ):
-        tasks = deque(pool.submit(call, item) for item in items)
-        while tasks:
-            yield tasks.popleft().result()  # which may be large: nothing keeps it
+    with single_threaded_blas():
+        share = threads_of_worker() or n_threads
+        n_threads = min(n_threads, len(items), blas_threads(), share)
+        if n_threads == 1:
+            yield from map(call, items)
+            return
+        with closing(ThreadPool(n_threads, "tfsoftmax-pieces")) as pool:
+            tasks = deque(pool.submit(copy_context().run, call, i) for i in items)
+            while tasks:
+                yield tasks.popleft().result()  # which may be large: nothing keeps it

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,15 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from tfsoftmax.data import dataset as dataset_module
 from tfsoftmax.data.dataset import (
     Dataset,
     add_each,
     dtypes_for,
     full_batch_dtypes_for,
 )
-from tfsoftmax.utils import parallel
-from tfsoftmax.utils.slices import split_evenly
 
 BYTES, SINGLE, DOUBLE = map(np.dtype, (np.uint8, np.float32, np.float64))
 
@@ -189,14 +183,14 @@ def test_full_batches_are_handed_over_in_their_dtype(dtype, storage, precision):
         assert full_batch_dtypes_for(X, other) == expected
 
 
-# Folds over pieces of the rows
+# Folds, as of rows that lie in parts
 
 
 def combine_nothing(one, other):
-    raise AssertionError("there is one piece")
+    raise AssertionError("there is one dataset")
 
 
-def test_a_fold_over_few_rows_is_a_call():
+def test_a_fold_over_rows_in_memory_is_a_call():
     dataset = dataset_of(5)
     found = dataset.fold(lambda *given: given, 1, 2, combine=combine_nothing)
     assert found == (dataset, 1, 2)
@@ -217,72 +211,6 @@ def test_what_is_bound_is_made_once_from_the_rows():
     assert bound.fold(Made.plus, 1, combine=combine_nothing) == 51
     assert bound.fold(Made.plus, 2, combine=combine_nothing) == 52
     assert Made.n_made == 1
-
-
-def contents(dataset):
-    """The rows of a piece, their labels and their weights, in a list to be joined."""
-    ((_, rows),) = dataset.blocks()
-    dense = rows.toarray() if sparse.issparse(rows) else rows
-    return [[dense, dataset.y, dataset.row_weights()]]
-
-
-KINDS = [np.asarray, np.asfortranarray, sparse.csr_array]
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=["rows", "columns", "sparse"])
-@pytest.mark.parametrize("is_indexed", [False, True], ids=["all", "some"])
-@pytest.mark.parametrize("is_weighted", [False, True], ids=["plain", "weighted"])
-def test_pieces_are_the_rows_in_order(kind, is_indexed, is_weighted, monkeypatch):
-    monkeypatch.setattr(dataset_module, "PIECE_BYTES", 8 * 3 * 10)
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(50, 3)) * (rng.random((50, 3)) < 0.5)
-    index = rng.permutation(50)[:40] if is_indexed else None
-    chosen = X if index is None else X[index]
-    y = np.arange(len(chosen), dtype="i4")
-    weights = rng.random(len(y)) if is_weighted else None
-    dataset = Dataset(kind(X), y, weights, index)
-    pieces = dataset.fold(contents, combine=lambda one, other: one + other)
-    assert len(pieces) > 1
-    for actual, expected in zip(
-        map(np.concatenate, zip(*pieces, strict=True)),
-        (chosen, y, dataset.row_weights()),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(actual, expected)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=["rows", "columns", "sparse"])
-def test_pieces_share_the_memory_of_x(kind, monkeypatch):
-    monkeypatch.setattr(dataset_module, "PIECE_BYTES", 8 * 3 * 10)
-    X = kind(np.ones((50, 3)))
-    pieces = Dataset(X, np.zeros(50, "i4")).fold(lambda piece: [piece.X], combine=add)
-    assert len(pieces) > 1
-    for piece in pieces:
-        if sparse.issparse(X):
-            piece, whole = piece.data, X.data
-        else:
-            whole = X
-        assert np.shares_memory(piece, whole)
-
-
-def test_there_is_no_piece_with_fewer_rows_than_columns(monkeypatch):
-    monkeypatch.setattr(dataset_module, "PIECE_BYTES", 8)
-    dataset = Dataset(np.ones((100, 30)), np.zeros(100, "i4"))
-    assert dataset.fold(lambda piece: [len(piece)], combine=add) == [33, 33, 34]
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_sums_over_pieces_do_not_depend_on_the_number_of_threads(
-    n_threads, monkeypatch
-):
-    monkeypatch.setattr(dataset_module, "PIECE_BYTES", 8 * 3 * 100)
-    monkeypatch.setattr(parallel, "available_threads", lambda: n_threads)
-    X = np.random.default_rng(0).lognormal(sigma=5, size=(1000, 3))
-    total = Dataset(X, np.zeros(1000, "i4")).fold(
-        lambda piece: piece.X.sum(0), combine=add
-    )
-    in_order = [X[rows].sum(0) for rows in split_evenly(1000, 8)]
-    np.testing.assert_array_equal(total, reduce(add, in_order))
 
 
 def test_sums_are_added_element_by_element():

@@ -18,6 +18,7 @@ import tensorflow as tf
 from tests.problems import classic
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.engine import device, runtime
+from tfsoftmax.utils.workers import threads_of_worker
 
 FIT = """
     import numpy as np
@@ -541,7 +542,7 @@ def test_the_share_of_a_joblib_worker_is_that_of_openmp(
 ):
     monkeypatch.setattr(multiprocessing.current_process(), "name", process)
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    assert runtime._threads_of_worker() == expected
+    assert threads_of_worker() == expected
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import pytest
 from scipy import linalg
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from tfsoftmax.utils.blas import available_threads, single_threaded_blas
+from tfsoftmax.utils import blas
+from tfsoftmax.utils.blas import single_threaded_blas
 from tfsoftmax.utils.threads import ThreadPool
 
 
@@ -57,12 +58,12 @@ def test_the_last_exit_of_nested_ones_restores():
     assert blas_threads() == {2}
 
 
-def test_the_number_of_available_threads_is_that_outside():
+def test_the_number_of_threads_outside_is_known_within():
     for n_threads in (2, 3):
         set_blas_threads(n_threads)
-        assert available_threads() == n_threads
+        assert blas.blas_threads() == n_threads
         with single_threaded_blas():
-            assert available_threads() == n_threads
+            assert blas.blas_threads() == n_threads
     set_blas_threads(2)
 
 

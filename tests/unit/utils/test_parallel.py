@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
+import time
 import weakref
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tfsoftmax.utils import parallel
 from tfsoftmax.utils.parallel import map_in_threads
@@ -17,7 +19,7 @@ from tfsoftmax.utils.parallel import map_in_threads
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch):
     """Three threads, however many cores there are; none is left."""
-    monkeypatch.setattr(parallel, "available_threads", lambda: 3)
+    monkeypatch.setattr(parallel, "blas_threads", lambda: 3)
     yield
     assert not [t for t in threading.enumerate() if t.name.startswith("tfsoftmax")]
 
@@ -29,42 +31,78 @@ def test_as_many_calls_as_there_are_threads_run_at_once_and_results_keep_the_ord
         together.wait(timeout=30)
         return item, threading.current_thread().name
 
-    results = list(map_in_threads(call, range(6)))
+    results = list(map_in_threads(call, range(6), 8))
     assert [item for item, _ in results] == list(range(6))
     assert len({name for _, name in results}) == 3
 
 
-@pytest.mark.parametrize("n_threads", [1, 3], ids=["one thread", "one item"])
-def test_without_two_of_both_this_thread_calls(n_threads, monkeypatch):
-    monkeypatch.setattr(parallel, "available_threads", lambda: n_threads)
-    items = range(2 if n_threads == 1 else 1)
-    names = {each.name for each in map_in_threads(_current, items)}
-    assert names == {threading.current_thread().name}
+@pytest.mark.parametrize(
+    ("n_items", "most", "available", "share"),
+    [(1, 3, 3, None), (3, 1, 3, None), (3, 3, 1, None), (3, 3, 3, 1)],
+    ids=["one item", "one asked for", "one for BLAS", "a worker's share"],
+)
+def test_without_two_of_all_this_thread_calls(
+    n_items, most, available, share, monkeypatch
+):
+    monkeypatch.setattr(parallel, "blas_threads", lambda: available)
+    monkeypatch.setattr(parallel, "threads_of_worker", lambda: share)
+    threads = set(
+        map_in_threads(lambda _: threading.current_thread(), range(n_items), most)
+    )
+    assert threads == {threading.current_thread()}
 
 
-def _current(_):
-    return threading.current_thread()
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_blas_has_one_thread_in_each_call(n_threads):
+    def blas_threads(_=None):
+        return [
+            each["num_threads"]
+            for each in threadpool_info()
+            if each["user_api"] == "blas"
+        ]
+
+    with threadpool_limits(2, "blas"):
+        if set(blas_threads()) != {2}:
+            pytest.skip("no BLAS whose threads can be set")
+        for found in map_in_threads(blas_threads, range(3), n_threads):
+            assert set(found) == {1}
+        assert set(blas_threads()) == {2}
 
 
-def test_blas_has_one_thread_in_each():
-    np.eye(2) @ np.eye(2)
-    for libraries in map_in_threads(lambda _: threadpool_info(), range(3)):
-        numbers = {
-            each["num_threads"] for each in libraries if each["user_api"] == "blas"
-        }
-        assert numbers <= {1}
+def test_calls_have_the_settings_for_errors_of_numpy_here():
+    def overflow(_):
+        return np.float64(1e300) * 1e300
+
+    with np.errstate(over="ignore"):
+        assert list(map_in_threads(overflow, range(3), 3)) == [np.inf] * 3
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        list(map_in_threads(overflow, range(3), 3))
 
 
 def test_an_error_is_raised_and_ends_the_threads():
     with pytest.raises(ZeroDivisionError):
-        list(map_in_threads(lambda item: 1 / item, [1, 0, 2]))
+        list(map_in_threads(lambda item: 1 / item, [1, 0, 2], 3))
+
+
+def test_ctrl_c_waits_for_the_running_calls_alone():
+    calls = []
+
+    def call(item):
+        calls.append(item)
+        if item == 0:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(map_in_threads(call, range(100), 3))
+    assert len(calls) < 50
 
 
 def test_results_are_not_kept_until_the_last():
     class Result:
         pass
 
-    results = map_in_threads(lambda _: Result(), range(3))
+    results = map_in_threads(lambda _: Result(), range(3), 3)
     first = weakref.ref(next(results))
     gc.collect()
     assert first() is None

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 
 import dask
@@ -312,19 +313,48 @@ def test_a_worker_killed_in_a_search_by_joblib_changes_no_bit(
     assert eventually(lambda: is_clean(client))
 
 
-@pytest.mark.slow
-def test_scattered_rows_of_a_search_lost_with_their_workers_are_an_error(tmp_path):
-    scorer = SlowAccuracy(tmp_path / "scores")
+@pytest.fixture
+def client_of_one_worker():
+    """With two threads; with one, joblib would run the jobs here."""
     with (
         dies_of_hanging(),
-        # On a single thread, joblib would run the jobs here.
         start(n_workers=1, n_threads=2) as cluster,
-        distributed.Client(cluster),
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.mark.slow
+def test_scattered_rows_of_a_search_lost_with_their_workers_are_an_error(
+    client_of_one_worker, tmp_path
+):
+    scorer = SlowAccuracy(tmp_path / "scores")
+    with (
         joblib.parallel_config("dask", scatter=[X, Y]),
         killed_when_called(scorer),
         pytest.raises(RuntimeError, match="without scatter"),
     ):
         search_on(X, Y, scoring=scorer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["restart", "close"])
+def test_a_search_cancelled_for_another_reason_blames_no_worker(
+    end, client_of_one_worker, tmp_path
+):
+    scorer = SlowAccuracy(tmp_path / "scores")
+
+    def end_it():
+        eventually(scorer.called_by)
+        getattr(client_of_one_worker, end)()
+
+    timer = later(end_it, 0)
+    with (
+        joblib.parallel_config("dask", scatter=[X, Y]),
+        pytest.raises(CancelledError),
+    ):
+        search_on(X, Y, scoring=scorer)
+    timer.join()
 
 
 @pytest.mark.slow

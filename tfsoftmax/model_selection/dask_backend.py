@@ -45,17 +45,24 @@ def lost_rows_explained() -> Iterator[None]:
     try:
         yield
     except CancelledError as error:
-        backend, _ = get_active_backend()
-        scattered = getattr(backend, "data_futures", {}).values()
-        # Everything is cancelled if the scheduler restarts or the client is closed.
-        is_all = str(getattr(error, "reason", "")).startswith("scheduler")
-        if is_all or all(future.status == "finished" for future in scattered):
+        if not _has_lost_rows(error):
             raise
         raise RuntimeError(
             "The rows that joblib has scattered were lost with the last Dask worker "
             'that held them. Use joblib.parallel_config("dask") without scatter: the '
             "search then sends rows that Dask can restore."
         ) from error
+
+
+def _has_lost_rows(error: CancelledError) -> bool:
+    """Whether jobs were cancelled because scattered rows are lost with a worker."""
+    backend, _ = get_active_backend()
+    scattered = getattr(backend, "data_futures", {}).values()
+    if all(future.status == "finished" for future in scattered):
+        return False
+    # Everything is cancelled if the client is closed or the scheduler restarts.
+    reason = str(getattr(error, "reason", ""))
+    return backend.client.status == "running" and not reason.startswith("scheduler")
 
 
 def received(X: Any, y: Any, params: Any) -> SearchRows:

@@ -93,8 +93,9 @@ def curvature_sums(
     classes, weight, skipped, total = dataset.in_pieces().fold(
         _sum_up, U, features, precision, typical, is_dense, combine=add_each
     )
+    total = total.astype(np.float64, copy=False)
     if typical is not None:
-        total += skipped * typical
+        total = total + skipped * typical
     n = len(dataset)
     return CurvatureSums(classes / n, weight / n, total / n)
 
@@ -106,7 +107,7 @@ def _sum_up(
     precision: np.dtype[Any],
     typical: NDArray[np.float64] | None,
     is_dense: bool,
-) -> tuple[NDArray[np.float64], float, float, NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], float, float, NDArray[Any]]:
     """Compute the sums of T, τ, τ of the skipped rows, and τ x̂ x̂ᵀ of the others."""
     n_rows, n_columns = U.shape
     shape = (n_columns, n_columns) if is_dense else (n_columns,)
@@ -134,7 +135,7 @@ def _sum_up(
             x = features.rows(X, precision)
             add = _add_sparse if isinstance(x, SparseRows) else _add_dense
             add(sums, x, (s * tau).astype(precision))
-    return classes, weight, skipped, sums.astype(np.float64, copy=False)
+    return classes, weight, skipped, sums
 
 
 def _add_dense(sums: NDArray[Any], x: NDArray[Any], weights: NDArray[Any]) -> None:

@@ -118,8 +118,7 @@ def _to_the_optimum(n: int, options: Options) -> list[Row]:
             lambda i, make=make, X=X: objective(make(i).fit(X, y), X, y) <= bound, guess
         )
         name += f", {len(y):,} rows to 1e-6, {iterations} iterations"
-        rounds = 3 if n <= 10_000 else 1
-        contenders.append(Contender(name, make(iterations), X, goal, rounds))
+        contenders.append(Contender(name, make(iterations), X, goal))
     return compare(contenders, y, options)
 
 

@@ -66,10 +66,10 @@ COMPARED = {
     },
     "To the optimum": {
         "this, adam, cosine, 7 epochs, uint8": 'tfsoftmax, "adam"',
+        "this, lbfgs, 12 iterations, uint8": 'tfsoftmax, "lbfgs"',
         "MLPClassifier(hidden_layer_sizes=(), solver='adam'), cosine, 7 epochs": (
             "MLPClassifier, the same Adam"
         ),
-        "this, lbfgs, 12 iterations, uint8": 'tfsoftmax, "lbfgs"',
         "LogisticRegression()": "LogisticRegression, lbfgs",
         "SGDClassifier(loss='log_loss')": "SGDClassifier",
         "LogisticRegression(solver='saga', max_iter=20)": "LogisticRegression, saga",

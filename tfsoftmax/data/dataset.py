@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.columns import take_columns
-from tfsoftmax.utils.parallel import map_in_threads
+from tfsoftmax.data.pieces import Pieces
 from tfsoftmax.utils.slices import split_evenly
 
 # Maximum size of a block of rows that NumPy processes, in bytes of float64.
@@ -32,25 +31,6 @@ def add_each(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
     """Add two tuples element by element; infinities are the caller's concern."""
     with np.errstate(over="ignore", invalid="ignore"):
         return tuple(a + b for a, b in zip(one, other, strict=True))
-
-
-class Bound:
-    """Objects that are made from rows and kept next to them, to fold their methods."""
-
-    def __init__(self, made: Sequence[Any], n_threads: int = 1) -> None:
-        self._made, self._n_threads = made, n_threads
-
-    def fold(
-        self,
-        method: Callable[..., Any],
-        *arguments: Any,
-        combine: Callable[[Any, Any], Any],
-    ) -> Any:
-        """Call a method with the arguments, as :meth:`Dataset.fold` does."""
-        results = map_in_threads(
-            lambda made: method(made, *arguments), self._made, self._n_threads
-        )
-        return reduce(combine, results)
 
 
 @dataclass(frozen=True)
@@ -142,13 +122,32 @@ class Dataset:
         """
         return function(self, *arguments)
 
-    def bind(self, make: Callable[..., Any], *arguments: Any) -> Bound:
+    def bind(self, make: Callable[..., Any], *arguments: Any) -> Pieces:
         """Create an object from the dataset and the arguments, to fold its methods."""
-        return Bound([make(self, *arguments)])
+        return Pieces([make(self, *arguments)])
 
     def in_pieces(self) -> Pieces:
-        """Return the same rows, to fold functions of NumPy in threads."""
-        return Pieces(self)
+        """Return pieces of neighbouring rows, to fold functions of NumPy in threads.
+
+        They, and with them the bits of sums, depend on the shape of X, not on the
+        number of threads. Small datasets are a single piece; so are sparse ones, since
+        SciPy's sparse products hold Python's lock.
+        """
+        n, n_columns = len(self), max(1, self.n_features)
+        n_bytes = 8 * n * n_columns
+        n_pieces = min(N_PIECES, n_bytes // MIN_PIECE_BYTES)
+        # Functions may compute a matrix of n_features² from each.
+        n_pieces = min(max(n_pieces, n_bytes // MAX_PIECE_BYTES), n // n_columns)
+        if n_pieces <= 1 or sparse.issparse(self.X):
+            return Pieces([self])
+        pieces = [self._neighbours(rows) for rows in split_evenly(n, n_pieces)]
+        return Pieces(pieces, max(1, MAX_MATRIX_BYTES // (8 * n_columns**2)))
+
+    def _neighbours(self, rows: slice) -> Dataset:
+        """Return neighbouring rows of dense X, without copying them."""
+        X, index = (self.X[rows], None) if self.index is None else (self.X, self.index)
+        weights = None if self.weights is None else self.weights[..., rows]
+        return Dataset(X, self.y[rows], weights, None if index is None else index[rows])
 
     def close(self) -> None:
         """Do nothing: these rows need no release."""
@@ -193,56 +192,6 @@ class Dataset:
             weights,
             index if self.index is None else self.index[index],
         )
-
-
-class Pieces:
-    """Neighbouring rows of a dataset, on which functions of NumPy run in threads.
-
-    The pieces, and with them the bits of sums, depend on the shape of X alone, not on
-    the number of threads. Small datasets are a single piece; so are sparse ones, since
-    SciPy's sparse products hold Python's lock.
-    """
-
-    def __init__(self, dataset: Dataset) -> None:
-        n, n_columns = len(dataset), max(1, dataset.n_features)
-        n_bytes = 8 * n * n_columns
-        n_pieces = min(N_PIECES, n_bytes // MIN_PIECE_BYTES)
-        # Functions may compute a matrix of n_features² from each.
-        n_pieces = min(max(n_pieces, n_bytes // MAX_PIECE_BYTES), n // n_columns)
-        if n_pieces <= 1 or sparse.issparse(dataset.X):
-            self._pieces = [dataset]
-        else:
-            self._pieces = [_neighbours(dataset, s) for s in split_evenly(n, n_pieces)]
-        self._n_threads = max(1, MAX_MATRIX_BYTES // (8 * n_columns**2))
-
-    def fold(
-        self,
-        function: Callable[..., Any],
-        *arguments: Any,
-        combine: Callable[[Any, Any], Any],
-    ) -> Any:
-        """Call a function with each piece; combine the results in order."""
-        return Bound(self._pieces, self._n_threads).fold(
-            function, *arguments, combine=combine
-        )
-
-    def bind(self, make: Callable[..., Any], *arguments: Any) -> Bound:
-        """Create an object from each piece, to fold their methods."""
-        made = map_in_threads(
-            lambda piece: make(piece, *arguments), self._pieces, self._n_threads
-        )
-        return Bound(list(made), self._n_threads)
-
-
-def _neighbours(dataset: Dataset, rows: slice) -> Dataset:
-    """Return neighbouring rows of a dense dataset, without copying them."""
-    X, weights, index = dataset.X, dataset.weights, dataset.index
-    return Dataset(
-        X[rows] if index is None else X,
-        dataset.y[rows],
-        None if weights is None else weights[..., rows],
-        None if index is None else index[rows],
-    )
 
 
 class RowsElsewhere(Protocol):

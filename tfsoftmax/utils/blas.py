@@ -3,7 +3,8 @@
 OpenBLAS splits even products of 60 × 60 numbers between threads, which then spin for
 some 20 ms to wait for the next product. They thus block the cores that TensorFlow's
 threads, or other programs, need. On two cores, a fit of scikit-learn's digits takes
-240 ms, and 100 with one thread; the Gram matrices of MNIST are no slower.
+240 ms, and 100 with one thread. Large products are split by rows, between threads of
+:mod:`.parallel` with one BLAS thread each.
 """
 
 from __future__ import annotations

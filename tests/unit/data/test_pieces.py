@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 from tfsoftmax.data import dataset as dataset_module
+from tfsoftmax.data import pieces as pieces_module
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.solvers.curvature import curvature_sums
@@ -111,9 +112,10 @@ def test_wide_rows_have_no_more_threads_than_their_matrices_allow(monkeypatch):
         asked_for.append(n_threads)
         return map(call, items)
 
-    monkeypatch.setattr(dataset_module, "map_in_threads", recording)
+    monkeypatch.setattr(pieces_module, "map_in_threads", recording)
     for n_columns in (100, 2_000, 10_000):
-        sizes(dataset_of(np.broadcast_to(np.uint8(1), (10, n_columns))))
+        shape = 2 * max(n_columns, 10_000), n_columns
+        sizes(dataset_of(np.broadcast_to(np.uint8(1), shape)))
     assert asked_for == [1677, 4, 1]
 
 

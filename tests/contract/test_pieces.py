@@ -11,6 +11,7 @@ from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier, dual_gap
 from tfsoftmax.data import dataset as dataset_module
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.utils import parallel
 
 MODELS = {
     "lbfgs": {"optimizer": "lbfgs", "tol": 1e-8},
@@ -21,8 +22,15 @@ MODELS = {
 
 
 def in_pieces(monkeypatch):
+    monkeypatch.setattr(parallel, "blas_threads", lambda: 3)
     monkeypatch.setattr(dataset_module, "MIN_PIECE_BYTES", 2000)
+    monkeypatch.setattr(dataset_module, "MIN_BLOCK_ROWS", 1)
     monkeypatch.setattr(dataset_module, "MAX_BLOCK_BYTES", 500)
+
+
+def n_pieces(X, y):
+    rows = Dataset(X, y.astype(np.int32))
+    return rows.in_pieces().fold(lambda piece: 1, combine=add)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray], ids=["C", "F"])
@@ -39,8 +47,7 @@ def test_pieces_change_a_fit_only_by_rounding(model, n_classes, kind, monkeypatc
 
     expected = fit()
     in_pieces(monkeypatch)
-    rows = Dataset(X, y.astype(np.int32))
-    assert rows.in_pieces().fold(lambda piece: 1, combine=add) > 1
+    assert n_pieces(X, y) > 1
     atol = 1e-7 * abs(expected).max()
     np.testing.assert_allclose(fit(), expected, rtol=0, atol=atol)
 
@@ -52,4 +59,5 @@ def test_pieces_change_the_dual_gap_only_by_rounding(l1_ratio, monkeypatch):
     clf = TFSoftmaxClassifier(**options).fit(X, y, s)
     expected = dual_gap(clf, X, y, s)
     in_pieces(monkeypatch)
+    assert n_pieces(X, y) > 1
     assert dual_gap(clf, X, y, s) == pytest.approx(expected, rel=1e-8, abs=1e-13)

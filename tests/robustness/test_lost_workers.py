@@ -286,12 +286,15 @@ def killed_when_called(scorer):
     """Kill the process that is the first to call a scorer."""
 
     def kill_the_first():
-        eventually(scorer.called_by)
+        assert eventually(scorer.called_by)
+        assert scorer.called_by()[0] != os.getpid()  # but a worker
         os.kill(scorer.called_by()[0], signal.SIGKILL)
 
     timer = later(kill_the_first, 0)
-    yield
-    timer.join()
+    try:
+        yield
+    finally:
+        timer.join()
 
 
 @pytest.mark.slow

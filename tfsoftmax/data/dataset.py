@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -16,15 +17,15 @@ from tfsoftmax.utils.slices import split_evenly
 
 # Maximum size of a block of rows that NumPy processes, in bytes of float64.
 MAX_BLOCK_BYTES = 16 << 20
-# Dense blocks are smaller, so that what is computed from them stays in the cache: with
-# 784 columns, passes take 0.6 to 0.9 of the time. But each block takes the time of some
-# rows, to add up its results.
+# Dense blocks are smaller, so that what is computed from them stays in the cache: over
+# 784 columns, passes then take 0.6 to 0.9 times as long. But to add up the results of a
+# block takes the time of some rows.
 CACHED_BYTES, MIN_BLOCK_ROWS = 2 << 20, 256
-# Maximum number of pieces of a dataset that are not too large, and their size in bytes
-# of float64: at least, and at most, since Ctrl-C waits for the running ones.
+# Pieces of dense rows: eight of them, but none smaller than this in bytes of float64;
+# and more if they would be larger than this, since Ctrl-C waits for the running ones.
 N_PIECES, MIN_PIECE_BYTES, MAX_PIECE_BYTES = 8, 4 << 20, 64 << 20
-# Maximum size of the matrices of n_features² that all threads compute at once.
-MAX_MATRIX_BYTES = 128 << 20
+# Maximum size of the results that all threads compute at the same time.
+MAX_RESULT_BYTES = 128 << 20
 
 
 def add_each(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -126,22 +127,22 @@ class Dataset:
         """Create an object from the dataset and the arguments, to fold its methods."""
         return Pieces([make(self, *arguments)])
 
-    def in_pieces(self) -> Pieces:
+    def in_pieces(self, result_bytes: int = 1) -> Pieces:
         """Return pieces of neighbouring rows, to fold functions of NumPy in threads.
 
         They, and with them the bits of sums, depend on the shape of X, not on the
         number of threads. Small datasets are a single piece; so are sparse ones, since
-        SciPy's sparse products hold Python's lock.
+        SciPy's sparse products hold Python's lock. A piece is no smaller than the
+        function's result, if `result_bytes` says how large that is.
         """
-        n, n_columns = len(self), max(1, self.n_features)
-        n_bytes = 8 * n * n_columns
+        n_bytes = 8 * len(self) * self.n_features
         n_pieces = min(N_PIECES, n_bytes // MIN_PIECE_BYTES)
-        # Functions may compute a matrix of n_features² from each.
-        n_pieces = min(max(n_pieces, n_bytes // MAX_PIECE_BYTES), n // n_columns)
-        if n_pieces <= 1 or sparse.issparse(self.X):
+        n_pieces = max(n_pieces, math.ceil(n_bytes / MAX_PIECE_BYTES))
+        most = min(n_bytes // result_bytes, len(self) // MIN_BLOCK_ROWS)
+        if (n_pieces := min(n_pieces, most)) <= 1 or sparse.issparse(self.X):
             return Pieces([self])
-        pieces = [self._neighbours(rows) for rows in split_evenly(n, n_pieces)]
-        return Pieces(pieces, max(1, MAX_MATRIX_BYTES // (8 * n_columns**2)))
+        pieces = [self._neighbours(rows) for rows in split_evenly(len(self), n_pieces)]
+        return Pieces(pieces, max(1, MAX_RESULT_BYTES // result_bytes))
 
     def _neighbours(self, rows: slice) -> Dataset:
         """Return neighbouring rows of dense X, without copying them."""
@@ -185,7 +186,8 @@ class Dataset:
         """Return some of the rows; X is not copied."""
         weights = None if self.weights is None else self.weights[..., index]
         if weights is not None:
-            weights = weights / weights.mean(axis=-1, keepdims=True)
+            mean = weights.mean(axis=-1, keepdims=True)
+            weights = weights / np.where(mean > 0, mean, 1)
         return Dataset(
             self.X,
             self.y[index],
@@ -231,7 +233,7 @@ class RowsElsewhere(Protocol):
         combine: Callable[[Any, Any], Any],
     ) -> Any: ...
     def bind(self, make: Callable[..., Any], *arguments: Any) -> Any: ...  # noqa: D102
-    def in_pieces(self) -> RowsElsewhere: ...  # noqa: D102
+    def in_pieces(self, result_bytes: int = 1) -> RowsElsewhere: ...  # noqa: D102
     def sample(self, n: int) -> Dataset: ...  # noqa: D102
     def for_models(  # noqa: D102
         self, models: slice | list[int] | int

@@ -98,7 +98,7 @@ class Parts:
         some: Dataset = self.fold(_sample, n / len(self), combine=_concatenated)
         if some.weights is None:
             return some
-        return replace(some, weights=some.weights / some.weights.mean())
+        return replace(some, weights=some.weights / (some.weights.mean() or 1))
 
     def with_items(
         self,
@@ -138,7 +138,7 @@ class Parts:
         call = Call(function, arguments, combine, self._by_sample)
         return self.cluster.fold(self.items, call)
 
-    def in_pieces(self) -> Self:
+    def in_pieces(self, result_bytes: int = 1) -> Self:
         """Return these parts, which are processed in parallel."""
         return self
 

@@ -90,7 +90,8 @@ def curvature_sums(
     is_dense = n_columns <= MAX_DENSE
     if sparse.issparse(dataset.X):  # H may not be larger than X
         is_dense = is_dense and n_columns**2 <= dataset.n_values
-    classes, weight, skipped, total = dataset.in_pieces().fold(
+    n_bytes = 8 * n_columns**2 if is_dense else 1
+    classes, weight, skipped, total = dataset.in_pieces(n_bytes).fold(
         _sum_up, U, features, precision, typical, is_dense, combine=add_each
     )
     total = total.astype(np.float64, copy=False)

@@ -46,7 +46,7 @@ LAST_DECREMENT = 1e-20
 SINGULAR = 1e-12
 # Relative to the means of p: the accuracy of sums of so many numbers.
 ROUNDING = 1e-14
-# Rows whose mean is near enough to that of all.
+# Number of rows whose mean is close enough to that of all.
 N_FOR_CENTRE = 256
 # Relative differences of the loss that are rounding errors.
 RESOLUTION = 1e-14
@@ -275,7 +275,7 @@ def _features(dataset: Rows, scaling: Scaling, fit_intercept: bool) -> CentredFe
         centre = centre if scaling.mean is None else scaling.mean
     elif not sparse.issparse(dataset.X):
         some = dataset.sample(N_FOR_CENTRE)
-        _, X = next(some.blocks(N_FOR_CENTRE))
+        _, X = next(some.blocks(len(some)))
         centre = X.mean(axis=0, dtype=np.float64)
     return CentredFeatures(scaling, centre, fit_intercept)
 

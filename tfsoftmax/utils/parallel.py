@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import Any
 
 from tfsoftmax.utils.blas import blas_threads, single_threaded_blas
-from tfsoftmax.utils.threads import ThreadPool
+from tfsoftmax.utils.threads import Task, ThreadPool
 from tfsoftmax.utils.workers import threads_of_worker
 
 
@@ -18,9 +18,9 @@ def map_in_threads(
 ) -> Iterator[Any]:
     """Yield the results of a call with each item, in order.
 
-    Up to `n_threads` threads call at the same time, but no more than BLAS may use or
-    than are a worker's share. Each has one BLAS thread, and this thread's settings for
-    NumPy's errors.
+    Up to `n_threads` threads call at the same time, but no more than BLAS may use, and
+    in a worker no more than its share of the cores. With several items, each call has
+    one BLAS thread, and this thread's settings for NumPy's errors.
     """
     if len(items) == 1:
         yield call(items[0])
@@ -32,6 +32,10 @@ def map_in_threads(
             yield from map(call, items)
             return
         with closing(ThreadPool(n_threads, "tfsoftmax-pieces")) as pool:
-            tasks = deque(pool.submit(copy_context().run, call, i) for i in items)
+            tasks: deque[Task] = deque()
+            for item in items:
+                if len(tasks) > n_threads:  # results may be large: only a few wait
+                    yield tasks.popleft().result()
+                tasks.append(pool.submit(copy_context().run, call, item))
             while tasks:
-                yield tasks.popleft().result()  # which may be large: nothing keeps it
+                yield tasks.popleft().result()

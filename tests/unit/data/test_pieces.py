@@ -34,6 +34,7 @@ def sizes(dataset):
 def small_pieces(monkeypatch):
     """Pieces of ten rows of three columns, and blocks of four."""
     monkeypatch.setattr(dataset_module, "MIN_PIECE_BYTES", 8 * 3 * 10)
+    monkeypatch.setattr(dataset_module, "MIN_BLOCK_ROWS", 1)
     monkeypatch.setattr(dataset_module, "MAX_BLOCK_BYTES", 8 * 3 * 4)
 
 
@@ -73,9 +74,9 @@ def test_pieces_share_the_memory_of_x(small_pieces):
     [
         (1_000, 100, 1),  # small
         (20_000, 100, 3),
-        (1_000_000, 100, 11),  # so large that Ctrl-C would wait for long
-        (10_000, 4_000, 2),  # with no fewer rows than columns
-        (60, 200_000, 1),
+        (1_000_000, 100, 12),  # or Ctrl-C would wait for long
+        (10_000, 4_000, 8),
+        (60, 200_000, 1),  # few rows
     ],
 )
 def test_the_number_of_pieces_depends_on_the_shape(n_rows, n_columns, expected):
@@ -105,7 +106,13 @@ def test_objects_are_made_from_each_piece_once(small_pieces):
     assert Made.made == 5
 
 
-def test_wide_rows_have_no_more_threads_than_their_matrices_allow(monkeypatch):
+def test_a_piece_is_no_smaller_than_its_result():
+    dataset = dataset_of(np.broadcast_to(np.uint8(1), (10_000, 4_000)))
+    pieces = dataset.in_pieces(8 * 4_000**2)
+    assert pieces.fold(lambda piece: [len(piece)], combine=add) == [5_000, 5_000]
+
+
+def test_large_results_are_computed_in_few_threads(monkeypatch):
     asked_for = []
 
     def recording(call, items, n_threads):
@@ -113,10 +120,10 @@ def test_wide_rows_have_no_more_threads_than_their_matrices_allow(monkeypatch):
         return map(call, items)
 
     monkeypatch.setattr(pieces_module, "map_in_threads", recording)
-    for n_columns in (100, 2_000, 10_000):
-        shape = 2 * max(n_columns, 10_000), n_columns
-        sizes(dataset_of(np.broadcast_to(np.uint8(1), shape)))
-    assert asked_for == [1677, 4, 1]
+    dataset = dataset_of(np.broadcast_to(np.uint8(1), (1_000_000, 100)))
+    for result_bytes in (1 << 20, 50 << 20, 300 << 20):
+        dataset.in_pieces(result_bytes).fold(len, combine=add)
+    assert asked_for == [128, 2, 1]
 
 
 def numbers(X, y, weights):

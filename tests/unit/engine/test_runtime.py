@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import re
@@ -18,7 +17,6 @@ import tensorflow as tf
 from tests.problems import classic
 from tfsoftmax import TFSoftmaxClassifier
 from tfsoftmax.engine import device, runtime
-from tfsoftmax.utils.workers import threads_of_worker
 
 FIT = """
     import numpy as np
@@ -525,24 +523,6 @@ SHARE = """
         with parallel_config("loky", inner_max_num_threads=share):
             return Parallel(2)(delayed(fit)(before, fits) for _ in range(1))[0]
 """
-
-
-@pytest.mark.parametrize(
-    ("process", "threads", "expected"),
-    [
-        ("LokyProcess-1", "3", 3),
-        ("LokyProcess-1", "0", None),
-        ("LokyProcess-1", "3,1", None),
-        ("LokyProcess-1", "", None),
-        ("MainProcess", "3", None),
-    ],
-)
-def test_the_share_of_a_joblib_worker_is_that_of_openmp(
-    process, threads, expected, monkeypatch
-):
-    monkeypatch.setattr(multiprocessing.current_process(), "name", process)
-    monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    assert threads_of_worker() == expected
 
 
 @pytest.mark.slow

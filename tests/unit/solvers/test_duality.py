@@ -169,6 +169,16 @@ def test_another_intercept_than_the_best_adds_what_it_costs(seed):
     assert dual_gap(clf, X, y, s) == pytest.approx(F - best, rel=0, abs=1e-12)
 
 
+def test_rows_without_a_weight_change_nothing():
+    """Not even if they are all rows of a sample."""
+    X, y, _ = problem(1_000)
+    s = np.ones(1_000)
+    s[np.linspace(0, 999, duality.N_FOR_CENTRE).astype(int)] = 0
+    clf = fitted(X, y, s, alpha=0.01, epochs=2)
+    expected = dual_gap(clf, X[s > 0], y[s > 0])
+    assert dual_gap(clf, X, y, s) == pytest.approx(expected, rel=1e-9)
+
+
 def test_without_a_penalty_the_gap_is_infinite():
     X, y, s = problem(150, 4)
     assert dual_gap(fitted(X, y, s, alpha=0.0), X, y, s) == np.inf

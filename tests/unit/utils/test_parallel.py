@@ -41,7 +41,7 @@ def test_as_many_calls_as_there_are_threads_run_at_once_and_results_keep_the_ord
     [(1, 3, 3, None), (3, 1, 3, None), (3, 3, 1, None), (3, 3, 3, 1)],
     ids=["one item", "one asked for", "one for BLAS", "a worker's share"],
 )
-def test_without_two_of_all_this_thread_calls(
+def test_a_single_item_or_thread_needs_no_other_thread(
     n_items, most, available, share, monkeypatch
 ):
     monkeypatch.setattr(parallel, "blas_threads", lambda: available)
@@ -84,6 +84,30 @@ def test_an_error_is_raised_and_ends_the_threads():
         list(map_in_threads(lambda item: 1 / item, [1, 0, 2], 3))
 
 
+def test_no_more_than_a_few_results_wait():
+    started, go_on = [], threading.Event()
+
+    def call(item):
+        started.append(item)
+        if item == 0:
+            go_on.wait(timeout=30)
+
+    threading.Timer(0.5, go_on.set).start()
+    results = map_in_threads(call, range(100), 3)
+    next(results)
+    assert len(started) <= 5
+    assert len(list(results)) == 99
+
+
+@pytest.fixture
+def _ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, though a shell may have had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_waits_for_the_running_calls_alone():
     calls = []
 
@@ -104,6 +128,10 @@ def test_results_are_not_kept_until_the_last():
 
     results = map_in_threads(lambda _: Result(), range(3), 3)
     first = weakref.ref(next(results))
-    gc.collect()
+    for _ in range(500):  # a thread may still be about to let go of it
+        gc.collect()
+        if first() is None:
+            break
+        time.sleep(0.01)
     assert first() is None
     assert len(list(results)) == 2

@@ -39,6 +39,8 @@ def fitted(search, X, y, **fit_params):
     """Fit; return the search, and how many warnings of each kind there were."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # A pipeline's cache warns on a busy machine, where this takes half a second.
+        warnings.filterwarnings("ignore", "Persisting input arguments")
         search.fit(X, y, **fit_params)
     kinds = (warning.category for warning in caught)
     # Something old, at its first import, may do what pyparsing calls deprecated.

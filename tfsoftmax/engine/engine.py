@@ -17,7 +17,6 @@ from tfsoftmax.data.widths import MAX_SHARED_BYTES, narrow, shared_width, widen
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.placement import (
     MAX_THREADS,
-    map_at_most,
     model_blocks,
     sparse_model_blocks,
 )
@@ -325,7 +324,7 @@ class Engine:
         chunks = self._loader.epoch()
         if len(self._loader) == 1:
             return map(work, chunks)
-        return map_at_most(self._pool, work, chunks, self._n_at_once)
+        return self._pool.map_at_most(work, chunks, self._n_at_once)
 
     def _means(self, sums: list[NDArray[Any]]) -> Means:
         # A chunk's weights are divided by the rows in their batch. All micro-batches

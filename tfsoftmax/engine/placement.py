@@ -10,12 +10,8 @@ thread processes a different one.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from tfsoftmax.utils.slices import split_evenly
-from tfsoftmax.utils.threads import Task, ThreadPool
 
 # Models per program. On two cores, 32 models on MNIST took 17 ms per model and epoch as
 # one program, 12.5 as two of 16 and 16.6 as four of 8.
@@ -45,16 +41,3 @@ def sparse_model_blocks(n_models: int, n_threads: int, model_bytes: int) -> list
     per_block = max(1, MAX_SPARSE_BLOCK_BYTES // model_bytes)
     least = len(model_blocks(n_models, n_threads))
     return split_evenly(n_models, max(least, math.ceil(n_models / per_block)))
-
-
-def map_at_most(
-    pool: ThreadPool, work: Callable[[Any], Any], items: Iterable[Any], n_at_once: int
-) -> Iterator[Any]:
-    """Yield the results of work on the items, in order; `n_at_once` run at once."""
-    tasks: deque[Task] = deque()
-    for item in items:
-        tasks.append(pool.submit(work, item))
-        if len(tasks) == n_at_once:
-            yield tasks.popleft().result()
-    while tasks:
-        yield tasks.popleft().result()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from contextvars import copy_context
 from typing import Any
 
 from tfsoftmax.utils.blas import blas_threads, single_threaded_blas
-from tfsoftmax.utils.threads import Task, ThreadPool
+from tfsoftmax.utils.threads import ThreadPool
 from tfsoftmax.utils.workers import threads_of_worker
 
 
@@ -32,10 +31,8 @@ def map_in_threads(
             yield from map(call, items)
             return
         with closing(ThreadPool(n_threads, "tfsoftmax-pieces")) as pool:
-            tasks: deque[Task] = deque()
-            for item in items:
-                if len(tasks) > n_threads:  # results may be large: only a few wait
-                    yield tasks.popleft().result()
-                tasks.append(pool.submit(copy_context().run, call, item))
-            while tasks:
-                yield tasks.popleft().result()
+            here = copy_context()
+            # Results may be large: only a few wait.
+            yield from pool.map_at_most(
+                lambda item: here.copy().run(call, item), items, n_threads + 1
+            )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -72,6 +73,21 @@ class ThreadPool:
         """Submit a call for each tuple of arguments; return the results in order."""
         tasks = [self.submit(call, *args) for args in zip(*iterables, strict=False)]
         return (task.result() for task in tasks)
+
+    def map_at_most(
+        self, call: Callable[[Any], Any], items: Iterable[Any], n_at_once: int
+    ) -> Iterator[Any]:
+        """Yield the results of a call with each item, in order.
+
+        No more than `n_at_once` run or wait to be yielded.
+        """
+        tasks: deque[Task] = deque()
+        for item in items:
+            tasks.append(self.submit(call, item))
+            if len(tasks) == n_at_once:
+                yield tasks.popleft().result()
+        while tasks:
+            yield tasks.popleft().result()
 
     def close(self) -> None:
         """Drop the tasks that have not started, and wait for the threads to end.

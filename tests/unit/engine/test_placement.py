@@ -1,15 +1,12 @@
-"""Placement: which models and which chunks are worked on at once."""
+"""Placement: which models are worked on at once."""
 
 from __future__ import annotations
-
-import threading
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tfsoftmax.engine import placement
-from tfsoftmax.utils.threads import ThreadPool
 
 
 @given(st.integers(1, 300), st.integers(1, 64))
@@ -54,31 +51,3 @@ def test_blocks_of_models_on_sparse_rows_stay_in_a_cache(
     blocks = placement.sparse_model_blocks(n_models, n_threads, model_bytes)
     assert [m for b in blocks for m in range(b.start, b.stop)] == list(range(n_models))
     assert len(blocks) == n_blocks
-
-
-@pytest.mark.parametrize(("n_items", "n_at_once"), [(0, 2), (1, 2), (7, 1), (7, 3)])
-def test_results_come_in_order_and_no_more_items_are_worked_on_at_once(
-    n_items, n_at_once
-):
-    taken = []
-
-    def items():
-        for i in range(n_items):
-            taken.append(i)
-            yield i
-
-    pool = ThreadPool(4, "test-placement")
-    results = placement.map_at_most(pool, lambda i: i * i, items(), n_at_once)
-    for i, result in enumerate(results):
-        assert result == i * i
-        assert len(taken) <= i + n_at_once
-    assert len(taken) == n_items
-    pool.close()
-
-
-def test_several_items_are_worked_on_at_once():
-    meet = threading.Barrier(2)
-    pool = ThreadPool(2, "test-placement")
-    ranks = placement.map_at_most(pool, lambda _: meet.wait(60), range(2), 2)
-    assert sorted(ranks) == [0, 1]
-    pool.close()

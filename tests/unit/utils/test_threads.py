@@ -133,3 +133,31 @@ def test_a_task_that_is_done_holds_on_to_no_argument(pool):
     del argument
     gc.collect()
     assert is_held() is None
+
+
+@pytest.mark.parametrize(("n_items", "n_at_once"), [(0, 2), (1, 2), (7, 1), (7, 3)])
+def test_results_come_in_order_and_no_more_items_are_worked_on_at_once(
+    n_items, n_at_once
+):
+    taken = []
+
+    def items():
+        for i in range(n_items):
+            taken.append(i)
+            yield i
+
+    pool = ThreadPool(4, "test-pool")
+    results = pool.map_at_most(lambda i: i * i, items(), n_at_once)
+    for i, result in enumerate(results):
+        assert result == i * i
+        assert len(taken) <= i + n_at_once
+    assert len(taken) == n_items
+    pool.close()
+
+
+def test_several_items_are_worked_on_at_once():
+    meet = threading.Barrier(2)
+    pool = ThreadPool(2, "test-pool")
+    ranks = pool.map_at_most(lambda _: meet.wait(60), range(2), 2)
+    assert sorted(ranks) == [0, 1]
+    pool.close()

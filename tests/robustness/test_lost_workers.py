@@ -30,7 +30,7 @@ from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.distributed import watch
 from tfsoftmax.distributed.dask_cluster import DaskCluster
-from tfsoftmax.model_selection.dask_backend import received, sent
+from tfsoftmax.model_selection.dask_backend import call_with_rows, received
 from tfsoftmax.model_selection.jobs import SearchRows
 
 X, Y, S = problem(400)
@@ -297,25 +297,6 @@ def killed_when_called(scorer):
         timer.join()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scatters", [False, True])
-def test_a_worker_killed_in_a_search_by_joblib_changes_no_bit(
-    scatters, client, tmp_path
-):
-    scorer = SlowAccuracy(tmp_path / "scores")
-    expected = search_on(X, Y, scoring=SlowAccuracy(tmp_path / "here"))
-    client.wait_for_workers(2)  # both get what is scattered
-    scatter = {"scatter": [X, Y]} if scatters else {}
-    with joblib.parallel_config("dask", **scatter), killed_when_called(scorer):
-        found = search_on(X, Y, scoring=scorer)
-    first, *others = scorer.called_by()
-    assert len(others) >= 23
-    assert others[-1] != first  # the search went on without it
-    assert_same_search(found, expected)
-    del scatter
-    assert eventually(lambda: is_clean(client))
-
-
 @pytest.fixture
 def client_of_one_worker():
     """With two threads; with one, joblib would run the jobs here."""
@@ -327,17 +308,44 @@ def client_of_one_worker():
         yield client
 
 
+def search_of_joblib_survives(client, path, **options):
+    """Search by jobs, kill the worker that scores first, and compare the results."""
+    scorer = SlowAccuracy(path / "scores")
+    expected = search_on(X, Y, scoring=SlowAccuracy(path / "here"))
+    with joblib.parallel_config("dask", **options), killed_when_called(scorer):
+        found = search_on(X, Y, scoring=scorer)
+    first, *others = scorer.called_by()
+    assert len(others) >= 23
+    assert others[-1] != first  # the search went on without it
+    assert_same_search(found, expected)
+    options.clear()
+    assert eventually(lambda: is_clean(client))
+
+
 @pytest.mark.slow
-def test_scattered_rows_of_a_search_lost_with_their_workers_are_an_error(
+@pytest.mark.parametrize("options", [{}, {"scatter": [X, Y]}, {"scatter": [X]}])
+def test_a_worker_killed_in_a_search_by_joblib_changes_no_bit(
+    options, client, tmp_path
+):
+    client.wait_for_workers(2)
+    search_of_joblib_survives(client, tmp_path, **options)
+
+
+@pytest.mark.slow
+def test_a_search_starts_again_if_all_that_joblib_scattered_is_lost(
     client_of_one_worker, tmp_path
 ):
-    scorer = SlowAccuracy(tmp_path / "scores")
-    with (
-        joblib.parallel_config("dask", scatter=[X, Y]),
-        killed_when_called(scorer),
-        pytest.raises(RuntimeError, match="without scatter"),
-    ):
-        search_on(X, Y, scoring=scorer)
+    search_of_joblib_survives(client_of_one_worker, tmp_path, scatter=[X, Y])
+
+
+@pytest.mark.slow
+def test_scattered_rows_lost_before_a_search_are_sent_again(client_of_one_worker):
+    expected = search_on(X, Y)
+    with joblib.parallel_config("dask", scatter=[X, Y]):
+        (pid,) = client_of_one_worker.run(os.getpid).values()
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: not client_of_one_worker.who_has())
+        assert_same_search(search_on(X, Y), expected)
 
 
 @pytest.mark.slow
@@ -364,7 +372,8 @@ def test_a_search_cancelled_for_another_reason_blames_no_worker(
 def test_the_rows_of_a_search_outlive_the_worker_that_holds_them(client):
     client.wait_for_workers(2)
     with joblib.parallel_config("dask"):
-        arguments = sent(SearchRows(X, Y, {}, {}))
+        rows = SearchRows(X, Y, {}, {})
+        arguments = call_with_rows(lambda *arguments: arguments, rows)
     distributed.wait(arguments)
     (address,) = client.who_has(arguments[:1])[arguments[0].key]
     os.kill(client.run(os.getpid)[address], signal.SIGKILL)

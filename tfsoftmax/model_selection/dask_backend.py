@@ -10,55 +10,44 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from joblib.parallel import get_active_backend
 
 from tfsoftmax.model_selection.jobs import SearchRows
 
+T = TypeVar("T")
 
-def sent(rows: SearchRows) -> tuple[Any, Any, Any]:
-    """Return X, y and the parameters as jobs on the active joblib backend get them.
+
+def call_with_rows(call: Callable[..., T], rows: SearchRows) -> T:
+    """Call a function with X, y and the parameters as joblib's jobs get them.
 
     On Dask they are futures, unless the user has scattered the same objects by
-    ``joblib.parallel_config("dask", scatter=[X, y])``, which joblib recognizes.
+    ``joblib.parallel_config("dask", scatter=[X, y])``, which joblib recognizes. If what
+    is scattered is lost with a worker, the function is called again, with futures.
     """
     values = rows.X, rows.y, (rows.fit_params, rows.score_params)
     backend, _ = get_active_backend()
     module = sys.modules.get("joblib._dask")  # without which this is another backend
     if module is None or not isinstance(backend, module.DaskDistributedBackend):
-        return values
+        return call(*values)
     scattered = backend.data_futures
-    X, y, params = (
-        value if value is None or id(value) in scattered else _held(value, backend)
-        for value in values
-    )
-    return X, y, params
-
-
-@contextmanager
-def lost_rows_explained() -> Iterator[None]:
-    """Explain the error if rows that joblib has scattered are lost with a worker."""
     try:
-        yield
+        return call(*(v if id(v) in scattered else _held(v, backend) for v in values))
     except CancelledError as error:
-        if not _has_lost_rows(error):
+        if not _has_lost_rows(backend, error):
             raise
-        raise RuntimeError(
-            "The rows that joblib has scattered were lost with the last Dask worker "
-            'that held them. Use joblib.parallel_config("dask") without scatter: the '
-            "search then sends rows that Dask can restore."
-        ) from error
+    return call(*(_held(value, backend) for value in values))
 
 
-def _has_lost_rows(error: CancelledError) -> bool:
-    """Whether jobs were cancelled because scattered rows are lost with a worker."""
-    backend, _ = get_active_backend()
-    scattered = getattr(backend, "data_futures", {}).values()
-    if all(future.status == "finished" for future in scattered):
+def _has_lost_rows(backend: Any, error: CancelledError) -> bool:
+    """Whether jobs were cancelled because scattered rows are lost with a worker.
+
+    Dask's memory manager soon drops all copies but one, so any worker may be the last.
+    """
+    if all(future.status == "finished" for future in backend.data_futures.values()):
         return False
     # Everything is cancelled if the client is closed or the scheduler restarts.
     reason = str(getattr(error, "reason", ""))
@@ -76,9 +65,11 @@ def received(X: Any, y: Any, params: Any) -> SearchRows:
 
 
 def _held(value: Any, backend: Any) -> Any:
-    """Return the future of a task that holds a value."""
+    """Return the future of a task that holds a value, if there is one."""
     import dask
 
+    if value is None:
+        return None
     # That it is sent is intended: Dask would warn of it.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"}):
         return backend.client.submit(

@@ -20,7 +20,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from tfsoftmax.callbacks import with_callbacks
 from tfsoftmax.model_selection.candidates import candidate_model
-from tfsoftmax.model_selection.dask_backend import lost_rows_explained, sent
+from tfsoftmax.model_selection.dask_backend import call_with_rows
 from tfsoftmax.model_selection.evaluation import Evaluation, evaluate
 from tfsoftmax.model_selection.jobs import EvaluationJob, SearchRows, make_jobs
 from tfsoftmax.model_selection.tasks import SearchTask
@@ -191,10 +191,13 @@ class _Evaluator:
         search, backend = self._search, nullcontext()
         if is_dask(self._rows.X):  # whose fits take all workers, one after the other
             backend = parallel_config("sequential")
-        with backend, lost_rows_explained():
-            arguments = sent(self._rows)
+
+        def evaluate_all(*rows: Any) -> Any:
             parallel = Parallel(n_jobs=search.n_jobs, pre_dispatch=search.pre_dispatch)
-            done = parallel(delayed(evaluate)(job, *arguments) for job in jobs)
+            return parallel(delayed(evaluate)(job, *rows) for job in jobs)
+
+        with backend:
+            done = call_with_rows(evaluate_all, self._rows)
         by_position = {
             position: evaluation
             # joblib runs nothing with pre_dispatch=0

@@ -14,7 +14,7 @@ from scipy import sparse
 from tests.problems import estimator
 from tests.searches import S, X, Y
 from tfsoftmax import TFSoftmaxGridSearchCV
-from tfsoftmax.model_selection.dask_backend import received, sent
+from tfsoftmax.model_selection.dask_backend import call_with_rows, received
 from tfsoftmax.model_selection.jobs import SearchRows
 
 distributed = pytest.importorskip("distributed")
@@ -54,6 +54,10 @@ def client():
         yield client
 
 
+def arguments_of(*arguments):
+    return arguments
+
+
 def search(values, **params):
     search = TFSoftmaxGridSearchCV(estimator(epochs=1), GRID, cv=4)
     return search.fit(values, Y, **params)
@@ -68,7 +72,7 @@ def test_other_backends_get_the_rows_themselves():
     rows = SearchRows(X, Y, *PARAMS)
     for name in ("sequential", "threading", "loky"):
         with joblib.parallel_config(name):
-            arguments = sent(rows)
+            arguments = call_with_rows(arguments_of, rows)
         assert arguments[0] is X
         assert received(*arguments) == rows
 

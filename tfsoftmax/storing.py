@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.convergence import reason_to_warn
 from tfsoftmax.data.columns import spread
-from tfsoftmax.data.dataset import dtypes_for, full_batch_dtypes_for
+from tfsoftmax.data.dtypes import dtypes_for, full_batch_dtypes_for
 from tfsoftmax.engine.optimizers import initial_slots
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.duality import duality_gap

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset, Rows, largest_magnitude
+from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dtypes import largest_magnitude
 
 # The largest integers up to which float32, float64 and int64 represent all.
 _EXACT = {np.float32: 2**24, np.float64: 2**53, np.int64: 2**63 - 1}

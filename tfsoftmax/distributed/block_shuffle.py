@@ -17,7 +17,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset, precision_for
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dtypes import precision_for
 from tfsoftmax.distributed.allocation import reuses_freed_memory
 from tfsoftmax.distributed.part import Part
 from tfsoftmax.distributed.parts import Parts

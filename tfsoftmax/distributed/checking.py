@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import largest_magnitude
+from tfsoftmax.data.dtypes import largest_magnitude
 from tfsoftmax.data.gather import ALIGNMENT, aligned, copy_by_rows, lies_by_columns
 from tfsoftmax.validation.arrays import check_rows, check_weights
 from tfsoftmax.validation.labels import (

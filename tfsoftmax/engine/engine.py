@@ -11,7 +11,8 @@ from scipy import sparse
 
 from tfsoftmax.data import padded_csr
 from tfsoftmax.data.batches import Layout
-from tfsoftmax.data.dataset import Dataset, dtypes_for
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dtypes import dtypes_for
 from tfsoftmax.data.loader import Chunk, ChunkLoader, Order
 from tfsoftmax.data.widths import MAX_SHARED_BYTES, narrow, shared_width, widen
 from tfsoftmax.engine.features import Scaling

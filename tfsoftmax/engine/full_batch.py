@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.buffers import Buffers, shared_buffers
-from tfsoftmax.data.dataset import Dataset, Rows, full_batch_dtypes_for
+from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dtypes import full_batch_dtypes_for
 from tfsoftmax.data.gather import aligned
 from tfsoftmax.data.tiles import Tile, Tiles
 from tfsoftmax.engine.features import CentredFeatures, Scaling

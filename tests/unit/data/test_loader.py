@@ -17,7 +17,8 @@ from scipy import sparse
 from tests.layouts import SIZES, dense_rows, expected_micro_batches, layout_with
 from tfsoftmax.data import loader as loader_module
 from tfsoftmax.data.batches import ACCUMULATE, APPLY, UNUSED, Layout
-from tfsoftmax.data.dataset import Dataset, dtypes_for
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dtypes import dtypes_for
 from tfsoftmax.data.gather import ALIGNMENT
 from tfsoftmax.data.loader import ChunkLoader, prefetch
 from tfsoftmax.data.padded_csr import PaddedCSR

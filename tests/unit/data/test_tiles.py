@@ -8,7 +8,8 @@ from scipy import sparse
 
 from tests.layouts import dense_rows
 from tfsoftmax.data import tiles as tiles_module
-from tfsoftmax.data.dataset import Dataset, full_batch_dtypes_for
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.dtypes import full_batch_dtypes_for
 from tfsoftmax.data.gather import ALIGNMENT, aligned
 from tfsoftmax.data.padded_csr import RUN
 from tfsoftmax.data.tiles import SparseTiles, Tiles

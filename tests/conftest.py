@@ -38,6 +38,17 @@ def no_programs(monkeypatch):
     monkeypatch.setattr(compilation, "_compile", empty)
 
 
+@pytest.fixture
+def without_a_scheduler_afterwards():
+    """Forget the scheduler of Dask clients that have ended out of order."""
+    import dask
+    import distributed
+
+    yield
+    if distributed.client._get_global_client() is None:
+        dask.config.config.pop("scheduler", None)
+
+
 @pytest.fixture(scope="session")
 def mnist():
     """All training digits, (60000, 784) bytes; not to be written to."""

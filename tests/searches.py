@@ -15,7 +15,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.fixes import parse_version
 
 from tests.problems import estimator, problem
-from tfsoftmax import TFSoftmaxGridSearchCV, TFSoftmaxRandomizedSearchCV
+from tfsoftmax import (
+    TFSoftmaxClassifier,
+    TFSoftmaxGridSearchCV,
+    TFSoftmaxRandomizedSearchCV,
+)
 
 X, Y, S = problem()
 OURS_AND_THEIRS = [
@@ -24,6 +28,17 @@ OURS_AND_THEIRS = [
 ]
 TWO_SCORES = ["accuracy", "neg_log_loss"]
 RATES = [0.01, 0.1, 1.0]
+
+
+class Named(TFSoftmaxClassifier):
+    """Trains as its parent does."""
+
+
+class Halved(TFSoftmaxClassifier):
+    """Trains on the first half of its rows."""
+
+    def fit(self, X, y):
+        return super().fit(X[: len(X) // 2], y[: len(y) // 2])
 
 
 def pipeline(*steps, **parameters):

@@ -18,14 +18,15 @@ import math
 from operator import add
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.targets import class_totals
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.remaining import Remaining, remaining
 from tfsoftmax.solvers.result import Problem, Result
+from tfsoftmax.solvers.settings import Settings
 
 MAX_GAIN = 0.01
 MAX_LATE_SHARE, MAX_LATE_FALL = 0.2, 0.05
@@ -54,23 +55,27 @@ def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
     one_step = len(problem.dataset) <= settings.batch_size and result.n_epochs == 1
     if one_step or last < constant * (1 - 1e-6):
         return None
-    if not SOLVERS[settings.optimizer].by_epochs:
-        cause, remedy = "alpha or tol is too large", "Lower them"
-    elif last > constant * 1.05:
-        cause = f"learning_rate={settings.learning_rate:.6g} is too large for features"
-        cause, remedy = f"{cause} on this scale", "Lower it"
-    else:
-        cause = f"learning_rate={settings.learning_rate:.6g} is too small for features"
-        cause += " on this scale"
-        if settings.alpha:
-            cause += f", or alpha={settings.alpha:.6g} is too large"
-        remedy = "Raise learning_rate or epochs"
-    if settings.rescale != "standard" and last > constant * 1.05:
+    is_worse = last > constant * 1.05
+    cause, remedy = _cause_and_remedy(settings, is_worse=is_worse)
+    if settings.rescale != "standard" and is_worse:
         remedy += ', or scale the features, with rescale="standard"'
     return (
         f"The last epoch's loss, {last:.4g}, is no better than {constant:.4g}, the "
         f"loss of a constant prediction: {cause}. {remedy}."
     )
+
+
+def _cause_and_remedy(settings: Settings, *, is_worse: bool) -> tuple[str, str]:
+    """Return why a loss is no better than a constant's, or worse, and what to do."""
+    if not SOLVERS[settings.optimizer].by_epochs:
+        return "alpha or tol is too large", "Lower them"
+    rate = f"learning_rate={settings.learning_rate:.6g}"
+    if is_worse:
+        return f"{rate} is too large for features on this scale", "Lower it"
+    cause = f"{rate} is too small for features on this scale"
+    if settings.alpha:
+        cause += f", or alpha={settings.alpha:.6g} is too large"
+    return cause, "Raise learning_rate or epochs"
 
 
 def _entropy_of_classes(problem: Problem) -> float:
@@ -80,10 +85,10 @@ def _entropy_of_classes(problem: Problem) -> float:
 
 
 def _class_totals(dataset: Dataset, n_classes: int) -> NDArray[Any]:
-    y, weights = dataset.y, dataset.row_weights()
+    weights = dataset.row_weights()
     if weights.ndim == 2:
         weights = weights[0]
-    return np.bincount(y, weights, n_classes) if y.ndim == 1 else weights @ y
+    return class_totals(dataset.y, weights, n_classes)
 
 
 def _one_weight_would_gain(problem: Problem, result: Result) -> str | None:

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from tfsoftmax.data.columns import occurring_columns
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.hold_out import split
 from tfsoftmax.data.ranges import MAX_SHARE_BEYOND, share_beyond
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.engine.features import Rescale, Scaling
 from tfsoftmax.reading import Passed, read, read_held_out
 from tfsoftmax.solvers import SOLVERS
@@ -87,7 +88,7 @@ def prepare(
 def _problem(
     estimators: Sequence[Any],
     passed: Passed,
-    held_out: Any,
+    held_out: Rows | None,
     previous: Result | None,
     n_epochs: int | None,
 ) -> Problem:
@@ -96,16 +97,17 @@ def _problem(
     attributes = _attributes_of(first, passed.classes)
     rng = _rng_of(first, previous)
     dataset, by_sample = passed.dataset, passed.by_sample
+    share: float | NDArray[np.float64] = 1.0
     if first.early_stopping and held_out is None:
         rng, seed = _hold_out_seed(first, rng, previous)
         attributes["_hold_out_seed"] = seed
         fraction = float(first.validation_fraction)
-        dataset, by_sample, held_out = split(dataset, by_sample, fraction, seed)
+        dataset, by_sample, held_out, share = split(dataset, by_sample, fraction, seed)
     rescale, scaling = _scaling_of(first, by_sample, previous)
     rows = TrainingRows(
         dataset,
         by_sample,
-        passed.totals * dataset.share_of(passed.dataset),
+        passed.totals * share,
         scaling,
         fit_intercept=bool(first.fit_intercept),
         is_stream=n_epochs is not None,
@@ -117,15 +119,15 @@ def _problem(
     if previous is not None:
         settings[0].check_resumes(previous.settings)
     problem = Problem(
-        dataset,
-        held_out,
-        passed.classes,
-        settings,
-        scaling,
-        rng,
-        previous,
-        n_epochs,
-        attributes,
+        dataset=dataset,
+        held_out=held_out,
+        classes=passed.classes,
+        settings=settings,
+        scaling=scaling,
+        rng=rng,
+        previous=previous,
+        n_epochs=n_epochs,
+        attributes=attributes,
     )
     return _in_occurring_columns(problem)
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.dtypes import dtypes_for
 from tfsoftmax.data.gather import copy_by_rows, lies_by_columns
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.result import Result
 from tfsoftmax.validation.arrays import check_rows

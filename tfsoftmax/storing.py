@@ -1,4 +1,4 @@
-"""The end of a fit: fitted attributes, and warnings about bad endings."""
+"""The end of a fit: fitted attributes, and warnings about fits that ended badly."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.convergence import reason_to_warn
 from tfsoftmax.data.columns import spread
-from tfsoftmax.data.dtypes import dtypes_for, full_batch_dtypes_for
+from tfsoftmax.data.dtypes import full_batch_dtypes_for
+from tfsoftmax.data.rows import precision_of
 from tfsoftmax.engine.optimizers import initial_slots
+from tfsoftmax.engine.spec import weight_rows
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.duality import duality_gap
 from tfsoftmax.solvers.result import Outcome, Problem, Result
@@ -96,25 +98,27 @@ def _start_of(problem: Problem) -> Result:
         return problem.previous
     settings, dataset = problem.settings[0], problem.dataset
     by_epochs = SOLVERS[settings.optimizer].by_epochs
-    dtypes = (dtypes_for if by_epochs else full_batch_dtypes_for)(dataset.X)
-    n_rows = 1 if problem.n_classes == 2 else problem.n_classes
-    V = np.zeros((1, n_rows, dataset.n_features + settings.fit_intercept), dtypes[1])
+    precision = precision_of(dataset)
+    if not by_epochs:
+        _, precision = full_batch_dtypes_for(dataset.X)
+    n_rows = weight_rows(problem.n_classes)
+    V = np.zeros((1, n_rows, dataset.n_features + settings.fit_intercept), precision)
     slots: tuple[NDArray[Any], ...] = ()
     if by_epochs:
         slots = initial_slots(settings.optimizer, V, l1=settings.l1 > 0)
     history: dict[str, list[float]] = {"loss": [], "accuracy": []}
     return Result(
-        V,
-        slots,
-        history,
-        0,
-        None,
-        Progress(),
-        settings,
-        problem.scaling,
-        problem.rng,
-        "epochs",
-        problem.columns,
+        V=V,
+        slots=slots,
+        history=history,
+        n_epochs=0,
+        kept_epoch=None,
+        progress=Progress(),
+        settings=settings,
+        scaling=problem.scaling,
+        rng=problem.rng,
+        ended="epochs",
+        columns=problem.columns,
     )
 
 

@@ -7,8 +7,6 @@ a shuffle are those of memory where blocks end with a batch.
 
 from __future__ import annotations
 
-import gc
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -25,7 +23,9 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from tests import clusters
 from tests.assertions import assert_same_bits
+from tests.clusters import eventually, is_clean, start, unknown
 from tests.problems import EACH_OPTIMIZER, mostly_slow, problem
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV, dual_gap
 from tfsoftmax.distributed import reading
@@ -42,22 +42,11 @@ FEW = X * (abs(X) > 0.7)
 TABLE = pd.DataFrame(X, columns=NAMES).assign(y=LETTERS[Y], weight=S)
 FRAME = dd.from_pandas(TABLE, npartitions=4)
 
-
-@pytest.fixture(autouse=True)
-def _without_a_scheduler_afterwards():
-    """Forget the scheduler of clients that have ended out of order."""
-    yield
-    if distributed.client._get_global_client() is None:
-        dask.config.config.pop("scheduler", None)
+pytestmark = pytest.mark.usefixtures("without_a_scheduler_afterwards")
 
 
 def blocks(values, sizes=SIZES):
-    return da.from_array(values, chunks=(sizes, *((n,) for n in values.shape[1:])))
-
-
-def unknown(values):
-    """The same blocks, but Dask doesn't know how many rows are in each."""
-    return blocks(values)[blocks(np.ones(N, bool))]
+    return clusters.blocks(values, sizes)
 
 
 def optimum(**parameters):
@@ -269,7 +258,7 @@ def test_a_search_computes_each_block_once():
 
 def test_a_search_finds_out_how_many_rows_are_in_each_block():
     known = search(optimum(), {"alpha": [0.01, 0.1]}).fit(blocks(X), blocks(Y))
-    rows, labels = unknown(X), unknown(Y)
+    rows, labels = unknown(blocks(X)), unknown(blocks(Y))
     found = search(optimum(), {"alpha": [0.01, 0.1]}).fit(rows, labels)
     name = "mean_test_score"
     np.testing.assert_array_equal(found.cv_results_[name], known.cv_results_[name])
@@ -311,7 +300,7 @@ def test_a_candidate_that_fails_on_blocks_fails_alone(monkeypatch):
 def test_a_search_takes_weights_wherever_they_are():
     grid = {"alpha": [0.01, 0.1]}
     here = search(optimum(), grid).fit(X, Y, sample_weight=S)
-    for weights in (S, blocks(S), unknown(S), dd.from_pandas(pd.Series(S), 3)):
+    for weights in (S, blocks(S), unknown(blocks(S)), dd.from_pandas(pd.Series(S), 3)):
         there = search(optimum(), grid)
         there.fit(blocks(X), blocks(Y), sample_weight=weights)
         assert_same_model(there.best_estimator_, here.best_estimator_)
@@ -330,7 +319,8 @@ def test_a_search_on_blocks_heeds_no_backend_of_joblib():
 
 def test_blocks_of_unknown_size_have_the_bits_of_others():
     known = optimum().fit(blocks(X), blocks(Y), blocks(S))
-    assert_same_bits(optimum().fit(unknown(X), unknown(Y), unknown(S)), known)
+    clf = optimum().fit(*(unknown(blocks(each)) for each in (X, Y, S)))
+    assert_same_bits(clf, known)
 
 
 def test_blocks_of_unknown_size_are_read_once():
@@ -635,8 +625,13 @@ def test_what_memory_refuses_is_refused_alike(lazy, rows, note, model):
         (X, blocks(Y), TypeError, "X must be a Dask collection"),
         (blocks(X)[:, 0], blocks(Y), ValueError, "X must have two dimensions"),
         (dask.delayed(X), blocks(Y), TypeError, "got a dask.delayed"),
-        (unknown(X), Y, ValueError, "y is in memory and can't be split"),
-        (unknown(X), blocks(Y)[blocks(Y > 0)], ValueError, "y must have a label for"),
+        (unknown(blocks(X)), Y, ValueError, "y is in memory and can't be split"),
+        (
+            unknown(blocks(X)),
+            blocks(Y)[blocks(Y > 0)],
+            ValueError,
+            "y must have a label for",
+        ),
     ],
 )
 def test_collections_that_do_not_fit_are_refused(rows, y, kind, words):
@@ -685,15 +680,6 @@ def test_other_classes_than_before_are_refused():
 # On workers
 
 
-def start(n_workers=2, n_threads=1):
-    return distributed.LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=n_threads,
-        processes=True,
-        dashboard_address=":0",
-    )
-
-
 @pytest.fixture(scope="module")
 def cluster():
     with start() as cluster:
@@ -704,18 +690,6 @@ def cluster():
 def client(cluster):
     with distributed.Client(cluster) as client:
         yield client
-
-
-def eventually(condition):
-    deadline = time.monotonic() + 30
-    while not condition() and time.monotonic() < deadline:
-        gc.collect()
-        time.sleep(0.01)
-    return condition()
-
-
-def is_clean(client):
-    return not (client.futures or client.who_has() or any(client.processing().values()))
 
 
 TRAININGS = {

@@ -20,6 +20,13 @@ from tests.assertions import assert_same_bits, assert_same_model
 from tests.generated import run
 from tests.problems import classic, mostly_slow
 from tests.searches import both
+from tests.sparse_layouts import (
+    with_duplicated_coordinates,
+    with_duplicates,
+    with_explicit_zeros,
+    with_long_indices,
+    with_unsorted_indices,
+)
 from tfsoftmax import dual_gap
 from tfsoftmax.data import batches
 from tfsoftmax.data.dataset import Dataset
@@ -126,45 +133,6 @@ def test_read_only_arrays_do(container):
     clf = estimator().fit(packed, y)
     assert_same_bits(clf, estimator().fit(sparse.csr_array(X), y))
     np.testing.assert_array_equal(clf.predict(packed), clf.predict(X))
-
-
-def with_explicit_zeros(X):
-    everything = np.ones_like(X, dtype=bool)
-    row, column = everything.nonzero()
-    return sparse.csr_array((X.ravel(), (row, column)), X.shape)
-
-
-def with_unsorted_indices(X):
-    packed = sparse.csr_array(X)
-    for i, j in zip(packed.indptr[:-1], packed.indptr[1:], strict=True):
-        packed.indices[i:j] = packed.indices[i:j][::-1].copy()
-        packed.data[i:j] = packed.data[i:j][::-1].copy()
-    packed.has_sorted_indices = False
-    return packed
-
-
-def with_duplicates(X):
-    """Store each value as two, which are exact."""
-    packed = sparse.csr_array(X)
-    data = np.repeat(packed.data, 2)
-    data[::2] = packed.data // 2 if X.dtype.kind in "iu" else packed.data / 2
-    data[1::2] = packed.data - data[::2]
-    return sparse.csr_array(
-        (data, np.repeat(packed.indices, 2), packed.indptr * 2), X.shape
-    )
-
-
-def with_duplicated_coordinates(X):
-    packed = sparse.coo_array(X)
-    doubled = [np.tile(indices, 2) for indices in packed.coords]
-    return sparse.coo_array((np.tile(packed.data / 2, 2), doubled), X.shape)
-
-
-def with_long_indices(X):
-    packed = sparse.csr_array(X)
-    packed.indices = packed.indices.astype(np.int64)
-    packed.indptr = packed.indptr.astype(np.int64)
-    return packed
 
 
 ORDERED = {

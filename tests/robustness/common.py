@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import faulthandler
-import gc
 import json
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from tests.problems import estimator, problem
@@ -62,11 +60,3 @@ class DiesOfHanging:
 
     def __exit__(self, *_):
         faulthandler.cancel_dump_traceback_later()
-
-
-def eventually(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < deadline:
-        gc.collect()
-        time.sleep(0.01)
-    return condition()

@@ -24,6 +24,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from tests import problems
+from tests.sparse_layouts import unsorted_with_duplicates
 from tfsoftmax import TFSoftmaxClassifier
 
 # What an odd argument makes of a call. LENGTH is bad, too, but then any of the
@@ -170,16 +171,6 @@ def lists_without_a_value(good: Any) -> Any:
     changed = sparse.lil_array(good + 1)
     changed.data[0] = changed.data[0][1:]
     return changed
-
-
-def unsorted_with_duplicates(good: Any) -> Any:
-    half = sparse.coo_array(good / 2)
-    rows, columns, data = (
-        np.concatenate([a, a[::-1]]) for a in (*half.coords, half.data)
-    )
-    order = np.argsort(rows, kind="stable")
-    indptr = np.concatenate([[0], np.bincount(rows, minlength=len(good)).cumsum()])
-    return sparse.csr_array((data[order], columns[order], indptr), shape=good.shape)
 
 
 NOTHING_LIKE_AN_ARRAY = {

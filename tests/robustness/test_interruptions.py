@@ -24,13 +24,13 @@ import pytest
 
 import tfsoftmax
 from tests.assertions import assert_same_bits
+from tests.clusters import eventually
 from tests.problems import estimator
 from tests.robustness.common import (
     N_CHUNKS,
     DiesOfHanging,
     X,
     Y,
-    eventually,
     in_child,
     search,
     tfsoftmax_threads,
@@ -117,12 +117,12 @@ def test_an_interruption_when_all_candidates_have_diverged_ends_the_search(monke
             raise KeyboardInterrupt
         return active(column)
 
-    def check_finite(epoch, largest_weight, dtype, metrics):
+    def check_epoch(epoch, largest_weight, dtype, metrics):
         if epoch == 2 and metrics["learning_rate"] == 1.0:
             raise ValueError("The loss became non-finite in epoch 2.")
 
     monkeypatch.setattr(sgd, "_active", interrupt_once)
-    monkeypatch.setattr(sgd, "check_finite", check_finite)
+    monkeypatch.setattr(sgd, "check_epoch", check_epoch)
     grid = [{"learning_rate": [1.0]}, {"optimizer": ["momentum"]}]
     model = estimator(batch_size=20, learning_rate=0.1)
     with pytest.raises(KeyboardInterrupt):

@@ -23,9 +23,11 @@ import joblib
 import numpy as np
 import pytest
 
+from tests import clusters
 from tests.assertions import assert_same_bits
+from tests.clusters import eventually, is_clean, start
 from tests.problems import problem
-from tests.robustness.common import PATIENCE, eventually
+from tests.robustness.common import PATIENCE
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.callbacks import EpochLogger
 from tfsoftmax.distributed import watch
@@ -36,9 +38,11 @@ from tfsoftmax.model_selection.jobs import SearchRows
 X, Y, S = problem(400)
 SIZES = (50,) * 8
 
+pytestmark = pytest.mark.usefixtures("without_a_scheduler_afterwards")
+
 
 def blocks(values):
-    return da.from_array(values, chunks=(SIZES, *((n,) for n in values.shape[1:])))
+    return clusters.blocks(values, SIZES)
 
 
 def optimum(**parameters):
@@ -49,27 +53,10 @@ def by_batches(**parameters):
     return TFSoftmaxClassifier(**{"epochs": 8, "random_state": 0} | parameters)
 
 
-@pytest.fixture(autouse=True)
-def _without_a_scheduler_afterwards():
-    """Forget the scheduler of clients that have ended out of order."""
-    yield
-    if distributed.client._get_global_client() is None:
-        dask.config.config.pop("scheduler", None)
-
-
 @pytest.fixture(scope="module")
 def expected():
     """What each model is, without a cluster."""
     return {model: fit(model()) for model in (optimum, by_batches)}
-
-
-def start(n_workers=2, n_threads=1):
-    return distributed.LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=n_threads,
-        processes=True,
-        dashboard_address=":0",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +88,6 @@ def dies_of_hanging():
 
 def fit(clf, rows=None):
     return clf.fit(blocks(X) if rows is None else rows, blocks(Y), blocks(S))
-
-
-def is_clean(client):
-    return not (client.futures or client.who_has() or any(client.processing().values()))
 
 
 def kill(client, number=0):

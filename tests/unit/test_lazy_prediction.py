@@ -21,6 +21,8 @@ from dask.utils import key_split
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
+from tests import clusters
+from tests.clusters import unknown
 from tests.problems import estimator, problem
 
 METHODS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
@@ -70,11 +72,6 @@ def assert_lazily(lazy, expected):
     else:
         dd.utils.assert_eq(lazy, computed)
     assert_close(computed, expected)
-
-
-def unknown(array):
-    """The same array, but Dask doesn't know how many rows are in each block."""
-    return array[da.from_array(np.ones(N, bool), chunks=(SIZES,))]
 
 
 # Arrays
@@ -399,10 +396,7 @@ def test_workers_predict_without_tensorflow():
     clf, labels = estimator(), LETTERS[problem()[1]]
     clf.fit(ROWS, labels)
     y = da.from_array(labels, chunks=(SIZES,))
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    )
-    with cluster, distributed.Client(cluster) as client:
+    with clusters.start() as cluster, distributed.Client(cluster) as client:
         for method in METHODS:
             assert_close(getattr(clf, method)(X).compute(), getattr(clf, method)(ROWS))
         assert clf.score(X, y) == clf.score(ROWS, labels)
@@ -425,8 +419,8 @@ LABELS = np.where(S < 2, fitted().predict(ROWS), "ham")
 SOFT = 0.9 * np.eye(3)[(LABELS[:, None] == LETTERS).argmax(axis=1)] + 0.1 / 3
 
 
-def blocks_of(values):
-    return da.from_array(values, chunks=(SIZES, *((n,) for n in values.shape[1:])))
+def blocks(values):
+    return clusters.blocks(values, SIZES)
 
 
 @pytest.mark.parametrize("weights", [None, S, S * 5e307, S * 1e-310, (S > 1.5) * 1.0])
@@ -435,8 +429,8 @@ def test_the_score_is_that_of_the_same_rows_in_memory(y, weights):
     clf = fitted() if y.dtype != bool else fitted(2, classes=[False, True])
     expected = clf.score(ROWS, y, weights)
     assert 0 < expected < 1
-    lazy_weights = None if weights is None else blocks_of(weights)
-    for labels in (blocks_of(y), y):
+    lazy_weights = None if weights is None else blocks(weights)
+    for labels in (blocks(y), y):
         for its_weights in (lazy_weights, weights):
             score = clf.score(X, labels, sample_weight=its_weights)
             assert type(score) is float
@@ -446,7 +440,7 @@ def test_the_score_is_that_of_the_same_rows_in_memory(y, weights):
 
 
 def test_the_score_of_columns_unknown_sizes_sparse_blocks_and_frames():
-    clf, y, weights = fitted(), blocks_of(LABELS), blocks_of(S)
+    clf, y, weights = fitted(), blocks(LABELS), blocks(S)
     expected = pytest.approx(clf.score(ROWS, LABELS, S), rel=1e-14)
     assert clf.score(X, y[:, None], weights) == expected
     assert clf.score(X.map_blocks(sparse.csr_array), y, weights) == expected
@@ -464,7 +458,7 @@ def test_a_label_that_the_model_does_not_know_is_wrong():
     clf = fitted()
     y = LABELS.astype(object)
     y[:30] = "beans"
-    score = clf.score(X, blocks_of(y))
+    score = clf.score(X, blocks(y))
     assert score == clf.score(ROWS, y) < clf.score(ROWS, LABELS)
 
 
@@ -472,7 +466,7 @@ def test_a_label_that_the_model_does_not_know_is_wrong():
 def test_labels_that_are_no_classes_are_refused(label):
     clf = fitted(classes=[0, 1, 2])
     y = np.where(LABELS == "ham", label, 1.0)
-    for labels in (y, blocks_of(y)):
+    for labels in (y, blocks(y)):
         with pytest.raises(ValueError, match=r"\by\b"):
             clf.score(X, labels)
 
@@ -490,25 +484,24 @@ def test_a_block_may_have_weights_of_zero_and_all_of_them_may_not():
     clf, weights = fitted(), S.copy()
     weights[: SIZES[0]] = 0
     expected = clf.score(ROWS, LABELS, weights)
-    assert clf.score(X, LABELS, blocks_of(weights)) == pytest.approx(expected)
+    assert clf.score(X, LABELS, blocks(weights)) == pytest.approx(expected)
     with pytest.raises(ValueError, match="at least one row with a nonzero weight"):
-        clf.score(X, LABELS, blocks_of(weights * 0))
+        clf.score(X, LABELS, blocks(weights * 0))
     with pytest.raises(ValueError, match="sample_weight must not be negative"):
-        clf.score(X, LABELS, blocks_of(1 - weights))
+        clf.score(X, LABELS, blocks(1 - weights))
 
 
 def test_lengths_are_compared_when_they_are_known():
-    y = da.from_array(LABELS[:-1], chunks=(unknown_sizes := (70, 1, 90, 41),))
+    y = da.from_array(LABELS[:-1], chunks=((70, 1, 90, 41),))
     with pytest.raises(ValueError, match=r"y must have .* 203 rows of X; it has 202"):
         fitted().score(X, y)
-    y = y[da.from_array(np.ones(N - 1, bool), chunks=(unknown_sizes,))]
     with pytest.raises(ValueError, match=r"y must have a lab.* 42 rows of X; it has 4"):
-        fitted().score(unknown(X), y)
+        fitted().score(unknown(X), unknown(y))
 
 
 def test_rows_in_memory_have_labels_and_weights_in_memory():
     clf = fitted()
-    for arguments in ((blocks_of(LABELS),), (LABELS, blocks_of(S))):
+    for arguments in ((blocks(LABELS),), (LABELS, blocks(S))):
         with pytest.raises(TypeError, match="X must be a Dask collection if y or sa"):
             clf.score(ROWS, *arguments)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.widths import next_width
+from tfsoftmax.data.widths import next_power_of_two, next_width
 
 # Maximum number of rows in one matrix product, and of their bytes.
 MAX_MICRO_BATCH = 1024
@@ -62,10 +62,10 @@ class Layout:
         largest = max(1, min(MAX_MICRO_BATCH, MAX_MICRO_BATCH_BYTES // row_bytes))
         chunk_rows = min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES // row_bytes)
         if n_samples <= batch_size:
-            next_power_of_two = 1 << (n_samples - 1).bit_length()
-            size = min(batch_size, max(MIN_MICRO_BATCH, next_power_of_two), largest)
+            n_rows = next_power_of_two(n_samples)
+            size = min(batch_size, max(MIN_MICRO_BATCH, n_rows), largest)
             # Enough chunks for several threads to process one each.
-            chunk_rows = min(chunk_rows, next_power_of_two // 8)
+            chunk_rows = min(chunk_rows, n_rows // 8)
         else:
             size = math.ceil(batch_size / math.ceil(batch_size / largest))
         if shares_programs:

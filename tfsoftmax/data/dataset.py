@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.columns import take_columns
+from tfsoftmax.data.dtypes import largest_magnitude
 from tfsoftmax.data.pieces import Pieces
 from tfsoftmax.utils.slices import split_evenly
 
@@ -69,6 +70,11 @@ class Dataset:
         """Number of values stored in X."""
         X = self.X
         return int(X.nnz) if sparse.issparse(X) else len(self) * self.n_features
+
+    @property
+    def largest_integer(self) -> int:
+        """The largest absolute value of X, or a bound, if it has integers."""
+        return largest_magnitude(self.X)
 
     @property
     def per_model_weights(self) -> bool:
@@ -160,12 +166,6 @@ class Dataset:
         rng.shuffle(order)
         return order
 
-    def share_of(self, all_rows: Any) -> Any:
-        """Return the share of these rows, taken from `all_rows`, in their weight."""
-        if self.index is None or all_rows.weights is None:
-            return len(self) / len(all_rows)
-        return all_rows.weights[..., self.index].sum(axis=-1) / len(all_rows)
-
     def for_models(self, models: slice | list[int] | int) -> Dataset:
         """Return the same rows with the weights of some models, or of one."""
         if self.weights is None or not self.per_model_weights:
@@ -194,59 +194,3 @@ class Dataset:
             weights,
             index if self.index is None else self.index[index],
         )
-
-
-class RowsElsewhere(Protocol):
-    """Rows that this process doesn't hold: :class:`tfsoftmax.distributed.parts.Parts`.
-
-    Members without a docstring are those of `Dataset`. But `X` and `y` have no rows:
-    they only show the type of the remote ones.
-    """
-
-    X: Any
-    y: NDArray[Any]
-    weights: None
-    n_values: int
-    n_weight_rows: int
-    per_model_weights: bool
-
-    def __len__(self) -> int: ...
-    @property
-    def n_features(self) -> int: ...  # noqa: D102
-
-    @property
-    def full_batch(self) -> Callable[..., Any]:
-        """The class that replaces `FullBatch` for them."""
-
-    @property
-    def engine(self) -> Callable[..., Any]:
-        """The class that replaces `Engine` for training on them."""
-
-    @property
-    def evaluator(self) -> Callable[..., Any]:
-        """The class that replaces `Engine` for evaluating them when held out."""
-
-    def fold(  # noqa: D102
-        self,
-        function: Callable[..., Any],
-        *arguments: Any,
-        combine: Callable[[Any, Any], Any],
-    ) -> Any: ...
-    def bind(self, make: Callable[..., Any], *arguments: Any) -> Any: ...  # noqa: D102
-    def in_pieces(self, result_bytes: int = 1) -> RowsElsewhere: ...  # noqa: D102
-    def sample(self, n: int) -> Dataset: ...  # noqa: D102
-    def for_models(  # noqa: D102
-        self, models: slice | list[int] | int
-    ) -> RowsElsewhere: ...
-    def draw_order(self, rng: np.random.RandomState) -> Any: ...  # noqa: D102
-    def share_of(self, all_rows: Any) -> float: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
-
-    def split(
-        self, fraction: float, seed: int
-    ) -> tuple[RowsElsewhere, RowsElsewhere, RowsElsewhere]:
-        """Split them like :func:`tfsoftmax.data.hold_out.split`."""
-
-
-# Rows, wherever they are.
-Rows = Dataset | RowsElsewhere

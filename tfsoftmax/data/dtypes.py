@@ -46,9 +46,10 @@ def full_batch_dtypes_for(
 
 
 def precision_for(dtype: np.dtype[Any], largest: Callable[[], int]) -> np.dtype[Any]:
-    """Return the dtype to compute in; `largest` returns the largest of wide integers.
+    """Return the dtype to compute in.
 
-    It is the largest absolute value, which takes a pass over the rows to find.
+    `largest` finds the largest absolute value, in a pass over the rows; it is called
+    only for integers of 32 and 64 bits.
     """
     if dtype.kind == "f":
         single = dtype.itemsize <= 4

@@ -11,17 +11,38 @@ hash also stay together.
 from __future__ import annotations
 
 import math
+from functools import singledispatch
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.row_hash import hash_rows
+from tfsoftmax.data.rows import Rows
 
 
-def split(
-    dataset: Rows, by_sample: Rows, fraction: float, seed: int
-) -> tuple[Rows, Rows, Rows]:
+class Split(NamedTuple):
+    """Rows to train on, and rows to hold out.
+
+    Attributes
+    ----------
+    dataset, by_sample : Rows
+        Those to train on, with the weights of each model and with sample weights alone.
+    held_out : Rows
+        The others, weighted like those of X_val, without class weights.
+    share : float or ndarray of shape (n_models,)
+        The share of the rows to train on in the weight of all rows.
+    """
+
+    dataset: Rows
+    by_sample: Rows
+    held_out: Rows
+    share: float | NDArray[np.float64]
+
+
+@singledispatch
+def split(dataset: Any, by_sample: Any, fraction: float, seed: int) -> Split:
     """Split rows into those to train on and those to hold out.
 
     Parameters
@@ -31,19 +52,12 @@ def split(
     fraction : float
         Fraction of the weight of each class to hold out.
     seed : int
-
-    Returns
-    -------
-    dataset, by_sample : Dataset
-        Those to train on.
-    held_out : Dataset
-        The others, weighted like those of X_val, without class weights.
     """
-    if not (isinstance(dataset, Dataset) and isinstance(by_sample, Dataset)):
-        assert not isinstance(dataset, Dataset)
-        return dataset.split(fraction, seed)
     train, out = hold_out(by_sample, fraction, np.random.RandomState(seed))
-    return dataset.take(train), by_sample.take(train), by_sample.take(out)
+    weights = dataset.weights
+    total = len(train) if weights is None else weights[..., train].sum(axis=-1)
+    share = total / len(dataset)
+    return Split(dataset.take(train), by_sample.take(train), by_sample.take(out), share)
 
 
 def hold_out(

@@ -172,7 +172,7 @@ class ChunkLoader:
             aligned((self.layout.micro_batches_per_chunk,), np.int32),
         )
 
-    @np.errstate(over="ignore")  # `check_finite` catches inf
+    @np.errstate(over="ignore")  # `check_epoch` catches inf
     def _fill(self, number: int, draw_order: Callable[[], Order]) -> Chunk:
         order, data = draw_order(), self.dataset
         size, micro_batches = self.layout.micro_batch_size, self.micro_batches

@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.dtypes import largest_magnitude
+from tfsoftmax.data.rows import Rows
+from tfsoftmax.utils.sparse import canonical
 
 # The largest integers up to which float32, float64 and int64 represent all.
 _EXACT = {np.float32: 2**24, np.float64: 2**53, np.int64: 2**63 - 1}
@@ -49,11 +51,11 @@ class Moments(NamedTuple):
 
 def moments(dataset: Rows) -> Moments:
     """Compute the moments of a dataset's rows."""
-    _, found = dataset.fold(_weight_and_moments, combine=_of_both)
+    _, found = dataset.fold(_weight_and_moments, combine=_combine_moments)
     return found  # type: ignore[no-any-return]
 
 
-def _of_both(
+def _combine_moments(
     one: tuple[float, Moments], other: tuple[float, Moments]
 ) -> tuple[float, Moments]:
     """Combine the weights and the moments of two sets of rows."""
@@ -114,9 +116,7 @@ def _of_sparse(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute m and M₂ of a block of sparse rows, counting the zeros."""
     mean = X.T @ s / weight
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
+    X = canonical(X)
     by_value = np.repeat(s, np.diff(X.indptr))
     squares = by_value * (X.data - mean[X.indices]) ** 2
     n_features = X.shape[1]
@@ -143,3 +143,38 @@ def _exact_moments(dataset: Dataset, largest: int) -> Moments:
     total, squares = total.astype(object), squares.astype(object)  # no number too large
     variance = (n * squares - total**2) / n**2
     return Moments((total / n).astype(np.float64), variance.astype(np.float64))
+
+
+def weighted_mean(dataset: Rows) -> NDArray[np.float64]:
+    """Compute the weighted mean of x over a dataset's rows."""
+    _, mean = dataset.in_pieces().fold(_weight_and_mean, combine=_combine_means)
+    return mean  # type: ignore[no-any-return]
+
+
+def _combine_means(
+    one: tuple[float, NDArray[np.float64]], other: tuple[float, NDArray[np.float64]]
+) -> tuple[float, NDArray[np.float64]]:
+    """Combine the weights and the means of two sets of rows."""
+    (w1, m1), (w2, m2) = one, other
+    w = w1 + w2
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A constant stays as it is.
+        return w, m1 + w2 / (w or 1) * (m2 - m1)
+
+
+def _weight_and_mean(dataset: Dataset) -> tuple[float, NDArray[np.float64]]:
+    total, weight = np.zeros(dataset.n_features), 0.0
+    first: Any = None
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows, X in dataset.blocks():
+            s = dataset.row_weights(rows)
+            weight += float(s.sum())
+            if sparse.issparse(X):
+                total = total + X.T @ s
+                continue
+            if first is None:
+                first = X[0].astype(np.float64)
+            # Relative to the first row, so that the mean of a constant is exact.
+            total = total + s @ np.subtract(X, first, dtype=np.float64)
+        mean = total / (weight or 1)
+        return weight, mean if first is None else first + mean

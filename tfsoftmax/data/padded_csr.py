@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned
+from tfsoftmax.data.widths import next_power_of_two
 
 # Slots per run.
 RUN = 8
@@ -109,8 +110,3 @@ def most_slots(dataset: Dataset, n_rows: int) -> int:
 def _runs(lengths: Any) -> Any:
     """Return the number of runs of rows with these numbers of values."""
     return -(-lengths // RUN)
-
-
-def next_power_of_two(n: int) -> int:
-    """Return a number rounded up to a power of 2."""
-    return 1 << (n - 1).bit_length()

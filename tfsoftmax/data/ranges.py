@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import MAX_BLOCK_BYTES, Rows
+from tfsoftmax.data.dataset import MAX_BLOCK_BYTES
+from tfsoftmax.data.rows import Rows
 
 # Larger shares are not random, but due to a different scale.
 MAX_SHARE_BEYOND = 0.25

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.utils.sparse import canonical
 
 # Values hashed at once, which fit in the cache as float64 and high words.
 _BLOCK_VALUES = 1 << 15
@@ -78,9 +79,7 @@ def _bits(X: Any) -> Any:
     """Return the bits of each value as float64, sparse where X is."""
     if not sparse.issparse(X):
         return np.add(X, 0.0, dtype=np.float64, order="C").view(np.uint64)  # −0 + 0 = 0
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
+    X = canonical(X)
     return sparse.csr_array((_bits(X.data), X.indices, X.indptr), X.shape)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import aligned, gatherer
 from tfsoftmax.data.padded_csr import PaddedCSR, most_slots, slot_bytes
-from tfsoftmax.data.widths import MAX_SHARED_BYTES, next_width
+from tfsoftmax.data.widths import MAX_SHARED_BYTES, next_power_of_two, next_width
 
 # Rows and numbers per tile: enough that the 50 µs of a call are negligible. On two
 # cores, 10,000 rows of 784 features took 7.5, 6.5 and 7.6 ms in tiles of 512, 1,024 and
@@ -218,7 +218,7 @@ def _tile_rows(n_samples: int, n_features: int) -> int:
     """Return a power of 2, so that data sets of similar size share a program."""
     most = max(TILE_SIZE // n_features, min(MIN_ROWS, MAX_TILE_SIZE // n_features), 1)
     most = min(MAX_ROWS, 1 << (most.bit_length() - 1))
-    return min(most, max(MIN_ROWS, 1 << (n_samples - 1).bit_length()))
+    return min(most, max(MIN_ROWS, next_power_of_two(n_samples)))
 
 
 def _rows_in_place(dataset: Dataset, storage: np.dtype[Any]) -> NDArray[Any] | None:

@@ -20,13 +20,18 @@ from scipy import sparse
 MAX_SHARED_BYTES = 4 << 20
 
 
+def next_power_of_two(n: int) -> int:
+    """Return a number rounded up to a power of 2."""
+    return 1 << (n - 1).bit_length()
+
+
 def next_width(n_features: int) -> int:
     """Return the smallest width of the ladder for this many columns.
 
     4, 8, 16, 32, 64; beyond that, eight widths per power of 2.
     """
     n = max(4, n_features)
-    power = 1 << (n - 1).bit_length()  # half of it is too small
+    power = next_power_of_two(n)  # half of it is too small
     rung = power if n <= 64 else power // 16
     return -(-n // rung) * rung
 

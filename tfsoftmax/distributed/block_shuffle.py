@@ -18,19 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.dataset import Dataset
-from tfsoftmax.data.dtypes import precision_for
+from tfsoftmax.data.rows import precision_of
 from tfsoftmax.distributed.allocation import reuses_freed_memory
 from tfsoftmax.distributed.part import Part
-from tfsoftmax.distributed.parts import Parts
-from tfsoftmax.engine.engine import Engine, Means, Weights
+from tfsoftmax.distributed.parts import PartOrder, Parts
+from tfsoftmax.engine.engine import Engine, LossAndAccuracy, Weights
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.engine.optimizers import initial_slots
 from tfsoftmax.engine.runtime import import_tensorflow
-from tfsoftmax.engine.spec import Hyperparameters
+from tfsoftmax.engine.spec import Hyperparameters, weight_rows
+from tfsoftmax.solvers.engines import evaluator, training_engine
 from tfsoftmax.utils.warn import warn
 
-# The order of the parts and the seed for the rows of each; None without shuffling.
-PartOrder = tuple[NDArray[Any], NDArray[Any]] | None
 # How much the class shares of parts may differ from those of all rows: 0 if they are
 # the same, 1 if each part has a single class.
 MAX_SORTED = 0.5
@@ -45,6 +44,7 @@ class Training:
     hyper: Hyperparameters
 
 
+@training_engine.register(Parts)
 class BlockShuffle:
     """Trains by sending the weights from part to part, in the place of an `Engine`.
 
@@ -78,8 +78,8 @@ class BlockShuffle:
             "n_models": n_models,
             "even_batches": True,
         }
-        n_rows = 1 if n_classes == 2 else n_classes
-        self._shape = n_models, n_rows, dataset.n_features + fit_intercept
+        n_columns = dataset.n_features + fit_intercept
+        self._shape = n_models, weight_rows(n_classes), n_columns
         _warn_of_sorted_rows(dataset)
 
     def __enter__(self) -> Self:
@@ -124,7 +124,7 @@ class BlockShuffle:
 
     def train_epoch(
         self, states: list[Weights], order: PartOrder, hyper: Hyperparameters
-    ) -> tuple[list[Weights], Means]:
+    ) -> tuple[list[Weights], LossAndAccuracy]:
         """Take the steps of an epoch; return the states, the loss and the accuracy."""
         items, seeds = self._dataset.items, [None] * len(self._dataset.items)
         if order is not None:
@@ -163,6 +163,7 @@ def train_part(
     return (V, slots), sums
 
 
+@evaluator.register(Parts)
 class HeldOutParts:
     """Evaluates weights on held-out rows in parts, in the place of an `Engine`.
 
@@ -187,7 +188,7 @@ class HeldOutParts:
         weights: NDArray[Any] = other.to_numpy(states)[0]
         return weights
 
-    def evaluate(self, weights: NDArray[Any]) -> Means:
+    def evaluate(self, weights: NDArray[Any]) -> LossAndAccuracy:
         """Compute the loss and the accuracy of each model."""
         sums = self._dataset.fold(
             evaluate_block, weights, *self._arguments, combine=add
@@ -202,17 +203,6 @@ def evaluate_block(
     """Sum up the loss and the accuracy over one block, on a worker."""
     with Engine(dataset, n_classes, **parameters) as engine:
         return len(dataset) * np.array(engine.evaluate(engine.to_device(V)))
-
-
-def draw_order(dataset: Parts, rng: np.random.RandomState) -> PartOrder:
-    """Draw the order of the parts, and the seeds of their rows' orders."""
-    n = len(dataset.items)
-    return rng.permutation(n), rng.randint(0, 2**32, n, dtype=np.int64)
-
-
-def precision_of(dataset: Parts) -> np.dtype[Any]:
-    """Return the dtype to compute in, as for rows in memory."""
-    return precision_for(dataset.X.dtype, lambda: dataset.largest_integer)
 
 
 def _warn_of_sorted_rows(dataset: Parts) -> None:

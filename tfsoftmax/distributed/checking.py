@@ -13,6 +13,7 @@ from scipy import sparse
 
 from tfsoftmax.data.dtypes import largest_magnitude
 from tfsoftmax.data.gather import ALIGNMENT, aligned, copy_by_rows, lies_by_columns
+from tfsoftmax.data.targets import class_totals
 from tfsoftmax.validation.arrays import check_rows, check_weights
 from tfsoftmax.validation.labels import (
     check_labels,
@@ -100,7 +101,17 @@ def check(
     if not checked:
         return Checked([], None)
     with _errors_note(first, first + len(blocks) - 1, names[0]):
+        refuse_mixture([(sparse.issparse(X), is_soft(y)) for X, y, _ in checked], names)
         return Checked(checked, _describe(checked, names[1]))
+
+
+def refuse_mixture(kinds: Sequence[tuple[bool, bool]], names: Names) -> None:
+    """Refuse rows of which only some are sparse, or only some have soft labels."""
+    if len(set(kinds)) > 1:
+        raise ValueError(
+            f"{names[0]} must be sparse in all blocks or in none, and {names[1]} must "
+            "have soft labels in all blocks or in none; got a mixture."
+        )
 
 
 @contextmanager
@@ -159,7 +170,7 @@ def _describe(blocks: Sequence[Block], name: str) -> About:
     for _, y, w in blocks:
         codes = encode(y, classes, name)
         w = np.ones(len(codes)) if w is None else w / (largest or 1)
-        totals += w @ codes if soft else np.bincount(codes, w, len(classes))
+        totals += class_totals(codes, w, len(classes))
     integers = [b.X for b in blocks if b.X.dtype.kind in "biu"]
     return About(
         n_rows=sum(b.X.shape[0] for b in blocks),

@@ -20,7 +20,9 @@ class Cluster(Protocol):
     ) -> list[Any]:
         """Call a function with each item; return the handles of the results."""
 
-    def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+    def collect(
+        self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
+    ) -> list[Any]:
         """Call a function with each item; return the results."""
 
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
@@ -54,9 +56,11 @@ class ThisProcess:
         """Call the function with each item."""
         return [function(item, *arguments) for item in items]
 
-    def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+    def collect(
+        self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
+    ) -> list[Any]:
         """Call the function with each item."""
-        return self.derive(function, items)
+        return self.derive(function, items, *arguments)
 
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
         """Run the call on one part after another."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from tfsoftmax.distributed.cluster import Cluster, ThisProcess, run_parts
 from tfsoftmax.distributed.part import Call
 from tfsoftmax.distributed.tree import combine_nodes, root
 from tfsoftmax.distributed.watch import Watch, WorkerLostError, needs_scheduler
+from tfsoftmax.utils.workers import current_worker
 
 # How often workers may be lost during one fold.
 MAX_LOSSES = 5
@@ -34,15 +35,12 @@ MAX_TASK_SHARE = 0.25
 def current_cluster() -> Iterator[Cluster]:
     """Return the cluster of Dask's current client or, without one, this process."""
     try:
-        from distributed import default_client, get_worker, worker_client
+        from distributed import default_client, worker_client
     except ImportError:
         yield ThisProcess()
         return
-    try:
-        get_worker()
-    except ValueError:
-        pass
-    else:  # in a task, whose thread runs other tasks while it waits
+    if current_worker() is not None:
+        # In a task, whose thread runs other tasks while it waits.
         with worker_client() as client:
             yield DaskCluster(client)
         return
@@ -76,7 +74,6 @@ class DaskCluster:
         self._groups: dict[str, list[_Group]] = {}
         self._sizes: dict[Callable[..., Any], int] = {}
         self._fetched: list[Any] = []
-        self._has_scattered = False
 
     @needs_scheduler
     def start(self, tasks: Sequence[Any]) -> list[Any]:
@@ -88,13 +85,17 @@ class DaskCluster:
         self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
     ) -> list[Any]:
         """Call a function with each item; its results stay on the workers."""
+        if not items:  # which Client.map refuses
+            return []
         calls = [(item, *arguments) for item in items]
         return self._finished(self._submit(function, calls))
 
     @needs_scheduler
-    def collect(self, function: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+    def collect(
+        self, function: Callable[..., Any], items: Sequence[Any], *arguments: Any
+    ) -> list[Any]:
         """Call a function with each item."""
-        return self._gathered(self.derive(function, items))
+        return self._gathered(self.derive(function, items, *arguments))
 
     @needs_scheduler
     def fold(self, parts: Sequence[Any], call: Call) -> Any:
@@ -119,7 +120,8 @@ class DaskCluster:
             ]
             merges = [(some, n, call.combine) for some in neighbours]
             futures = self._submit(combine_nodes, merges)
-        nodes = self._gathered(self._finished(futures, workers))
+        is_scattered = argument is not call
+        nodes = self._gathered(self._finished(futures, workers, is_scattered))
         self._sizes[call.function] = max(map(_n_bytes, nodes[0].values()))
         return root(combine_nodes(nodes, n, call.combine))
 
@@ -134,10 +136,12 @@ class DaskCluster:
         """Update a state with one part after another, from worker to worker."""
 
         def go_through() -> Any:
-            future = self._sent(state)
+            future = first = self._sent(state)
             for part, argument in zip(parts, arguments, strict=True):
                 (future,) = self._submit(function, [(part, future, argument)])
-            return self._gathered(self._finished([future]))[0]
+            is_scattered = first is not state
+            futures = self._finished([future], is_scattered=is_scattered)
+            return self._gathered(futures)[0]
 
         return self._retried(go_through)
 
@@ -154,8 +158,6 @@ class DaskCluster:
                 return attempt()
             except WorkerLostError:
                 self._groups.clear()
-            finally:
-                self._has_scattered = False
         raise RuntimeError(
             f"Dask workers were lost {MAX_LOSSES} times during one pass over the rows. "
             "See their logs; the usual cause is a lack of memory."
@@ -184,10 +186,9 @@ class DaskCluster:
         return futures
 
     def _sent(self, argument: Any) -> Any:
-        """Send a large argument of several tasks to a worker, only once."""
+        """Return an argument of several tasks or, if it is large, its future."""
         if _n_bytes(argument) < LARGE:
             return argument
-        self._has_scattered = True  # no task can compute it again
         return self._client.scatter(argument, hash=False)
 
     def _placed(self, parts: Sequence[Any]) -> list[_Group]:
@@ -212,17 +213,24 @@ class DaskCluster:
         return self._groups[key]
 
     def _finished(
-        self, futures: list[Any], workers: set[str] | None = None
+        self,
+        futures: list[Any],
+        workers: Set[str] = frozenset(),
+        is_scattered: bool = False,
     ) -> list[Any]:
-        """Wait for futures and return them; if one fails, cancel the others."""
+        """Wait for futures and return them; if one fails, cancel the others.
+
+        If they use data that is scattered, which no task can compute again, and that is
+        lost with a worker, raise `WorkerLostError`: another attempt sends it again.
+        """
         try:
-            self.watch.wait(futures, workers or set())
+            self.watch.wait(futures, workers)
         except BaseException as error:
             with suppress(Exception):  # without a scheduler there is nothing to end
                 self._client.cancel(futures)
-            if isinstance(error, CancelledError) and self._has_scattered:
+            if isinstance(error, CancelledError) and is_scattered:
                 self.watch.check_connection()
-                raise WorkerLostError from error  # what was scattered is sent again
+                raise WorkerLostError from error
             raise
         return futures
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from tfsoftmax.data.dataset import Dataset, add_each
-from tfsoftmax.engine.full_batch import AllRows, FullBatch, Sums
-from tfsoftmax.engine.sparse_batch import SparseFullBatch
+from tfsoftmax.distributed.parts import Parts
+from tfsoftmax.engine.full_batch import AllRows, Sums
+from tfsoftmax.solvers.engines import all_rows
 from tfsoftmax.utils.workers import current_worker
 
 
+@all_rows.register(Parts)
 class FullBatchOfParts(AllRows):
     """Evaluates one model on all rows, by adding the sums of the parts.
 
@@ -35,9 +36,8 @@ class FullBatchOfParts(AllRows):
 def make_block(
     dataset: Dataset, n_classes: int, features: Any, precision: np.dtype[Any]
 ) -> AllRows:
-    """Return an evaluator of a block of rows that keeps no copies of them."""
-    kind = SparseFullBatch if sparse.issparse(dataset.X) else FullBatch
-    return kind(
+    """Return an evaluator of a block of rows that copies only sparse rows."""
+    return all_rows(
         dataset,
         n_classes,
         fit_intercept=features.fit_intercept,

@@ -51,7 +51,7 @@ class Part:
     Parameters
     ----------
     blocks : sequence of Dataset
-        None is empty. Their weights have a mean of 1 over the rows of all parts.
+        Not empty. Their weights have a mean of 1 over the rows of all parts.
     by_sample : sequence of Dataset, default=None
         The same with sample weights only, if there are class weights.
     """

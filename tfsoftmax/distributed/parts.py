@@ -6,8 +6,8 @@ import math
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,81 +17,70 @@ from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.distributed.cluster import Cluster
 from tfsoftmax.distributed.part import Call
 
+# The order of the parts and the seed for the rows of each; None without shuffling.
+PartOrder = tuple[NDArray[Any], NDArray[Any]] | None
 
+
+@dataclass(frozen=True, eq=False)
 class Parts:
-    """Rows that are divided into parts.
+    """Rows that are divided into parts, in the place of a `Dataset`.
 
-    Parameters
+    Attributes
     ----------
     cluster : Cluster
     items : sequence
         The handles of the parts, in the order of the rows.
-    kind : Dataset
-        A dataset without rows, but otherwise like the parts: with the dtype of X,
-        sparse or dense, with or without soft labels.
+    X : ndarray or CSR array of shape (0, n_features)
+        Without rows, but otherwise like those of the parts.
+    y : ndarray of shape (0,) or (0, n_classes)
+        Likewise.
     n_rows, n_values : int
         Numbers of rows, and of values stored in X.
     largest_integer : int
         The largest absolute value of X, or a bound, if it has integers.
     class_totals : ndarray of shape (n_parts, n_classes)
         The weights of each class in each part.
+    closing : ExitStack
+        Frees the workers of these rows, and of all that were chosen from the same.
     by_sample : bool, default=False
         Whether to use only the sample weights of the rows, without class weights.
-    share : float, default=1.0
-        The share of these rows in the weight of all rows that were passed.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        items: Sequence[Any],
-        kind: Dataset,
-        n_rows: int,
-        n_values: int,
-        largest_integer: int,
-        class_totals: NDArray[np.float64],
-        *,
-        by_sample: bool = False,
-        share: float = 1.0,
-    ) -> None:
-        self.cluster, self.items, self.share = cluster, items, share
-        self.X, self.y, self._kind, self._n_rows = kind.X, kind.y, kind, n_rows
-        self.n_values, self.largest_integer = n_values, largest_integer
-        self.class_totals, self._by_sample = class_totals, by_sample
-        self._closing = ExitStack()
+    cluster: Cluster
+    items: Sequence[Any]
+    X: Any
+    y: NDArray[Any]
+    n_rows: int
+    n_values: int
+    largest_integer: int
+    class_totals: NDArray[np.float64]
+    closing: ExitStack
+    by_sample: bool = False
 
     n_weight_rows = 1
     per_model_weights = False
     weights = None  # which the workers have
 
     def __len__(self) -> int:
-        return self._n_rows
+        return self.n_rows
 
     @property
     def n_features(self) -> int:
         """Number of columns of X."""
         return int(self.X.shape[1])
 
-    def weighted_by_sample(self) -> Self:
+    def weighted_by_sample(self) -> Parts:
         """Return the same rows, without class weights."""
-        return type(self)(
-            self.cluster,
-            self.items,
-            self._kind,
-            self._n_rows,
-            self.n_values,
-            self.largest_integer,
-            self.class_totals,
-            by_sample=True,
-        )
+        return replace(self, by_sample=True)
 
-    def share_of(self, all_rows: Any) -> float:
-        """Return the share of these rows in the weight of all rows."""
-        return self.share
-
-    def for_models(self, models: slice | list[int] | int) -> Self:
+    def for_models(self, models: slice | list[int] | int) -> Parts:
         """Return these rows: all models have the same weights."""
         return self
+
+    def draw_order(self, rng: np.random.RandomState) -> PartOrder:
+        """Draw the order of the parts, and the seeds of their rows' orders."""
+        n = len(self.items)
+        return rng.permutation(n), rng.randint(0, 2**32, n, dtype=np.int64)
 
     def sample(self, n: int) -> Dataset:
         """Return about n of the rows, evenly spaced, in this process."""
@@ -101,32 +90,21 @@ class Parts:
         return replace(some, weights=some.weights / (some.weights.mean() or 1))
 
     def with_items(
-        self,
-        items: Sequence[Any],
-        n_rows: int,
-        class_totals: NDArray[np.float64],
-        share: float,
-    ) -> Self:
+        self, items: Sequence[Any], n_rows: int, class_totals: NDArray[np.float64]
+    ) -> Parts:
         """Return parts with some of the rows, which `close` also frees."""
-        self._closing.callback(self.cluster.release, items)
-        return type(self)(
-            self.cluster,
-            items,
-            self._kind,
-            n_rows,
-            self.n_values * n_rows // len(self),
-            self.largest_integer,
-            class_totals,
-            share=share,
+        self.closing.callback(self.cluster.release, items)
+        return replace(
+            self,
+            items=items,
+            n_rows=n_rows,
+            n_values=self.n_values * n_rows // len(self),
+            class_totals=class_totals,
         )
-
-    def close_with(self, closing: ExitStack) -> None:
-        """Let `close` release the resources with which the rows were read."""
-        self._closing = closing.pop_all()
 
     def close(self) -> None:
         """Free the workers of the rows."""
-        self._closing.close()
+        self.closing.close()
 
     def fold(
         self,
@@ -135,16 +113,16 @@ class Parts:
         combine: Callable[[Any, Any], Any],
     ) -> Any:
         """Call a function with each block, and combine the results."""
-        call = Call(function, arguments, combine, self._by_sample)
+        call = Call(function, arguments, combine, self.by_sample)
         return self.cluster.fold(self.items, call)
 
-    def in_pieces(self, result_bytes: int = 1) -> Self:
+    def in_pieces(self, result_bytes: int = 1) -> Parts:
         """Return these parts, which are processed in parallel."""
         return self
 
     def bind(self, make: Callable[..., Any], *arguments: Any) -> BoundParts:
         """Make an object from each block, to fold its methods."""
-        return BoundParts(self, make, arguments, by_sample=self._by_sample)
+        return BoundParts(self, make, arguments, by_sample=self.by_sample)
 
 
 class BoundParts:
@@ -185,8 +163,8 @@ def _sample(dataset: Dataset, share: float) -> Dataset:
     n = min(len(dataset), math.ceil(share * len(dataset)))
     rows = np.linspace(0, len(dataset) - 1, n).astype(np.int64)
     weights = None if dataset.weights is None else dataset.weights[rows]
-    places = rows if dataset.index is None else dataset.index[rows]
-    return Dataset(dataset.X[places], dataset.y[rows], weights)
+    index = rows if dataset.index is None else dataset.index[rows]
+    return Dataset(dataset.X[index], dataset.y[rows], weights)
 
 
 def _concatenated(one: Dataset, other: Dataset) -> Dataset:

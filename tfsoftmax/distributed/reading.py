@@ -9,7 +9,7 @@ list of neighbouring blocks, which depend only on how the rows are divided into 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.targets import by_label
 from tfsoftmax.distributed.checking import (
     NAMES,
     About,
@@ -27,12 +28,13 @@ from tfsoftmax.distributed.checking import (
     Names,
     about_of,
     check,
+    refuse_mixture,
     this_version,
 )
 from tfsoftmax.distributed.cluster import Cluster
 from tfsoftmax.distributed.dask_cluster import current_cluster
 from tfsoftmax.distributed.part import Part
-from tfsoftmax.distributed.rows import RowsInParts
+from tfsoftmax.distributed.rows import Parts
 from tfsoftmax.validation.arrays import check_rows, refuse_zeros
 from tfsoftmax.validation.collections import is_dask_frame, rows_in_blocks
 from tfsoftmax.validation.errors import errors_name
@@ -58,9 +60,9 @@ class Read(NamedTuple):
     @property
     def labels(self) -> Any:
         """Labels in which each class occurs, or a soft label."""
-        found = [about.classes for about in self.abouts]
         if self.abouts[0].soft is not None:
             return self.abouts[0].soft
+        found = [about.classes for about in self.abouts]
         # Repeated: older scikit-learns mistake many distinct values for a regression.
         return np.repeat(np.concatenate(found), 2)
 
@@ -79,7 +81,6 @@ def read(
     Parameters
     ----------
     estimator : TFSoftmaxClassifier
-        Stores the number of features and their names.
     X, y, sample_weight
         As passed to `fit`.
     names : tuple of str
@@ -90,7 +91,7 @@ def read(
     import dask
 
     if y is None:
-        check_labels(y, 0, names[1])
+        check_labels(y, 0, names[1])  # refuses it
     blocks = rows_in_blocks(X, y, sample_weight, names=names)
     without_rows = X._meta if is_dask_frame(X) else np.zeros((0, X.shape[1]))
     with errors_name(names[0]):
@@ -115,25 +116,16 @@ def read(
         closing.callback(cluster.release, items)
         abouts = cluster.collect(about_of, items)
         filled = [i for i, about in enumerate(abouts) if about is not None]
-        _refuse_two_kinds([abouts[i] for i in filled], names)
         if not filled:
             check_rows(estimator, without_rows, names[0], reset=False)  # refuses it
+        items, abouts = [items[i] for i in filled], [abouts[i] for i in filled]
+        refuse_mixture([(a.is_sparse, a.soft is not None) for a in abouts], names)
         return Read(
             cluster,
-            [items[i] for i in filled],
-            [abouts[i] for i in filled],
+            items,
+            abouts,
             estimator.n_features_in_,
             closing.pop_all(),
-        )
-
-
-def _refuse_two_kinds(abouts: Sequence[About], names: Names) -> None:
-    """Refuse a mixture of sparse and dense parts, or of soft and hard labels."""
-    kinds = {(about.is_sparse, about.soft is not None) for about in abouts}
-    if len(kinds) > 1:
-        raise ValueError(
-            f"{names[0]} must be sparse in all blocks or in none, and {names[1]} must "
-            "have soft labels in all blocks or in none; got a mixture."
         )
 
 
@@ -175,7 +167,7 @@ class Encoding(NamedTuple):
 
 def encode_parts(
     found: Read, classes: NDArray[Any], class_weight: Any = None, names: Names = NAMES
-) -> tuple[RowsInParts, float]:
+) -> tuple[Parts, float]:
     """Let the workers encode the parts; return the parts and Σs."""
     largest = max(about.largest for about in found.abouts)
     refuse_zeros(largest, names[2])
@@ -197,16 +189,18 @@ def encode_parts(
     items = found.cluster.derive(encode_part, found.items, encoding)
     found.closing.callback(found.cluster.release, items)
     found.cluster.release(found.items)  # Dask can compute them again if necessary
-    parts = RowsInParts(
-        found.cluster,
-        items,
-        _kind_of(found, len(classes)),
-        n_rows,
-        sum(about.n_values for about in found.abouts),
-        max(about.largest_integer for about in found.abouts),
-        totals,
+    X, y = _without_rows(found, len(classes))
+    parts = Parts(
+        cluster=found.cluster,
+        items=items,
+        X=X,
+        y=y,
+        n_rows=n_rows,
+        n_values=sum(about.n_values for about in found.abouts),
+        largest_integer=max(about.largest_integer for about in found.abouts),
+        class_totals=totals,
+        closing=found.closing.pop_all(),
     )
-    parts.close_with(found.closing)
     with np.errstate(over="ignore"):
         return parts, float(total * largest)
 
@@ -222,7 +216,7 @@ def encode_part(checked: Checked, encoding: Encoding) -> Part:
         block = Dataset(X, codes, weights)
         by_sample.append(block)
         if (by_class := encoding.by_class) is not None:
-            factors = by_class[codes] if codes.ndim == 1 else codes @ by_class
+            factors = by_label(codes, by_class)
             weights = factors if weights is None else weights * factors
             block = replace(block, weights=weights)
         blocks.append(block)
@@ -246,12 +240,11 @@ def _weights_by_class(
     return class_weights(class_weight, classes, each, counts)
 
 
-def _kind_of(found: Read, n_classes: int) -> Dataset:
-    """Return a dataset without rows that is otherwise like all parts."""
+def _without_rows(found: Read, n_classes: int) -> tuple[Any, NDArray[Any]]:
+    """Return X and y without rows, but otherwise like those of all parts."""
     first = found.abouts[0]
     dtypes = (dtype for about in found.abouts for dtype in about.dtypes)
     X: Any = np.zeros((0, found.n_features), np.result_type(*dtypes))
     if first.is_sparse:
         X = sparse.csr_array(X)
-    y = np.zeros(0, np.int32) if first.soft is None else np.zeros((0, n_classes))
-    return Dataset(X, y)
+    return X, np.zeros(0, np.int32) if first.soft is None else np.zeros((0, n_classes))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.hold_out import Split, split
 from tfsoftmax.data.row_hash import hash_rows
+from tfsoftmax.data.targets import class_totals
 from tfsoftmax.distributed.part import Part
 from tfsoftmax.distributed.parts import Parts
-
-SomeParts = TypeVar("SomeParts", bound=Parts)
 
 
 class Count(NamedTuple):
@@ -31,32 +31,38 @@ class Count(NamedTuple):
     by_class: NDArray[np.float64]
 
 
-def split(
-    parts: SomeParts, fraction: float, seed: int
-) -> tuple[SomeParts, SomeParts, SomeParts]:
+@split.register(Parts)
+def split_parts(parts: Parts, by_sample: Parts, fraction: float, seed: int) -> Split:
     """Split the rows into training rows, with and without class weights, and others.
 
     The others are held out. Hashes are spread evenly, so about the requested fraction
     of each class is held out. Equal rows stay together, whichever parts they are in.
     """
     limit = np.uint64(int(fraction * 2**64))
-    held_out = _take(parts, partial(_is_below, limit, seed))
-    train = _take(parts, partial(_is_not_below, limit, seed))
-    if not (len(held_out) and train.share):
+    held_out, _ = _take(parts, partial(_is_below, limit, seed))
+    train, share = _take(parts, partial(_is_not_below, limit, seed))
+    parts.cluster.release(parts.items)  # Dask can compute them again if necessary
+    if not (len(held_out) and share):
         raise ValueError(
             "early_stopping needs rows to hold out and rows to train on, but there are "
             "too few different rows. Pass X_val and y_val instead."
         )
-    return train, train.weighted_by_sample(), held_out.weighted_by_sample()
+    return Split(
+        train, train.weighted_by_sample(), held_out.weighted_by_sample(), share
+    )
 
 
 def _take(
-    parts: SomeParts, chosen: Callable[[Dataset], NDArray[np.bool_]]
-) -> SomeParts:
-    """Return some of the rows, with weights that have a mean of 1."""
+    parts: Parts, chosen: Callable[[Dataset], NDArray[np.bool_]]
+) -> tuple[Parts, float]:
+    """Return some of the rows, with a mean weight of 1, and their share of all weight.
+
+    The share is 0 if there are none.
+    """
     cluster = parts.cluster
     items = cluster.derive(select, parts.items, chosen)
-    counts: list[Count] = cluster.collect(count, items)
+    n_classes = parts.class_totals.shape[1]
+    counts: list[Count] = cluster.collect(count, items, n_classes)
     filled = [i for i, found in enumerate(counts) if found.n_rows]
     some, counts = [items[i] for i in filled], [counts[i] for i in filled]
     n_rows = sum(found.n_rows for found in counts)
@@ -66,32 +72,27 @@ def _take(
     factors = n_rows / (weight or 1), n_rows / (by_sample or 1)
     scaled = cluster.derive(scale, some, *factors)
     cluster.release(items)
-    class_totals = np.zeros((len(filled), parts.class_totals.shape[1]))
-    for row, found in zip(class_totals, counts, strict=True):
-        row[: len(found.by_class)] = found.by_class
-    return parts.with_items(scaled, n_rows, class_totals, weight / len(parts))
+    totals = np.array([found.by_class for found in counts]).reshape(-1, n_classes)
+    return parts.with_items(scaled, n_rows, totals), weight / len(parts)
 
 
 def select(part: Part, chosen: Callable[[Dataset], NDArray[np.bool_]]) -> Part:
     """Return a part with some of its rows, on a worker."""
-    masks = [chosen(block) for block in part.by_sample]
+    blocks, by_sample = [], []
+    for block, unweighted in zip(part.blocks, part.by_sample, strict=True):
+        index = np.flatnonzero(chosen(unweighted))
+        if len(index):
+            blocks.append(_take_rows(block, index))
+            weights = _take_weights(unweighted, index)
+            by_sample.append(replace(blocks[-1], weights=weights))
+    return Part(blocks, None if part.by_sample is part.blocks else by_sample)
 
-    def some(blocks: Sequence[Dataset]) -> list[Dataset]:
-        pairs = zip(blocks, masks, strict=True)
-        return [_rows(block, mask) for block, mask in pairs if mask.any()]
 
-    by_sample = None if part.by_sample is part.blocks else some(part.by_sample)
-    return Part(some(part.blocks), by_sample)
-
-
-def count(part: Part) -> Count:
+def count(part: Part, n_classes: int) -> Count:
     """Count the rows of a part, on a worker."""
-    by_class: NDArray[Any] = np.zeros(1)
+    by_class = np.zeros(n_classes)
     for block in part.by_sample:
-        y, w = block.y, block.row_weights()
-        totals: NDArray[Any] = np.bincount(y, w) if y.ndim == 1 else w @ y
-        longest = max(len(by_class), len(totals))
-        by_class = _padded(by_class, longest) + _padded(totals, longest)
+        by_class += class_totals(block.y, block.row_weights(), n_classes)
     weight, by_sample = (
         sum(float(block.row_weights().sum()) for block in blocks)
         for blocks in (part.blocks, part.by_sample)
@@ -117,17 +118,21 @@ def _is_not_below(limit: np.uint64, seed: int, block: Dataset) -> NDArray[np.boo
     return ~_is_below(limit, seed, block)
 
 
-def _rows(block: Dataset, mask: NDArray[np.bool_]) -> Dataset:
-    index = np.flatnonzero(mask)
-    weights = None if block.weights is None else block.weights[index]
-    return replace(block, y=block.y[index], weights=weights, index=index)
+def _take_rows(block: Dataset, index: NDArray[np.int64]) -> Dataset:
+    """Return some rows of a block: copies if they are few, or they would hold all."""
+    y, weights = block.y[index], _take_weights(block, index)
+    if 2 * len(index) < len(block):
+        return Dataset(block.X[index], y, weights)
+    return Dataset(block.X, y, weights, index)
+
+
+def _take_weights(
+    block: Dataset, index: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    return None if block.weights is None else block.weights[index]
 
 
 def _scaled(block: Dataset, factor: float) -> Dataset:
     if block.weights is None:
         return block
     return replace(block, weights=block.weights * factor)
-
-
-def _padded(totals: NDArray[Any], n: int) -> Any:
-    return np.pad(totals, (0, n - len(totals)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from tfsoftmax.engine.placement import (
     sparse_model_blocks,
 )
 from tfsoftmax.engine.runtime import import_tensorflow
-from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec
+from tfsoftmax.engine.spec import Hyperparameters, ProgramSpec, weight_rows
 from tfsoftmax.utils.threads import ThreadPool
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 MAX_SHRINKING = 23.0
 # The weights V of some models, and the optimizer's slots, as arrays.
 Weights = tuple[NDArray[Any], tuple[NDArray[Any], ...]]
-Means = tuple[NDArray[np.float64], NDArray[np.float64]]  # loss and accuracy
+# The loss and the accuracy of each model.
+LossAndAccuracy = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Engine:
@@ -86,45 +88,36 @@ class Engine:
         row_bytes = self._width * storage.itemsize
         if self._is_sparse:
             row_bytes = padded_csr.row_bytes(dataset, self.precision)
-        is_small = len(dataset) * row_bytes <= MAX_SHARED_BYTES
-        layout = Layout.choose(
-            batch_size, len(dataset), row_bytes, shares_programs=is_small
-        )
-        if even_batches:
-            layout = layout.evenly(len(dataset))
+        layout = _layout(len(dataset), row_bytes, batch_size, evenly=even_batches)
         n_threads = min(available_threads(), MAX_THREADS)
         self._n_at_once = 1 if optimizer else n_threads
         self._loader = ChunkLoader(
             dataset, layout, (storage, self.precision), self._n_at_once, self._width
         )
         if self._is_sparse:
-            n_rows = 1 if n_classes == 2 else n_classes
-            model_bytes = n_rows * self._width * self.precision.itemsize
+            model_bytes = weight_rows(n_classes) * self._width * self.precision.itemsize
             self._blocks = sparse_model_blocks(n_models, n_threads, model_bytes)
         else:
             self._blocks = model_blocks(n_models, n_threads)
-        self._programs = [
-            Program(
-                ProgramSpec(
-                    n_models=block.stop - block.start,
-                    n_classes=n_classes,
-                    n_features=self._width,
-                    fit_intercept=fit_intercept,
-                    micro_batch_size=layout.micro_batch_size,
-                    n_micro_batches=layout.micro_batches_per_chunk,
-                    accumulates=layout.micro_batches_per_batch > 1,
-                    soft_labels=dataset.y.ndim == 2,
-                    is_sparse=self._is_sparse,
-                    centred=self._is_sparse and scaling.mean is not None,
-                    per_model_weights=dataset.per_model_weights,
-                    storage=storage.name,
-                    precision=self.precision.name,
-                    optimizer=optimizer,
-                    l1=l1,
-                )
-            )
-            for block in self._blocks
-        ]
+        spec = ProgramSpec(
+            n_models=n_models,
+            n_classes=n_classes,
+            n_features=self._width,
+            fit_intercept=fit_intercept,
+            micro_batch_size=layout.micro_batch_size,
+            n_micro_batches=layout.micro_batches_per_chunk,
+            accumulates=layout.micro_batches_per_batch > 1,
+            soft_labels=dataset.y.ndim == 2,
+            is_sparse=self._is_sparse,
+            centred=self._is_sparse and scaling.mean is not None,
+            per_model_weights=dataset.per_model_weights,
+            storage=storage.name,
+            precision=self.precision.name,
+            optimizer=optimizer,
+            l1=l1,
+        )
+        sizes = [block.stop - block.start for block in self._blocks]
+        self._programs = [Program(replace(spec, n_models=size)) for size in sizes]
         arrays = scaling.arrays(self.precision)
         if arrays[-1].ndim:
             arrays = tuple(widen(a, self._n_features, self._width) for a in arrays)
@@ -209,7 +202,7 @@ class Engine:
 
     def train_epoch(
         self, states: list[State], chunks: Iterable[Chunk], hyper: Hyperparameters
-    ) -> tuple[list[State], Means]:
+    ) -> tuple[list[State], LossAndAccuracy]:
         """Take the steps of an epoch.
 
         Parameters
@@ -282,7 +275,7 @@ class Engine:
         largest = float(shrinking.max()) * spec.n_micro_batches
         return spec.lazy and largest < MAX_SHRINKING
 
-    def evaluate(self, states: list[State]) -> Means:
+    def evaluate(self, states: list[State]) -> LossAndAccuracy:
         """Compute the loss and the accuracy of each model, of shape (n_models,)."""
 
         def evaluate_chunk(chunk: Chunk) -> NDArray[Any]:
@@ -327,10 +320,17 @@ class Engine:
             return map(work, chunks)
         return self._pool.map_at_most(work, chunks, self._n_at_once)
 
-    def _means(self, sums: list[NDArray[Any]]) -> Means:
+    def _means(self, sums: list[NDArray[Any]]) -> LossAndAccuracy:
         # A chunk's weights are divided by the rows in their batch. All micro-batches
         # are summed at once, so that the result does not depend on the chunks.
         batch_rows = self._loader.micro_batches.batch_rows[:, None, None]
         by_micro_batch = np.concatenate(sums, dtype=np.float64) * batch_rows
         loss, accuracy = by_micro_batch.sum(axis=0) / len(self._loader.dataset)
         return loss, accuracy
+
+
+def _layout(n_rows: int, row_bytes: int, batch_size: int, *, evenly: bool) -> Layout:
+    """Return how the rows are divided into batches and chunks."""
+    is_small = n_rows * row_bytes <= MAX_SHARED_BYTES
+    layout = Layout.choose(batch_size, n_rows, row_bytes, shares_programs=is_small)
+    return layout.evenly(n_rows) if evenly else layout

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset, Rows
-from tfsoftmax.data.moments import moments
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.moments import moments, weighted_mean
+from tfsoftmax.data.rows import Rows
 
 Tensor = Any
 # Values of `rescale`: a number, one number per feature, or "standard".
@@ -215,13 +216,13 @@ class CentredFeatures:
     def rows(self, X: Any, precision: np.dtype[Any]) -> Any:
         """Return rows x̂ of rows of X, centred before they are cast.
 
-        For sparse X, they are `SparseRows`.
+        For sparse X, they are `CentredRows`.
         """
         if sparse.issparse(X):
             scaled = X.astype(precision)
             r = np.broadcast_to(np.asarray(self.factor), self.centre.shape)
             scaled.data *= r.astype(precision)[scaled.indices]
-            return SparseRows(scaled, (self.centre * r).astype(precision))
+            return CentredRows(scaled, (self.centre * r).astype(precision))
         centred: NDArray[Any] = np.subtract(X, self.centre, dtype=self.dtype)
         if not self.scaling.is_identity:
             centred *= np.asarray(self.factor).astype(self.dtype)
@@ -253,7 +254,7 @@ class CentredFeatures:
         return np.column_stack([W, b.astype(dtype)])
 
 
-class SparseRows:
+class CentredRows:
     """Rows x − m of a sparse matrix, for products without dense rows.
 
     Parameters
@@ -295,38 +296,3 @@ def products(W: NDArray[Any], x: Any) -> NDArray[Any]:
     if isinstance(x, np.ndarray):
         return W @ x.T
     return np.ascontiguousarray((x @ W.T).T)
-
-
-def weighted_mean(dataset: Rows) -> NDArray[np.float64]:
-    """Compute the weighted mean of x over a dataset's rows."""
-    _, mean = dataset.in_pieces().fold(_weight_and_mean, combine=_of_both)
-    return mean  # type: ignore[no-any-return]
-
-
-def _of_both(
-    one: tuple[float, NDArray[np.float64]], other: tuple[float, NDArray[np.float64]]
-) -> tuple[float, NDArray[np.float64]]:
-    """Combine the weights and the means of two sets of rows."""
-    (w1, m1), (w2, m2) = one, other
-    w = w1 + w2
-    with np.errstate(over="ignore", invalid="ignore"):
-        # A constant stays as it is.
-        return w, m1 + w2 / (w or 1) * (m2 - m1)
-
-
-def _weight_and_mean(dataset: Dataset) -> tuple[float, NDArray[np.float64]]:
-    total, weight = np.zeros(dataset.n_features), 0.0
-    first: Any = None
-    with np.errstate(over="ignore", invalid="ignore"):
-        for rows, X in dataset.blocks():
-            s = dataset.row_weights(rows)
-            weight += float(s.sum())
-            if sparse.issparse(X):
-                total = total + X.T @ s
-                continue
-            if first is None:
-                first = X[0].astype(np.float64)
-            # From the first row on, which leaves constants as they are.
-            total = total + s @ np.subtract(X, first, dtype=np.float64)
-        mean = total / (weight or 1)
-        return weight, mean if first is None else first + mean

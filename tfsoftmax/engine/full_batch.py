@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.buffers import Buffers, shared_buffers
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.dtypes import full_batch_dtypes_for
 from tfsoftmax.data.gather import aligned
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.data.tiles import Tile, Tiles
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.engine.placement import MAX_THREADS
 from tfsoftmax.engine.runtime import import_tensorflow
-from tfsoftmax.engine.spec import TileSpec
+from tfsoftmax.engine.spec import TileSpec, weight_rows
 from tfsoftmax.utils.threads import ThreadPool
 
 
@@ -60,7 +61,8 @@ class AllRows:
         Number of tiles processed in parallel; None means TensorFlow's number of
         threads.
     keeps_copies : bool, default=True
-        Whether to keep tiles that are not views of X, if they are small.
+        Whether to keep tiles of dense rows that are not views of X, if they are small.
+        Those of sparse rows are always kept, up to a limit.
 
     Attributes
     ----------
@@ -89,8 +91,7 @@ class AllRows:
             precision=self.precision,
         )
         self._n_threads, self._keeps_copies = n_threads, keeps_copies
-        n_rows = 1 if n_classes == 2 else n_classes
-        self.shape = n_rows, dataset.n_features + 1
+        self.shape = weight_rows(n_classes), dataset.n_features + 1
         self._functions: dict[str, Callable[..., Any]] = {}
 
     _pool: ThreadPool | None = None
@@ -160,8 +161,8 @@ class FullBatch(AllRows):
     def _widened(self, numbers: NDArray[Any]) -> NDArray[Any]:
         """Return a number, or one per column of a tile, as the program needs it."""
         widened = aligned((self._tiles.n_columns,) * numbers.ndim, self.precision)
-        own = slice(self.dataset.n_features) if numbers.ndim else ...
-        widened[own] = numbers
+        columns = slice(self.dataset.n_features) if numbers.ndim else ...
+        widened[columns] = numbers
         return widened
 
     def sums(self, U: NDArray[np.float64], precision: np.dtype[Any]) -> Sums:

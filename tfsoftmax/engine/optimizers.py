@@ -139,9 +139,9 @@ def initial_slots(optimizer: str, V: NDArray[Any], *, l1: bool) -> Slots:
 
 def fitting_slots(optimizer: str, V: NDArray[Any], slots: Slots, *, l1: bool) -> Slots:
     """Return the slots with which to continue from V, if l1 may have changed."""
-    n_own = len(OPTIMIZERS[optimizer].init(V))
-    own, owed = slots[:n_own], slots[n_own:]
-    return (*own, *(owed or nothing_owed(V))) if l1 else own
+    n_slots = len(OPTIMIZERS[optimizer].init(V))
+    slots, owed = slots[:n_slots], slots[n_slots:]
+    return (*slots, *(owed or nothing_owed(V))) if l1 else slots
 
 
 def take_step(
@@ -154,7 +154,7 @@ def take_step(
     l1: bool,
 ) -> tuple[Tensor, Slots]:
     """Return the weights and the slots of `initial_slots` after a step."""
-    n_own = len(slots) - (len(nothing_owed(np.empty(0))) if l1 else 0)
-    prox = ProximalStep(hyper, slots[n_own:])
-    V, own = OPTIMIZERS[optimizer].update(V, G, slots[:n_own], hyper, prox)
-    return V, (*own, *prox.owed)
+    n_slots = len(slots) - (len(nothing_owed(np.empty(0))) if l1 else 0)
+    prox = ProximalStep(hyper, slots[n_slots:])
+    V, slots = OPTIMIZERS[optimizer].update(V, G, slots[:n_slots], hyper, prox)
+    return V, (*slots, *prox.owed)

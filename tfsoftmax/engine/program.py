@@ -126,7 +126,7 @@ class Program:
         Each takes 12 µs, and the same again in every call to which it is passed: so use
         few, and create them once for many chunks.
         """
-        with np.errstate(over="ignore"):  # `check_finite` catches inf
+        with np.errstate(over="ignore"):  # `check_epoch` catches inf
             return tf.constant(np.asarray(values), self.spec.precision)
 
     def to_tensors(self, arrays: Iterable[NDArray[Any]]) -> tuple[Tensor, ...]:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
+def weight_rows(n_classes: int) -> int:
+    """Return the number of rows of the weights: one per class, but one for two."""
+    return 1 if n_classes == 2 else n_classes
+
+
 class Hyperparameters(NamedTuple):
     """Parameters that may differ between models trained on the same batches.
 
@@ -82,7 +87,7 @@ class ProgramSpec:
     @property
     def n_rows(self) -> int:
         """Weight rows R of one model."""
-        return 1 if self.n_classes == 2 else self.n_classes
+        return weight_rows(self.n_classes)
 
     @property
     def n_columns(self) -> int:

@@ -70,7 +70,7 @@ def _held(value: Any, backend: Any) -> Any:
 
     if value is None:
         return None
-    # That it is sent is intended: Dask would warn of it.
+    # Without Dask's warning about large graphs: the rows are sent on purpose.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"}):
         return backend.client.submit(
             _identity, value, key=f"tfsoftmax-rows-{uuid.uuid4().hex}", pure=False

@@ -140,8 +140,8 @@ def _preprocess(
     models[0].fit(X, y, **params)
     pipelines[-1].steps[-1] = (name, clf)
     for model in models[1:]:
-        for own, fitted in zip(pipelines_of(model), pipelines, strict=True):
-            own.steps = [*fitted.steps[:-1], own.steps[-1]]
+        for pipeline, fitted in zip(pipelines_of(model), pipelines, strict=True):
+            pipeline.steps = [*fitted.steps[:-1], pipeline.steps[-1]]
     return recorder.arguments
 
 

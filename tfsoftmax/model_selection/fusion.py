@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from tfsoftmax.model_selection.candidates import params_key
 from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.result import Outcome, Problem, Result
 from tfsoftmax.storing import fitted_attributes, store
+from tfsoftmax.utils.grouping import group_by_key
 from tfsoftmax.utils.slices import split_at_most
 from tfsoftmax.validation.collections import is_dask
 from tfsoftmax.validation.parameters import RULES
@@ -39,12 +40,12 @@ def fusion_groups(
     With `full_batches`, those trained on full batches are grouped, too: they are
     trained one after the other, but their rows are read only once.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for i, clf in enumerate(classifiers):
-        alone = _must_be_alone(clf, full_batches)
-        key = i if alone else (type(clf), params_key(_shared(clf)))
-        groups.setdefault(key, []).append(i)
-    return list(groups.values())
+    return group_by_key(
+        i
+        if _must_be_alone(clf, full_batches)
+        else (type(clf), params_key(_shared(clf)))
+        for i, clf in enumerate(classifiers)
+    )
 
 
 def fit_group(
@@ -80,11 +81,8 @@ def fit_group(
     if len(group) == 1:
         return [problem]
     # The error may be one candidate's: the others go on without it.
-    alone = [
-        error_of(partial(_checked_problem, [clone(clf)], X, y, params)) for clf in group
-    ]
-    valid = [i for i, result in enumerate(alone) if isinstance(result, Problem)]
-    errors = [None if i in valid else alone[i] for i in range(len(group))]
+    errors = [_error_alone(clf, X, y, params) for clf in group]
+    valid = [i for i, error in enumerate(errors) if error is None]
     if valid:
         fitted = fit_group([group[i] for i in valid], X, y, params)
         for i, error in zip(valid, fitted, strict=True):
@@ -92,16 +90,23 @@ def fit_group(
     return errors
 
 
+def _error_alone(
+    clf: TFSoftmaxClassifier, X: Any, y: Any, params: Mapping[str, Any]
+) -> Exception | None:
+    """Return the error that a classifier's fit raises before it trains, if any."""
+    found = error_of(partial(_checked_problem, [clone(clf)], X, y, params))
+    if isinstance(found, Exception):
+        return found
+    with found:  # frees its rows
+        return None
+
+
 def _by_class_weight(group: Sequence[TFSoftmaxClassifier]) -> list[list[int]]:
     """Group the indices of classifiers with the same class weights.
 
     The parts of a Dask collection have the same weights for all models.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for i, clf in enumerate(group):
-        key = params_key({"class_weight": clf.class_weight})
-        groups.setdefault(key, []).append(i)
-    return list(groups.values())
+    return group_by_key(params_key({"class_weight": c.class_weight}) for c in group)
 
 
 def error_of(call: Callable[[], Any]) -> Any:

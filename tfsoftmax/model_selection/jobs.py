@@ -17,6 +17,7 @@ from tfsoftmax.model_selection.candidates import (
     preprocessing_key,
 )
 from tfsoftmax.model_selection.fusion import fusion_groups
+from tfsoftmax.utils.grouping import group_by_key
 
 
 class SearchRows(NamedTuple):
@@ -116,17 +117,17 @@ def _shared_preprocessings(
     estimator: Any, candidates: Sequence[Mapping[str, Any]], full_batches: bool
 ) -> list[tuple[list[int], list[list[int]]]]:
     """Group the candidates' numbers by preprocessing, and each group's by training."""
-    numbers: dict[Hashable, list[int]] = {}
     classifiers: dict[int, Any] = {}
+    keys: list[Hashable] = []
     for number, params in enumerate(candidates):
         model = candidate_model(estimator, params)
-        key: Hashable = number
         if can_be_fused(model):
-            key = preprocessing_key(model, params)
+            keys.append(preprocessing_key(model, params))
             classifiers[number] = classifier_of(model)
-        numbers.setdefault(key, []).append(number)
+        else:
+            keys.append(number)
     groups = partial(fusion_groups, full_batches=full_batches)
     return [
         (same, groups([classifiers[n] for n in same if n in classifiers]))
-        for same in numbers.values()
+        for same in group_by_key(keys)
     ]

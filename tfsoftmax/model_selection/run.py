@@ -102,7 +102,7 @@ def _kept(X: Any, y: Any) -> tuple[Any, Any]:
 
 
 def _for_folds(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters with those of each row in memory, but not held-out rows."""
+    """Return the parameters, with Dask collections as arrays, except held-out rows."""
     return {
         name: value
         if name.endswith("_val") or not is_dask(value)

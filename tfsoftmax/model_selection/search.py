@@ -116,7 +116,7 @@ class TFSoftmaxGridSearchCV(_FusedSearchMixin, GridSearchCV):  # type: ignore[mi
         scores, and 10 a line at the start of each fit.
 
     pre_dispatch : int or str, default="2*n_jobs"
-        Number of jobs that are dispatched at once.
+        Number of jobs dispatched in advance when `n_jobs` > 1.
 
     error_score : "raise" or numeric, default=np.nan
         Score of a candidate whose fit fails; the search continues. ``"raise"`` raises
@@ -232,7 +232,7 @@ class TFSoftmaxRandomizedSearchCV(_FusedSearchMixin, RandomizedSearchCV):  # typ
         scores, and 10 a line at the start of each fit.
 
     pre_dispatch : int or str, default="2*n_jobs"
-        Number of jobs that are dispatched at once.
+        Number of jobs dispatched in advance when `n_jobs` > 1.
 
     random_state : int, RandomState instance or None, default=None
         Controls which candidates are drawn; independent of the estimator's

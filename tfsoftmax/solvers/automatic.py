@@ -40,8 +40,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.moments import mean_square, moments
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.engine.features import Rescale, Scaling
 from tfsoftmax.solvers.smoothness import Smoothness, smoothness
 

@@ -31,8 +31,9 @@ from scipy import linalg, sparse
 from scipy.linalg import lapack
 from scipy.special import softmax
 
-from tfsoftmax.data.dataset import Dataset, Rows, add_each
-from tfsoftmax.engine.features import CentredFeatures, SparseRows
+from tfsoftmax.data.dataset import Dataset, add_each
+from tfsoftmax.data.rows import Rows
+from tfsoftmax.engine.features import CentredFeatures, CentredRows
 
 # With more columns, H is diagonal: a Cholesky factor of 3,000 columns takes 0.15 s and
 # 72 MB, and grows with the cube and the square.
@@ -134,7 +135,7 @@ def _sum_up(
             X, s, tau = X[counts], s[counts], tau[counts]
         with np.errstate(over="ignore", invalid="ignore"):  # refused by the objective
             x = features.rows(X, precision)
-            add = _add_sparse if isinstance(x, SparseRows) else _add_dense
+            add = _add_sparse if isinstance(x, CentredRows) else _add_dense
             add(sums, x, (s * tau).astype(precision))
     return classes, weight, skipped, sums
 
@@ -152,7 +153,7 @@ def _add_dense(sums: NDArray[Any], x: NDArray[Any], weights: NDArray[Any]) -> No
         sums += weighted.T @ weighted
 
 
-def _add_sparse(sums: NDArray[Any], x: SparseRows, weights: NDArray[Any]) -> None:
+def _add_sparse(sums: NDArray[Any], x: CentredRows, weights: NDArray[Any]) -> None:
     """Add the same as `_add_dense`."""
     if sums.ndim == 1:
         sums[:-1] += x.squares(weights)
@@ -267,7 +268,7 @@ def _cholesky(correlations: NDArray[np.float64], jitter: float) -> NDArray[np.fl
 def _groups(eigenvalues: NDArray[np.float64]) -> Iterator[tuple[slice, float]]:
     """Yield slices of ascending eigenvalues, and the smallest of each.
 
-    None is more than `MAX_RATIO` times the smallest of its slice.
+    No eigenvalue exceeds `MAX_RATIO` times the smallest of its slice.
     """
     start = 0
     while start < len(eigenvalues):

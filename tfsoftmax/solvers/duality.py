@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.special import entr
 
-from tfsoftmax.data.dataset import Dataset, Rows, add_each
+from tfsoftmax.data.dataset import Dataset, add_each
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.engine.features import CentredFeatures, Scaling, products
 from tfsoftmax.utils.blas import single_threaded_blas
 

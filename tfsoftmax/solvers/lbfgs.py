@@ -36,10 +36,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.full_batch import AllRows
 from tfsoftmax.solvers.curvature import Curvature
-from tfsoftmax.solvers.engines import make_full_batch
+from tfsoftmax.solvers.engines import Evaluator, make_full_batch
 from tfsoftmax.solvers.line_search import line_search
 from tfsoftmax.solvers.newton import Hessian, newton_step
 from tfsoftmax.solvers.objective import Evaluation, Objective, check_finite
@@ -84,10 +83,10 @@ MAX_ROUNDING = 5e-5
 # keep falling: if logits change by more, this many steps must each have gained no more
 # than this part of F.
 MAX_CHANGE, N_GAINS, LITTLE_GAIN = 0.5, 3, 1e-10
-# How far below its goal λ goes by the model before the Hessian is asked whether that is
-# true. Where the penalty shows it meanwhile, it need not be: to tol=1e-4, MNIST's first
-# 5,000 rows take 96 evaluations, or 83 and 159 products with the Hessian, each of which
-# takes as long as two.
+# The model's λ must fall below its goal by this factor before the Hessian checks it:
+# meanwhile, the penalty's curvature often proves that the goal is met. To tol=1e-4,
+# MNIST's first 5,000 rows take 96 evaluations; if λ was checked at once, 83 and 159
+# products with the Hessian, each of which takes as long as two.
 BEYOND, LEAST_TOL = 1e-2, 1e-9
 # Curvature, relative to that of the columns, below which gradients are rounding errors.
 FLAT = 1e-13
@@ -127,7 +126,7 @@ class _Run:
         self,
         problem: Problem,
         rows: AllRows,
-        held_out: Engine | None,
+        held_out: Evaluator | None,
         callback: Callback,
     ) -> None:
         (self._settings,) = problem.settings
@@ -187,9 +186,9 @@ class _Run:
     def _is_certain(self, at: Evaluation, decrement: float, stage: Stage) -> bool:
         """Whether the penalty's curvature alone shows that `tol` has been met.
 
-        F − min F ≤ ‖∇_W F‖² / (2 alpha) for the best intercept. What that gains is
-        about λ²/2, for the curvature along the intercept the model knows well; both
-        together are allowed half of what λ alone is.
+        F − min F ≤ ‖∇_W F‖² / (2 alpha) for the best intercept, and reaching that
+        gains about λ²/2, since the model knows the curvature along the intercept well.
+        Their sum must not exceed half of tol² F / 2, which λ alone would be allowed.
         """
         alpha, goal = self._settings.alpha, stage.exact_tol**2 * at.F / 2
         squares = float((at.gradient[:, :-1] ** 2).sum())
@@ -242,17 +241,17 @@ class _Run:
         """Return the result of the iterations so far."""
         previous = self._previous
         return Result(
-            self._to_result(self._last_finished),
-            (),
-            append_epochs(previous.history if previous else {}, self.epochs),
-            self._n_epochs,
-            None,
-            previous.progress if previous else Progress(),
-            self._settings,
-            self._problem.scaling,
-            None,
-            "epochs",
-            self._problem.columns,
+            V=self._to_result(self._last_finished),
+            slots=(),
+            history=append_epochs(previous.history if previous else {}, self.epochs),
+            n_epochs=self._n_epochs,
+            kept_epoch=None,
+            progress=previous.progress if previous else Progress(),
+            settings=self._settings,
+            scaling=self._problem.scaling,
+            rng=None,
+            ended="epochs",
+            columns=self._problem.columns,
         )
 
 

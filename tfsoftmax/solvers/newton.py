@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.engine.features import CentredFeatures, products
 
 # Products with H per step. Each takes about as long as a few evaluations of F.

@@ -71,8 +71,8 @@ class Objective:
     ) -> CurvatureSums:
         """Compute the sums of the curvature at Û; see :func:`curvature_sums`.
 
-        It takes the time of some evaluations: with many columns, of n_columns / (16
-        n_rows) where every row counts.
+        It takes as long as several evaluations: with many columns, n_columns / (16
+        n_rows) of them if no row is skipped.
         """
         rows = self.rows
         sums = curvature_sums(U, rows.dataset, rows.features, self.precision, typical)

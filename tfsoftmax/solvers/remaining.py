@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tfsoftmax.data.columns import take_columns
-from tfsoftmax.data.dataset import Dataset, Rows
-from tfsoftmax.engine.features import CentredFeatures, Scaling, SparseRows, products
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.rows import Rows
+from tfsoftmax.engine.features import CentredFeatures, CentredRows, Scaling, products
 from tfsoftmax.solvers.duality import Targets
 
 # The bound uses this many rows, evenly spaced, which takes some milliseconds.
@@ -79,7 +80,7 @@ def remaining(
     for some, x in blocks:
         s = targets.s[some]
         G += E[:, some] @ x
-        squares += x.squares(s) if isinstance(x, SparseRows) else s @ np.square(x)
+        squares += x.squares(s) if isinstance(x, CentredRows) else s @ np.square(x)
     G, squares = G / n + l2 * W, squares / n
     G = np.where(W == 0, np.maximum(abs(G) - l1, 0), G + l1 * np.sign(W))
     # In a constant column, centring leaves only rounding errors: there is no gain.

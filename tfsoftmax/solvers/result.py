@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsoftmax.data.columns import spread
-from tfsoftmax.data.dataset import Rows
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.engine.features import Scaling
 from tfsoftmax.solvers.schedules import Progress
 from tfsoftmax.solvers.settings import Settings
@@ -89,12 +89,12 @@ class Result:
         """Return the same result for more columns of X; None means all."""
         if self.columns is None or columns is self.columns:
             return self
-        places, n = self.columns, n_features
+        index, n = self.columns, n_features
         if columns is not None:
-            places, n = np.searchsorted(columns, places), len(columns)
+            index, n = np.searchsorted(columns, index), len(columns)
         width = self.V.shape[-1]
         V, *slots = (  # Adam counts its steps in a slot without columns
-            spread(weights, places, n) if weights.shape[-1] == width else weights
+            spread(weights, index, n) if weights.shape[-1] == width else weights
             for weights in (self.V, *self.slots)
         )
         return replace(self, V=V, slots=tuple(slots), columns=columns)
@@ -212,7 +212,7 @@ def append_epochs(history: History, epochs: list[EpochMetrics]) -> History:
     }
 
 
-def check_finite(
+def check_epoch(
     epoch: int, largest_weight: float, dtype: np.dtype[Any], metrics: EpochMetrics
 ) -> None:
     """Refuse an epoch with a non-finite loss, or with weights that lead to one.

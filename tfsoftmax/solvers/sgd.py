@@ -25,7 +25,7 @@ import copy
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -33,12 +33,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfsoftmax.data.dataset import Rows
 from tfsoftmax.data.loader import Chunk, Order
-from tfsoftmax.engine.engine import Engine, Weights
+from tfsoftmax.data.rows import Rows
+from tfsoftmax.engine.engine import Weights
 from tfsoftmax.engine.optimizers import OPTIMIZERS, fitting_slots
 from tfsoftmax.engine.spec import Hyperparameters
-from tfsoftmax.solvers.engines import make_engines
+from tfsoftmax.solvers.engines import Evaluator, TrainingEngine, make_engines
 from tfsoftmax.solvers.result import (
     Callback,
     Ending,
@@ -47,10 +47,11 @@ from tfsoftmax.solvers.result import (
     Problem,
     Result,
     append_epochs,
-    check_finite,
+    check_epoch,
 )
 from tfsoftmax.solvers.schedules import SCHEDULES, Progress, watches
 from tfsoftmax.solvers.settings import Settings
+from tfsoftmax.utils.grouping import group_by_key
 
 RngState = dict[str, Any]
 
@@ -67,29 +68,29 @@ def solve(problem: Problem, callbacks: Sequence[Callback]) -> list[Outcome]:
         A ValueError for a model whose loss or weights became non-finite.
     """
     runs = [_Run(problem, i, callback) for i, callback in enumerate(callbacks)]
-    columns = _group_duplicates(runs, problem.dataset)
+    groups = _group_duplicates(runs, problem.dataset)
     previous, weights = problem.previous, None
     if previous is not None:
         weights = _with_fitting_slots((previous.V, previous.slots), *problem.settings)
     rng = copy.deepcopy(problem.rng)
     assert rng is not None
-    while columns:
-        weights = _train(problem, columns, weights, rng)
-        columns = [column for column in columns if _active(column)]
+    while groups:
+        weights = _train(problem, groups, weights, rng)
+        groups = [group for group in groups if _active(group)]
     return [run.outcome for run in runs if run.outcome is not None]
 
 
 def _train(
     problem: Problem,
-    columns: Sequence[Sequence[_Run]],
+    groups: Sequence[Sequence[_Run]],
     weights: Weights | None,
     rng: np.random.RandomState,
 ) -> Weights | None:
-    """Train until at most half of the columns are active; return their weights."""
-    settings = columns[0][0].settings  # only settings that all models share are read
+    """Train until at most half of the groups are active; return their weights."""
+    settings = groups[0][0].settings  # only settings that all models share are read
     training, held_out = make_engines(
         problem,
-        [column[0].model for column in columns],
+        [group[0].model for group in groups],
         batch_size=settings.batch_size,
         optimizer=settings.optimizer,
         l1=any(each.l1 > 0 for each in problem.settings),
@@ -97,54 +98,73 @@ def _train(
         precision=None if weights is None else weights[0].dtype,
     )
     states = training.to_device() if weights is None else training.to_device(*weights)
-    rng_state = rng.get_state(legacy=False)
-    rng_states: deque[RngState] = deque()
-
-    def draw_order() -> Order:  # by the loader's thread, an epoch ahead
-        order = problem.dataset.draw_order(rng) if settings.shuffle else None
-        rng_states.append(rng.get_state(legacy=False))
-        return order
-
-    epochs_left = [max(run.epochs_left for run in _active(c)) for c in columns]
-    # After this many epochs, half of the columns have ended.
-    n_epochs = sorted(epochs_left, reverse=True)[len(columns) // 2]
+    orders = _Orders(problem.dataset, rng, shuffle=settings.shuffle)
+    epochs_left = [max(run.epochs_left for run in _active(c)) for c in groups]
+    # After this many epochs, half of the groups have ended.
+    n_epochs = sorted(epochs_left, reverse=True)[len(groups) // 2]
     with training, held_out or nullcontext():
         try:
-            for chunks in training.epochs(draw_order, n_epochs):
-                for run in itertools.chain.from_iterable(map(_active, columns)):
+            for chunks in training.epochs(orders.draw, n_epochs):
+                for run in itertools.chain.from_iterable(map(_active, groups)):
                     run.callback.on_epoch_begin()
                 states, metrics = _train_epoch(
-                    training, held_out, states, chunks, columns
+                    training, held_out, states, chunks, groups
                 )
-                rng_state = rng_states.popleft()
-                for i, column in enumerate(columns):
-                    for run in _active(column):
+                rng_state = orders.finish_epoch()
+                for i, group in enumerate(groups):
+                    for run in _active(group):
                         run.finish_epoch(
                             metrics[i], _WeightsOf(training, states, i), rng_state
                         )
-                if sum(bool(_active(column)) for column in columns) * 2 <= len(columns):
+                if sum(bool(_active(group)) for group in groups) * 2 <= len(groups):
                     break
         except KeyboardInterrupt:
-            for run in itertools.chain.from_iterable(columns):
+            for run in itertools.chain.from_iterable(groups):
                 run.interrupt()
-    rng.set_state(rng_state)  # without the order that was drawn ahead
-    active = [i for i, column in enumerate(columns) if _active(column)]
+    orders.forget_next()
+    active = [i for i, group in enumerate(groups) if _active(group)]
     if not active:
         return None
     V, slots = training.to_numpy(states)
     return V[active], tuple(slot[active] for slot in slots)
 
 
+class _Orders:
+    """The row orders of the epochs, which the loader's thread draws an epoch ahead."""
+
+    def __init__(
+        self, dataset: Rows, rng: np.random.RandomState, *, shuffle: bool
+    ) -> None:
+        self._dataset, self._rng, self._shuffle = dataset, rng, shuffle
+        self._state = rng.get_state(legacy=False)
+        self._next: deque[RngState] = deque()
+
+    def draw(self) -> Order:
+        """Draw the order of an epoch."""
+        order = self._dataset.draw_order(self._rng) if self._shuffle else None
+        self._next.append(self._rng.get_state(legacy=False))
+        return order
+
+    def finish_epoch(self) -> RngState:
+        """Return the state of the generator after drawing this epoch's order."""
+        self._state = self._next.popleft()
+        return self._state
+
+    def forget_next(self) -> None:
+        """Set the generator back to its state after the last finished epoch."""
+        self._rng.set_state(self._state)
+
+
 def _train_epoch(
-    training: Engine,
-    held_out: Engine | None,
+    training: TrainingEngine,
+    held_out: Evaluator | None,
     states: list[Any],
     chunks: Iterable[Chunk],
-    columns: Sequence[Sequence[_Run]],
+    groups: Sequence[Sequence[_Run]],
 ) -> tuple[list[Any], list[EpochMetrics]]:
-    """Train all columns for one epoch; return their new states and metrics."""
+    """Train all groups for one epoch; return their new states and metrics."""
     began = time.perf_counter()
-    runs = [(_active(column) or column)[0] for column in columns]
+    runs = [(_active(group) or group)[0] for group in groups]
     settings = [run.settings for run in runs]
     rates = [
         SCHEDULES[run.settings.learning_rate_schedule].rate(run.settings, run.progress)
@@ -163,18 +183,18 @@ def _train_epoch(
         weights = held_out.states_of(training, states)
         measured["val_loss"], measured["val_accuracy"] = held_out.evaluate(weights)
     measured["learning_rate"] = np.array(rates)
-    seconds = (time.perf_counter() - began) / len(columns)
+    seconds = (time.perf_counter() - began) / len(groups)
     return states, [
         {name: float(values[i]) for name, values in measured.items()}
         | {"seconds": seconds}
-        for i in range(len(columns))
+        for i in range(len(groups))
     ]
 
 
 class _WeightsOf:
     """A model's weights and slots after an epoch, converted on demand."""
 
-    def __init__(self, engine: Engine, states: list[Any], model: int) -> None:
+    def __init__(self, engine: TrainingEngine, states: list[Any], model: int) -> None:
         self._engine, self._states, self._model = engine, states, model
         self.dtype = engine.precision
 
@@ -240,7 +260,7 @@ class _Run:
         progress, kept, kept_epoch, _, n_epochs = self._position
         epoch = n_epochs + 1 + (previous.n_epochs if previous else 0)
         try:
-            check_finite(epoch, weights.largest, weights.dtype, metrics)
+            check_epoch(epoch, weights.largest, weights.dtype, metrics)
         except ValueError as error:
             self.outcome = error
             return
@@ -278,18 +298,19 @@ class _Run:
             previous.history if previous else {}, self._metrics[:n_epochs]
         )
         # Models without an L1 penalty have its slots, too, if other models have one.
-        weights = _with_fitting_slots(kept(), self.settings)
+        V, slots = _with_fitting_slots(kept(), self.settings)
         return Result(
-            *weights,
-            history,
-            n_epochs + (previous.n_epochs if previous else 0),
-            kept_epoch,
-            progress,
-            self.settings,
-            self._problem.scaling,
-            rng,
-            ended,
-            self._problem.columns,
+            V=V,
+            slots=slots,
+            history=history,
+            n_epochs=n_epochs + (previous.n_epochs if previous else 0),
+            kept_epoch=kept_epoch,
+            progress=progress,
+            settings=self.settings,
+            scaling=self._problem.scaling,
+            rng=rng,
+            ended=ended,
+            columns=self._problem.columns,
         )
 
 
@@ -302,23 +323,25 @@ def _itself(weights: Weights) -> Weights:
     return weights
 
 
-def _active(column: Sequence[_Run]) -> list[_Run]:
+def _active(group: Sequence[_Run]) -> list[_Run]:
     """Return the runs that have not ended."""
-    return [run for run in column if run.outcome is None]
+    return [run for run in group if run.outcome is None]
 
 
 def _group_duplicates(runs: Sequence[_Run], dataset: Rows) -> list[list[_Run]]:
-    """Group runs that train the same model into one column of the product.
+    """Group runs that train the same model into one group of the product.
 
     If trained twice, equal candidates would differ by rounding and not tie.
     """
     weights = dataset.weights if dataset.per_model_weights else None
-    columns: dict[Hashable, list[_Run]] = {}
-    for run in runs:
-        weight_bytes = None if weights is None else weights[run.model].tobytes()
-        key = _effective(run.settings), weight_bytes
-        columns.setdefault(key, []).append(run)
-    return list(columns.values())
+    same = group_by_key(
+        (
+            _effective(run.settings),
+            None if weights is None else weights[run.model].tobytes(),
+        )
+        for run in runs
+    )
+    return [[runs[i] for i in some] for some in same]
 
 
 def _effective(settings: Settings) -> Settings:

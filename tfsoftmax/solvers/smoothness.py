@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.data.dataset import Dataset, Rows
+from tfsoftmax.data.dataset import Dataset
+from tfsoftmax.data.rows import Rows
 from tfsoftmax.engine.engine import Engine
 from tfsoftmax.engine.features import Scaling
 
@@ -57,7 +58,7 @@ def smoothness(dataset: Rows, *, scaling: Scaling, fit_intercept: bool) -> Smoot
     largest = np.zeros(n_models)
     for _ in range(MAX_ITERATIONS):
         v /= np.linalg.norm(v, axis=1, keepdims=True)
-        total, squares = rows.fold(_Rows.gram, v, combine=_of_both)
+        total, squares = rows.fold(_Rows.gram, v, combine=_combine_gram)
         v = total / n
         before, largest = largest, np.linalg.norm(v, axis=1)
         if not (abs(largest - before) > PRECISION * largest).any():
@@ -88,7 +89,7 @@ class _Rows:
         return product * self._n, most
 
 
-def _of_both(
+def _combine_gram(
     one: tuple[NDArray[np.float64], NDArray[np.float64]],
     other: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

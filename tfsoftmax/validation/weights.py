@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfsoftmax.data.targets import by_label, class_totals
 from tfsoftmax.validation.arrays import check_weights
 from tfsoftmax.validation.errors import errors_name
 
@@ -40,7 +41,7 @@ def row_weights(
         with np.errstate(over="ignore", invalid="ignore"):  # refused below
             with errors_name("class_weight"):
                 by_class = class_weights(class_weight, classes, y, by_row)
-            weights = by_row * (by_class[y] if y.ndim == 1 else y @ by_class)
+            weights = by_row * by_label(y, by_class)
         if not np.isfinite(weights).all():
             raise ValueError(
                 f"class_weight={class_weight!r} overflows: sample_weight is too small "
@@ -72,7 +73,7 @@ def total_weight(
         if class_weight is None or isinstance(class_weight, str):
             return float(weights.sum())  # "balanced" weights don't change it
         by_class = class_weights(class_weight, classes, y, weights)
-        return float(weights @ (by_class[y] if y.ndim == 1 else y @ by_class))
+        return float(weights @ by_label(y, by_class))
 
 
 def class_weights(
@@ -84,8 +85,7 @@ def class_weights(
     """Return the weight of each class; `weights` are the sample weights."""
     if isinstance(class_weight, str):  # "balanced"
         # n / (n_classes · n_k), as in scikit-learn; n_k may count soft labels.
-        is_soft = y.ndim == 2
-        counts = weights @ y if is_soft else np.bincount(y, weights, len(classes))
+        counts = class_totals(y, weights, len(classes))
         inverse = np.divide(1, counts, out=np.zeros(len(classes)), where=counts > 0)
         return counts.sum() * inverse / len(classes)  # type: ignore[no-any-return]
     by_label = dict(class_weight)

@@ -15,6 +15,11 @@ from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 from tests.problems import problem
+from tests.sparse_layouts import (
+    unsorted_with_duplicates,
+    with_explicit_zeros,
+    with_long_indices,
+)
 from tfsoftmax.data import dataset as dataset_module
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.moments import moments
@@ -22,28 +27,6 @@ from tfsoftmax.data.moments import moments
 X, _, S = problem()
 N, N_FEATURES = X.shape
 INDEX = np.random.default_rng(3).permutation(N)[:150]
-
-
-def unsorted_with_duplicates(X):
-    """Sparse rows whose columns are out of order, each value in two parts."""
-    X = sparse.csr_array(X / 2)
-    twice = sparse.hstack([X, X]).tocsr()
-    indices = (twice.indices % X.shape[1])[::-1]
-    indptr = np.cumsum(np.append(0, np.diff(twice.indptr)[::-1]))
-    backward = sparse.csr_array((twice.data[::-1], indices, indptr), shape=X.shape)
-    assert not backward.has_canonical_format
-    return backward[::-1]
-
-
-def with_long_indices(X):
-    X = sparse.csr_array(X)
-    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    return X
-
-
-def with_explicit_zeros(X):
-    rows, columns = np.indices(X.shape).reshape(2, -1)
-    return sparse.csr_array((X.ravel(), (rows, columns)), shape=X.shape)
 
 
 KINDS = {

@@ -7,6 +7,12 @@ import pytest
 from scipy import sparse
 
 from tests.layouts import dense_rows
+from tests.sparse_layouts import (
+    with_duplicates,
+    with_explicit_zeros,
+    with_long_indices,
+    with_unsorted_indices,
+)
 from tfsoftmax.data import padded_csr
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import ALIGNMENT
@@ -44,40 +50,10 @@ def filled(rows, ends=ENDS, buffer=None, n_micro_batches=3):
     return padded
 
 
-def unsorted(X):
-    rows = sparse.csr_array(X)
-    for i, j in zip(rows.indptr[:-1], rows.indptr[1:], strict=True):
-        rows.indices[i:j] = rows.indices[i:j][::-1].copy()
-        rows.data[i:j] = rows.data[i:j][::-1].copy()
-    rows.has_sorted_indices = False
-    return rows
-
-
-def with_explicit_zeros(X):
-    rows, columns = np.indices((len(X), 3)).reshape(2, -1)
-    return sparse.csr_array((X[:, :3].ravel(), (rows, columns)), X.shape) + (
-        sparse.csr_array(X * (np.arange(5) >= 3))
-    )
-
-
-def with_duplicates(X):
-    rows = sparse.csr_array(X)
-    data, indices = np.repeat(rows.data / 2, 2), np.repeat(rows.indices, 2)
-    return sparse.csr_array((data, indices, rows.indptr * 2), X.shape)
-
-
-def with_long_indices(X):
-    rows = sparse.csr_array(X)
-    rows.indices, rows.indptr = (
-        a.astype(np.int64) for a in (rows.indices, rows.indptr)
-    )
-    return rows
-
-
 STORED = {
     "canonical": sparse.csr_array,
     "matrix": sparse.csr_matrix,
-    "unsorted": unsorted,
+    "unsorted": with_unsorted_indices,
     "explicit zeros": with_explicit_zeros,
     "duplicates": with_duplicates,
     "int64 indices": with_long_indices,

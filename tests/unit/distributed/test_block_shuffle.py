@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from itertools import chain
 
-import dask.array as da
 import numpy as np
 import pytest
 
+from tests import clusters
 from tests.problems import estimator, problem
+from tfsoftmax.data.rows import precision_of
 from tfsoftmax.distributed import block_shuffle
-from tfsoftmax.distributed.block_shuffle import draw_order, precision_of
 from tfsoftmax.engine.engine import Engine
 from tfsoftmax.fitting import prepare
 
@@ -20,7 +20,7 @@ SIZES = (50, 100, 50)
 
 
 def blocks(values, sizes=SIZES):
-    return da.from_array(values, chunks=(sizes, *((n,) for n in values.shape[1:])))
+    return clusters.blocks(values, sizes)
 
 
 def parts_of(X=X, y=Y, sizes=SIZES, **parameters):
@@ -32,15 +32,15 @@ def parts_of(X=X, y=Y, sizes=SIZES, **parameters):
 
 
 def test_an_order_has_each_part_once_and_seeds():
-    order, seeds = draw_order(parts_of(), np.random.RandomState(0))
+    order, seeds = parts_of().draw_order(np.random.RandomState(0))
     assert sorted(order) == [0, 1, 2]
     assert len(set(seeds.tolist())) == 3
 
 
 def test_orders_differ_between_epochs_and_seeds():
     parts, rng = parts_of(sizes=(20,) * 10), np.random.RandomState(0)
-    drawn = [draw_order(parts, rng) for _ in range(2)]
-    drawn.append(draw_order(parts, np.random.RandomState(1)))
+    drawn = [parts.draw_order(rng) for _ in range(2)]
+    drawn.append(parts.draw_order(np.random.RandomState(1)))
     assert len({tuple(order) for order, _ in drawn}) == 3
     assert len({tuple(seeds) for _, seeds in drawn}) == 3
 

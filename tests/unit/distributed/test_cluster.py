@@ -121,6 +121,11 @@ def test_a_wait_ends_where_no_worker_has_run_for_a_minute(
         waiting._look(set(), 50.0)
 
 
+def test_nothing_is_submitted_for_no_items():
+    cluster = DaskCluster(NoScheduler())
+    assert cluster.derive(value, []) == []
+
+
 def test_a_client_that_connects_again_has_lost_what_it_waited_for():
     cluster = DaskCluster(NoScheduler())
     cluster.watch._client.status = "connecting"

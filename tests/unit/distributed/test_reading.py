@@ -180,15 +180,26 @@ def test_a_worker_of_another_version_is_refused():
         checked((X, Y, None), version="0.0")
 
 
-@pytest.mark.parametrize(
-    ("rows", "labels"),
-    [
-        ((X[:50], sparse.csr_array(X[50:100])), (Y[:50], Y[50:100])),
-        ((X[:50], X[50:100]), (Y[:50], np.eye(3)[Y[50:100]])),
-    ],
-)
-def test_parts_of_two_kinds_are_refused(rows, labels):
-    blocks = [checked((x, y, None)).about for x, y in zip(rows, labels, strict=True)]
-    reading._refuse_two_kinds(blocks[:1], NAMES)
+MIXTURES = [
+    ((X[:50], sparse.csr_array(X[50:100])), (Y[:50], Y[50:100])),
+    ((X[:50], X[50:100]), (Y[:50], np.eye(3)[Y[50:100]])),
+]
+
+
+@pytest.mark.parametrize(("rows", "labels"), MIXTURES)
+def test_a_part_of_two_kinds_is_refused(rows, labels):
+    one, other = ((x, y, None) for x, y in zip(rows, labels, strict=True))
+    with pytest.raises(ValueError, match="sparse in all blocks or in none") as caught:
+        checked(one, other, first=7)
+    assert caught.value.__notes__ == ["In blocks 7 to 8 of X, counted from 0."]
+
+
+@pytest.mark.parametrize("max_parts", [1, 2])
+def test_blocks_of_two_kinds_are_refused_in_one_part_or_in_two(max_parts, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_PARTS", max_parts)
+    rows = da.from_array(X[:100], chunks=50).map_blocks(
+        lambda block, block_id: sparse.csr_array(block) if block_id[0] else block,
+        meta=np.zeros((0, 0)),
+    )
     with pytest.raises(ValueError, match="sparse in all blocks or in none"):
-        reading._refuse_two_kinds(blocks, NAMES)
+        estimator().fit(rows, da.from_array(Y[:100], chunks=50))

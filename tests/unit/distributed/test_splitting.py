@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from tests import clusters
 from tests.problems import problem
 from tfsoftmax import TFSoftmaxClassifier
+from tfsoftmax.distributed.cluster import ThisProcess
+from tfsoftmax.distributed.part import Part
 from tfsoftmax.fitting import prepare
 
 X, Y, S = problem(2000)
@@ -17,7 +20,7 @@ FRACTION = 0.25
 
 
 def blocks(values, sizes=SIZES):
-    return da.from_array(values, chunks=(sizes, *((n,) for n in values.shape[1:])))
+    return clusters.blocks(values, sizes)
 
 
 def prepared(X=X, y=Y, weights=None, sizes=SIZES, seed=0, **parameters):
@@ -38,12 +41,14 @@ def contents(rows):
     """The rows, labels and weights of all parts, sorted by the rows."""
     found = [
         (
-            part_block.X[part_block.index],
+            part_block.X
+            if part_block.index is None
+            else part_block.X[part_block.index],
             part_block.y,
             part_block.row_weights(),
         )
         for part in rows.items
-        for part_block in (part.by_sample if rows._by_sample else part.blocks)
+        for part_block in (part.by_sample if rows.by_sample else part.blocks)
     ]
     X, y, weights = (
         np.concatenate(each)
@@ -189,3 +194,31 @@ def test_a_training_without_the_only_row_of_weight_is_refused():
             assert 1 not in contents(problem.held_out)[1]
             held_out.append(False)
     assert set(held_out) == {False, True}
+
+
+def test_the_end_of_a_problem_frees_the_rows_taken_and_those_they_are_from(monkeypatch):
+    made, released = [], []
+    derive = ThisProcess.derive
+
+    def recording(self, function, items, *arguments):
+        results = derive(self, function, items, *arguments)
+        made.extend(result for result in results if isinstance(result, Part))
+        return results
+
+    monkeypatch.setattr(ThisProcess, "derive", recording)
+    monkeypatch.setattr(ThisProcess, "release", lambda _, items: released.extend(items))
+    with prepared() as problem:
+        kept = [*problem.dataset.items, *problem.held_out.items]
+        assert not any(part in released for part in kept)
+    assert len(made) > len(kept) > len(SIZES)
+    assert all(part in released for part in made)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_few_rows_held_out_do_not_hold_all(class_weight):
+    problem = prepared(sizes=(2000,), class_weight=class_weight)
+    (part,), (most,) = problem.held_out.items, problem.dataset.items
+    (block,) = part.blocks
+    assert len(block.X) == len(block) < FRACTION * 1.2 * len(X)
+    assert part.by_sample[0].X is block.X
+    assert len(most.blocks[0].X) == len(X)  # the others are not copied

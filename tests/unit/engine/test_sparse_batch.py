@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 from tests.problems import mostly_slow
+from tests.sparse_layouts import with_duplicates
 from tfsoftmax.data import tiles
 from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.gather import ALIGNMENT
@@ -195,8 +196,7 @@ def test_a_factor_too_large_for_the_precision_shows_in_the_loss():
 
 def test_a_value_in_two_parts_is_squared_as_one():
     rows = sparse.csr_array(X)
-    data, columns = np.repeat(rows.data, 2) / 2, np.repeat(rows.indices, 2)
-    in_parts = sparse.csr_array((data, columns, rows.indptr * 2), X.shape)
+    in_parts = with_duplicates(X)
     dataset = Dataset(rows, Y, S)
     features = CentredFeatures.of(
         dataset, scaling=SCALINGS["standard"], fit_intercept=True, precision=DOUBLE

@@ -12,20 +12,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.problems import estimator
-from tests.searches import OURS_AND_THEIRS, X, Y, pipeline
-from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
+from tests.searches import OURS_AND_THEIRS, Halved, Named, X, Y, pipeline
+from tfsoftmax import TFSoftmaxGridSearchCV
 from tfsoftmax.model_selection.candidates import can_be_fused, classifier_of
-
-
-class Named(TFSoftmaxClassifier):
-    """Trains as its parent does."""
-
-
-class Halved(TFSoftmaxClassifier):
-    """Trains on the first half of its rows."""
-
-    def fit(self, X, y):
-        return super().fit(X[: len(X) // 2], y[: len(y) // 2])
 
 
 class OtherPipeline(Pipeline):

@@ -24,6 +24,8 @@ from tests.searches import (
     OURS_AND_THEIRS,
     RATES,
     TWO_SCORES,
+    Halved,
+    Named,
     S,
     X,
     Y,
@@ -35,10 +37,6 @@ from tests.searches import (
 )
 from tfsoftmax import TFSoftmaxClassifier, TFSoftmaxGridSearchCV
 from tfsoftmax.model_selection import evaluation
-
-
-class Named(TFSoftmaxClassifier):
-    """Trains as its parent does."""
 
 
 class ByC(TFSoftmaxClassifier):
@@ -55,13 +53,6 @@ class ByC(TFSoftmaxClassifier):
     @alpha.setter
     def alpha(self, value):
         pass
-
-
-class Halved(TFSoftmaxClassifier):
-    """Trains on the first half of its rows."""
-
-    def fit(self, X, y):
-        return super().fit(X[: len(X) // 2], y[: len(y) // 2])
 
 
 class First(TFSoftmaxClassifier):

@@ -29,6 +29,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
+from tests.clusters import start
 from tests.problems import classic, estimator, mostly_slow, problem
 from tests.searches import (
     OURS_AND_THEIRS,
@@ -668,9 +669,7 @@ def test_dask_carries_the_search():
     }
     options = {"cv": 2, "scoring": TWO_SCORES, "refit": "neg_log_loss"}
     alone = TFSoftmaxGridSearchCV(pipeline("passthrough"), grid, **options).fit(X, Y)
-    cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
-    )
+    cluster = start(n_workers=1, n_threads=2, processes=False)
     with cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
         search = TFSoftmaxGridSearchCV(pipeline("passthrough"), grid, **options)
         search.fit(X, Y)

@@ -16,7 +16,7 @@ from tfsoftmax.solvers import result
 from tfsoftmax.solvers.result import (
     Result,
     append_epochs,
-    check_finite,
+    check_epoch,
     check_held_out,
 )
 from tfsoftmax.solvers.schedules import Progress
@@ -115,23 +115,23 @@ def test_the_pickle_of_a_stream_does_not_grow(monkeypatch):
 def test_a_loss_that_is_not_finite_is_an_error_naming_the_epoch(loss):
     message = "loss became non-finite in epoch 4. Lower learning_rate (now 5) or scale"
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_finite(4, 1.0, np.dtype(np.float64), METRICS | {"loss": loss})
+        check_epoch(4, 1.0, np.dtype(np.float64), METRICS | {"loss": loss})
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_whose_square_overflows_are_an_error(dtype):
     limit = math.sqrt(np.finfo(dtype).max)
-    check_finite(4, limit / 2, np.dtype(dtype), METRICS)
+    check_epoch(4, limit / 2, np.dtype(dtype), METRICS)
     for largest in (2 * limit, math.inf, math.nan):
         with pytest.raises(ValueError, match="weights became too large in epoch 4"):
-            check_finite(4, largest, np.dtype(dtype), METRICS)
+            check_epoch(4, largest, np.dtype(dtype), METRICS)
 
 
 def test_a_penalty_is_named_where_there_is_one():
     metrics = METRICS | {"loss": math.nan}
     message = "Lower learning_rate (now 5) or scale"
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_finite(1, 1.0, np.dtype(np.float64), metrics)
+        check_epoch(1, 1.0, np.dtype(np.float64), metrics)
 
 
 def test_a_loss_on_held_out_rows_that_is_not_finite_is_an_error():
@@ -141,7 +141,7 @@ def test_a_loss_on_held_out_rows_that_is_not_finite_is_an_error():
     with pytest.raises(ValueError, match=r"held-out rows is not finite\. Scale X_val"):
         check_held_out(metrics)
     with pytest.raises(ValueError, match=r"held-out rows is not finite\. Scale X_val"):
-        check_finite(1, 1.0, np.dtype(np.float64), metrics)
+        check_epoch(1, 1.0, np.dtype(np.float64), metrics)
 
 
 @pytest.mark.filterwarnings("ignore:X_val does not seem to be scaled like X")

@@ -453,11 +453,11 @@ def test_an_interruption_ends_all_models_at_their_last_whole_epoch(monkeypatch):
 def test_an_interruption_is_raised_where_a_model_has_nothing_to_keep(
     number, monkeypatch
 ):
-    def check_finite(epoch, largest_weight, dtype, metrics):
+    def check_epoch(epoch, largest_weight, dtype, metrics):
         if epoch == 2 and metrics["learning_rate"] == 0.5:
             raise ValueError("The loss became non-finite in epoch 2.")
 
-    monkeypatch.setattr(sgd, "check_finite", check_finite)
+    monkeypatch.setattr(sgd, "check_epoch", check_epoch)
     interrupt_in_epoch(number, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         stacked([{}, {"learning_rate": 0.5}, {"alpha": 0.1}])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from tests.clusters import unknown
 from tfsoftmax.validation.collections import (
     check_blocks,
     is_dask,
@@ -33,11 +34,6 @@ DY = da.from_array(Y, chunks=(SIZES,))
 DS = da.from_array(S, chunks=(SIZES,))
 TABLE = pd.DataFrame(VALUES, columns=list("abcd")).assign(y=Y, weight=S)
 FRAME = dd.from_pandas(TABLE, npartitions=3)
-
-
-def unknown(array):
-    """The same array, but Dask doesn't know how many rows are in each block."""
-    return array[da.from_array(np.ones(N, bool), chunks=(SIZES,))]
 
 
 def computed(*arguments):

@@ -3,11 +3,14 @@
 A fit by epochs ended far from its optimum, or went wrong, if one of these holds:
 
 - its loss is no better than the entropy of the classes, which is the loss of the best
-  constant prediction;
+  constant prediction, or than that of zero weights without an intercept;
 - a step along a single weight would still lower F by 0.01 (see
   :mod:`~tfsoftmax.solvers.remaining`);
 - the second half of the epochs lowered the loss by more than 0.05, and by more than a
   fifth of the total decrease from the loss of an untrained model.
+
+A fit of full batches ended short of its optimum if the solver says so, or if the first
+holds although a single weight would lower the loss by 0.01 without the penalty.
 
 A test checks that one of them holds for each of 20 bad fits, and none for 26 good ones.
 """
@@ -48,13 +51,18 @@ def reason_to_warn(problem: Problem, result: Result) -> str | None:
 
 def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
     settings, last = result.settings, result.history["loss"][-1]
-    constant = _entropy_of_classes(problem)
+    constant = math.log(problem.n_classes)
+    if settings.fit_intercept:
+        constant = _entropy_of_classes(problem)
     if problem.n_epochs is not None:
         constant = STREAM_EXCESS * math.log(problem.n_classes)
     # After an epoch of a single step, there is no loss of the updated weights.
     one_step = len(problem.dataset) <= settings.batch_size and result.n_epochs == 1
     if one_step or last < constant * (1 - 1e-6):
         return None
+    by_epochs = SOLVERS[settings.optimizer].by_epochs
+    if not by_epochs and _remaining(problem, result, l2=0, l1=0).gain < MAX_GAIN:
+        return None  # the features say little about the classes
     is_worse = last > constant * 1.05
     cause, remedy = _cause_and_remedy(settings, is_worse=is_worse)
     if settings.rescale != "standard" and is_worse:
@@ -93,15 +101,7 @@ def _class_totals(dataset: Dataset, n_classes: int) -> NDArray[Any]:
 
 def _one_weight_would_gain(problem: Problem, result: Result) -> str | None:
     settings = result.settings
-    found = remaining(
-        problem.dataset.for_models(0),
-        result.V[0],
-        n_classes=problem.n_classes,
-        scaling=problem.column_scaling,
-        fit_intercept=settings.fit_intercept,
-        l2=settings.l2,
-        l1=settings.l1,
-    )
+    found = _remaining(problem, result, l2=settings.l2, l1=settings.l1)
     if not found.gain > MAX_GAIN:
         return None
     return (
@@ -109,6 +109,18 @@ def _one_weight_would_gain(problem: Problem, result: Result) -> str | None:
         "a single weight would still lower the loss, "
         f"{result.history['loss'][-1]:.4g}, by {found.gain:.2g}. "
         f"{_remedy(problem, result, found)}"
+    )
+
+
+def _remaining(problem: Problem, result: Result, *, l2: float, l1: float) -> Remaining:
+    return remaining(
+        problem.dataset.for_models(0),
+        result.V[0],
+        n_classes=problem.n_classes,
+        scaling=problem.column_scaling,
+        fit_intercept=result.settings.fit_intercept,
+        l2=l2,
+        l1=l1,
     )
 
 
@@ -175,10 +187,13 @@ def _short_of_optimum(problem: Problem, result: Result) -> str | None:
             "Raise epochs, the maximum number of iterations."
         )
     if result.ended == "rounded":
+        dtype = result.V.dtype
+        remedy = "Scale and centre the features."
+        if dtype == "float32":
+            remedy = "Pass X as float64, or scale and centre the features."
         return (
-            "Training has not converged: the weights can't be rounded to float32 "
-            "without increasing the loss. Pass X as float64, or scale and centre the "
-            "features."
+            f"Training has not converged: the weights can't be rounded to {dtype} "
+            f"without increasing the loss. {remedy}"
         )
     if result.ended == "stalled":
         return (

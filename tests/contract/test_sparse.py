@@ -33,6 +33,7 @@ from tfsoftmax.data.dataset import Dataset
 from tfsoftmax.data.moments import moments
 from tfsoftmax.engine.features import CentredFeatures, Scaling
 from tfsoftmax.engine.sparse_batch import SparseFullBatch
+from tfsoftmax.solvers import curvature
 from tfsoftmax.solvers.curvature import curvature_sums
 
 FORMATS = ["csr", "csc", "coo"]
@@ -562,6 +563,7 @@ def test_the_programs_do_not_take_as_much_as_a_dense_batch():
 @pytest.mark.parametrize("optimizer", mostly_slow(["sgd", "lbfgs"], ("adam",)))
 def test_no_row_is_made_dense(optimizer, monkeypatch):
     """Not by SciPy, that is; lbfgs has a dense curvature, of few columns."""
+    monkeypatch.setattr(curvature, "ALWAYS_DENSE", 0)
     # For lbfgs of which the curvature is its diagonal.
     X, y, _ = problem() if optimizer == "sgd" else problem(n_features=40, density=0.1)
     made_dense = []

@@ -183,3 +183,39 @@ def test_a_feature_that_another_holds_up_is_named():
         clf.fit(X, y)
     with pytest.warns(ConvergenceWarning, match="feature, number 11,"):
         clf.fit(X.to_numpy(), y)
+
+
+# Of full batches
+
+
+def unbalanced():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(300, 4)), (rng.random(300) < 0.1).astype(int)
+
+
+def uninformative():
+    """Rows that occur with both labels."""
+    X, y = unbalanced()
+    return np.vstack([X, X]), np.concatenate([y, 1 - y])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+def test_an_optimum_without_an_intercept_may_be_worse_than_a_constant(alpha):
+    clf = TFSoftmaxClassifier(optimizer="lbfgs", fit_intercept=False, alpha=alpha)
+    assert_silent(clf, *unbalanced())
+    assert_silent(clf.set_params(rescale="standard"), *unbalanced())
+
+
+@pytest.mark.parametrize("alpha", [0.0, "auto"])
+def test_a_constant_is_the_optimum_of_features_that_say_nothing(alpha):
+    clf = TFSoftmaxClassifier(optimizer="lbfgs", alpha=alpha)
+    assert_silent(clf, *uninformative())
+    assert_silent(clf, np.ones((150, 3)), np.arange(150) % 3)
+
+
+@pytest.mark.parametrize("parameters", [{"alpha": 1e6}, {"tol": 1e10}])
+def test_a_constant_is_no_good_model_of_features_that_say_something(parameters):
+    X, _ = unbalanced()
+    clf = TFSoftmaxClassifier(optimizer="lbfgs", **parameters)
+    with pytest.warns(ConvergenceWarning, match="alpha or tol is too large"):
+        clf.fit(X, X[:, 0] > 0)

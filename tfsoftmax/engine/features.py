@@ -208,6 +208,13 @@ class CentredFeatures:
         eps = np.finfo(self.dtype).eps
         return abs(self.centre.astype(np.float64) * self.factor) * eps  # type: ignore[no-any-return]
 
+    def intercept_rounding(self, U: NDArray[np.float64]) -> float:
+        """Return a bound on the rounding error of the intercepts of V in float64."""
+        if not self.fit_intercept:
+            return 0.0
+        largest = (abs(U[:, :-1]) @ abs(self._shift) + abs(U[:, -1])).max()
+        return float(largest * np.finfo(np.float64).eps)
+
     def blocks(self, dataset: Dataset) -> Iterator[tuple[slice, Any]]:
         """Yield blocks of rows x̂ in float64, and their indices."""
         for rows, X in dataset.blocks():

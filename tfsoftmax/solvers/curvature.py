@@ -38,6 +38,9 @@ from tfsoftmax.engine.features import CentredFeatures, CentredRows
 # With more columns, H is diagonal: a Cholesky factor of 3,000 columns takes 0.15 s and
 # 72 MB, and grows with the cube and the square.
 MAX_DENSE = 3000
+# So few columns are always dense: fits of sparse rows with values of very different
+# size then take some iterations, not thousands.
+ALWAYS_DENSE = 512
 # Rows with less than this fraction of the largest τ are replaced by the mean of all
 # rows: near the optimum, only a tenth of MNIST's rows matter.
 LEAST_SHARE = 0.1
@@ -89,8 +92,8 @@ def curvature_sums(
     """
     n_columns = U.shape[1]
     is_dense = n_columns <= MAX_DENSE
-    if sparse.issparse(dataset.X):  # H may not be larger than X
-        is_dense = is_dense and n_columns**2 <= dataset.n_values
+    if sparse.issparse(dataset.X) and n_columns > ALWAYS_DENSE:
+        is_dense = is_dense and n_columns**2 <= dataset.n_values  # H not larger than X
     n_bytes = 8 * n_columns**2 if is_dense else 1
     classes, weight, skipped, total = dataset.in_pieces(n_bytes).fold(
         _sum_up, U, features, precision, typical, is_dense, combine=add_each
@@ -114,8 +117,9 @@ def _sum_up(
     n_rows, n_columns = U.shape
     shape = (n_columns, n_columns) if is_dense else (n_columns,)
     sums = np.zeros(shape, precision)
-    classes = np.zeros((n_rows, n_rows))
-    weight = skipped = 0.0
+    n_classes = max(2, n_rows)
+    products = np.zeros((n_classes, n_classes))
+    skipped = 0.0
     # Adding a matrix takes the time of some rows.
     for rows, X in dataset.blocks(at_least=n_columns // 2 if is_dense else 1):
         s = dataset.row_weights(rows)
@@ -124,10 +128,8 @@ def _sum_up(
             z = np.concatenate([np.zeros_like(z), z])
         with np.errstate(invalid="ignore"):  # infinite logits, which the loss shows
             P = softmax(z, axis=0)
-        tau = 1 - np.einsum("kn,kn->n", P, P)
-        P = P[-n_rows:]
-        classes += np.diag(P @ s) - (P * s) @ P.T
-        weight += s @ tau
+        tau = _trace(P)
+        products += (P * s) @ P.T
         if typical is not None:
             # However much a row is weighted, if at all.
             counts = tau > LEAST_SHARE * tau[s > 0].max(initial=0)
@@ -137,7 +139,21 @@ def _sum_up(
             x = features.rows(X, precision)
             add = _add_sparse if isinstance(x, CentredRows) else _add_dense
             add(sums, x, (s * tau).astype(precision))
-    return classes, weight, skipped, sums
+    # T = diag(p) − p pᵀ without cancellation, since its rows add up to 0.
+    np.fill_diagonal(products, 0)
+    classes = np.diag(products.sum(axis=1)) - products
+    return classes[-n_rows:, -n_rows:], float(classes.trace()), skipped, sums
+
+
+def _trace(P: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute τ = 1 − Σ p² of each row, also if one p is nearly 1."""
+    likeliest = P.argmax(axis=0)[None]
+    p = np.take_along_axis(P, likeliest, axis=0)[0]
+    others = P.copy()
+    np.put_along_axis(others, likeliest, 0, axis=0)
+    tau: NDArray[np.float64] = others.sum(axis=0) * (1 + p)
+    tau -= np.einsum("kn,kn->n", others, others)
+    return tau
 
 
 def _add_dense(sums: NDArray[Any], x: NDArray[Any], weights: NDArray[Any]) -> None:

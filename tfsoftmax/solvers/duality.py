@@ -16,8 +16,9 @@ mean s (p − y), a share t of μ is the same for all rows:
 
     μ = (1 − t) p + t q        q = (mean s y − (1 − t) mean s p) / t
 
-with the smallest t for which no q_k is negative. If a pure L1 penalty requires that no
-component of G_μ exceeds alpha, a share of μ is y, which shrinks G_μ.
+with the smallest t for which no q_k is negative. Classes without weight are left out
+of p: their intercepts have no optimum, but tend to −∞. If a pure L1 penalty requires
+that no component of G_μ exceeds alpha, a share of μ is y, which shrinks G_μ.
 
 References
 ----------
@@ -51,6 +52,8 @@ ROUNDING = 1e-14
 N_FOR_CENTRE = 256
 # Relative differences of the loss that are rounding errors.
 RESOLUTION = 1e-14
+# A logit with the probability 0, but finite, since the loss multiplies it by 0.
+IMPOSSIBLE = -1e300
 
 
 @single_threaded_blas()
@@ -94,8 +97,12 @@ def duality_gap(
         b = intercept + coef.astype(np.float64) @ features.centre
     rows = _Means(dataset, W, features, n_classes)
     given = best = rows.at(b)
+    F = given.loss + alpha * _penalty(W, l1_ratio)
     if fit_intercept:
-        best, b = _best_intercept(rows, given, b)
+        if (given.y == 0).any():
+            rows.occurring = given.y > 0
+            best = rows.at(b)
+        best, b = _best_intercept(rows, best, b)
     sums = rows.sum_up(b)
     G, Y, x = sums.G, sums.Y, sums.x
     gap, entropy = given.loss - best.loss, sums.entropy
@@ -114,8 +121,8 @@ def duality_gap(
         gap += u * float(np.vdot(G, W)) + u * (entropy - rows.entropy_of_targets())
         G = (1 - u) * G
     gap += float(_fenchel_young(W, G, alpha, l1_ratio).sum())
-    F = given.loss + alpha * _penalty(W, l1_ratio)
-    return max(gap, 0.0) + 8 * float(np.finfo(np.float64).eps) * F
+    # F is not negative, so neither is its minimum.
+    return min(max(gap, 0.0), F) + 8 * float(np.finfo(np.float64).eps) * F
 
 
 class Predicted(NamedTuple):
@@ -138,10 +145,17 @@ class Targets:
         self.s = dataset.row_weights()
         self.n_rows = n_rows
 
-    def evaluate(self, z: NDArray[np.float64]) -> Predicted:
-        """Compute the probabilities and the loss from logits (n_rows, n)."""
+    def evaluate(
+        self, z: NDArray[np.float64], occurring: NDArray[np.bool_] | None = None
+    ) -> Predicted:
+        """Compute the probabilities and the loss from logits (n_rows, n).
+
+        Classes that are not `occurring` have the probability 0.
+        """
         if self.n_rows < len(self.T):
             z = np.concatenate([np.zeros_like(z), z])
+        if occurring is not None:
+            z = np.where(occurring[:, None], z, IMPOSSIBLE)
         z = z - z.max(axis=0)
         P = np.exp(z)
         total = P.sum(axis=0)
@@ -152,7 +166,7 @@ class Targets:
 
 
 class _AtIntercept(NamedTuple):
-    """The loss of an intercept b, and its gradient and Hessian in b.
+    """The loss of an intercept b, its gradient and Hessian in b, and the sum of y.
 
     Sums over the rows weighted by s, or their means.
     """
@@ -160,6 +174,7 @@ class _AtIntercept(NamedTuple):
     loss: float
     gradient: NDArray[np.float64]
     H: NDArray[np.float64]
+    y: NDArray[np.float64]
 
 
 class _Sums(NamedTuple):
@@ -199,18 +214,22 @@ class _Rows:
         blocks = features.blocks(dataset)
         self._z = np.concatenate([products(W, x) for _, x in blocks], axis=1)
 
-    def at(self, b: NDArray[np.float64]) -> _AtIntercept:
+    def at(
+        self, b: NDArray[np.float64], occurring: NDArray[np.bool_] | None
+    ) -> _AtIntercept:
         """Compute the sums for an intercept b."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
-        predicted = self._targets.evaluate(self._z + b[:, None])
+        predicted = self._targets.evaluate(self._z + b[:, None], occurring)
         P = predicted.P[-n_rows:]
         H = np.diag(P @ s) - (P * s) @ P.T
-        return _AtIntercept(predicted.loss * len(s), (P - T[-n_rows:]) @ s, H)
+        return _AtIntercept(predicted.loss * len(s), (P - T[-n_rows:]) @ s, H, T @ s)
 
-    def sum_up(self, b: NDArray[np.float64]) -> _Sums:
+    def sum_up(
+        self, b: NDArray[np.float64], occurring: NDArray[np.bool_] | None
+    ) -> _Sums:
         """Compute the sums that determine the gap."""
         s, T, n_rows = self._targets.s, self._targets.T, self._targets.n_rows
-        P = self._targets.evaluate(self._z + b[:, None]).P
+        P = self._targets.evaluate(self._z + b[:, None], occurring).P
         E, T_rows = (A[-n_rows:] * s for A in (P - T, T))
         x = np.zeros(self._dataset.n_features)
         G, Y = np.zeros((n_rows, len(x))), np.zeros((n_rows, len(x)))
@@ -227,17 +246,22 @@ class _Rows:
 
 
 class _Means:
-    """The same as means over all rows, local or distributed."""
+    """The same as means over all rows, local or distributed.
+
+    `occurring` are the classes to which probabilities are limited; None means all.
+    """
+
+    occurring: NDArray[np.bool_] | None = None
 
     def __init__(self, dataset: Rows, *arguments: Any) -> None:
         self._n, self._rows = len(dataset), dataset.in_pieces().bind(_Rows, *arguments)
 
     def at(self, b: NDArray[np.float64]) -> _AtIntercept:
-        sums = self._rows.fold(_Rows.at, b, combine=add_each)
+        sums = self._rows.fold(_Rows.at, b, self.occurring, combine=add_each)
         return _AtIntercept(*(each / self._n for each in sums))
 
     def sum_up(self, b: NDArray[np.float64]) -> _Sums:
-        sums = self._rows.fold(_Rows.sum_up, b, combine=add_each)
+        sums = self._rows.fold(_Rows.sum_up, b, self.occurring, combine=add_each)
         return _Sums(*(each / self._n for each in sums))
 
     def entropy_of_targets(self) -> float:

@@ -76,8 +76,9 @@ FIRST_RENEWAL, RENEWAL = 10, 25
 LEAST_WEIGHT = 1e-20
 # Relative difference of F from its minimum that is accepted if `tol` is None.
 ROUNDING_GAP = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 5e-7}
-# Relative increase of F that rounding the weights to float32 may cause.
-MAX_ROUNDING = 5e-5
+# Relative increase of F that rounding the weights to their dtype may cause. It isn't
+# measured in float64 if the intercepts change by less than this.
+MAX_ROUNDING, LITTLE_ROUNDING = 5e-5, 1e-6
 # λ measures the distance to the optimum only if the step changes logits by less than
 # this. Outlying rows only have curvature near the decision boundary, beyond which F may
 # keep falling: if logits change by more, this many steps must each have gained no more
@@ -196,10 +197,11 @@ class _Run:
 
     def _is_rounded(self, objective: Objective) -> bool:
         """Whether rounding the weights to their dtype increases F too much."""
-        if self._rows.precision == np.float64:
+        features, is_double = self._rows.features, self._rows.precision == np.float64
+        if is_double and features.intercept_rounding(self._at.U) < LITTLE_ROUNDING:
             return False
         V = self._to_result(self._at)[0]
-        rounded = objective(self._rows.features.centre_weights(V))
+        rounded = objective(features.centre_weights(V))
         return not rounded.F <= self._at.F * (1 + MAX_ROUNDING)
 
     def _is_separated(self, at: Evaluation) -> bool:

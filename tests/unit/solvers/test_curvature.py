@@ -95,6 +95,28 @@ def test_sums_equal_those_row_by_row(n_classes, kind, n_block_rows, monkeypatch)
     np.testing.assert_allclose(sums.mean_features, mean, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_curvature_of_certain_rows_is_not_lost_by_rounding(n_classes):
+    p = 10.0 ** -np.arange(12, 30, 6)[:n_classes]
+    P = np.zeros((n_classes, 2))
+    P[0], P[1, 0] = 1, p[0]
+    P[-1, 1] = p[1]
+    np.testing.assert_allclose(curvature._trace(P), 2 * p[:2], rtol=1e-12)
+    U = np.zeros((1, N_COLUMNS))
+    for sign in (1, -1):
+        U[0, -1] = sign * 50.0
+        sums = curvature_sums(U, *centred(X), DOUBLE)
+        assert sums.classes.item() == pytest.approx(np.exp(-50.0), rel=1e-12)
+        assert sums.weight == pytest.approx(2 * np.exp(-50.0), rel=1e-12)
+
+
+def test_few_columns_of_sparse_rows_have_a_dense_curvature():
+    packed = sparse.csr_array(np.where(abs(X) > 2.2, X, 0))
+    assert packed.nnz < N_COLUMNS**2
+    sums = curvature_sums(weights_for(3), *centred(packed), DOUBLE)
+    assert sums.features.shape == (N_COLUMNS, N_COLUMNS)
+
+
 def test_beyond_some_columns_the_sums_are_the_diagonal(monkeypatch):
     U = weights_for(3)
     full = curvature_sums(U, *centred(X), DOUBLE)

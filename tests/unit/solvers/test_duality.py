@@ -179,6 +179,33 @@ def test_rows_without_a_weight_change_nothing():
     assert dual_gap(clf, X, y, s) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("epochs", [3, 200])
+def test_a_class_without_weight_leaves_the_bound_close(n_classes, epochs):
+    X, y, _ = problem(300, 4)
+    X, y = (X - X.mean(axis=0)) / X.std(axis=0), np.minimum(y, n_classes - 1)
+    y = np.append(y, n_classes)  # the class without weight, of one row
+    X, s = np.vstack([X, X[:1]]), np.append(np.ones(300), 0.0)
+    alpha = 1 / 300
+    clf = fitted(X, y, s, alpha=alpha, optimizer="lbfgs", epochs=epochs)
+    T = np.eye(n_classes + 1)[y]
+    F = objective(X, T, s, clf.coef_, clf.intercept_, alpha)
+    # The loss tends to that of the other classes as the intercept tends to −∞.
+    best = minimum(X[:-1], np.eye(n_classes)[y[:-1]], s[:-1], alpha, 0.0, True)
+    excess = F - best
+    if n_classes > 2:
+        assert excess - 1e-12 <= clf.dual_gap_ <= 10 * excess + 1e-7
+    else:  # whose two rows of weights are another penalty than one row
+        assert clf.dual_gap_ <= F
+
+
+def test_no_gap_is_larger_than_the_objective():
+    X, y, s = problem(150, 4)
+    clf = fitted(1000 * X, y, s, alpha=1e-6, optimizer="lbfgs", epochs=2)
+    F = objective(1000 * X, np.eye(3)[y], s, clf.coef_, clf.intercept_, 1e-6)
+    assert clf.dual_gap_ <= F * (1 + 1e-12)
+
+
 def test_without_a_penalty_the_gap_is_infinite():
     X, y, s = problem(150, 4)
     assert dual_gap(fitted(X, y, s, alpha=0.0), X, y, s) == np.inf

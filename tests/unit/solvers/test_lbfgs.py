@@ -278,10 +278,13 @@ def newton(X, y, s, alpha, n_iterations=100):
         return s @ np.logaddexp(0, -sign * (Z @ v)) + penalty @ v**2 / 2
 
     for _ in range(n_iterations):
-        p = expit(Z @ v)
-        gradient = Z.T @ (s * (p - y)) + penalty * v
-        H = Z.T @ (Z * (s * p * (1 - p))[:, None]) + np.diag(penalty)
-        step = np.linalg.lstsq(H + 1e-14 * np.diag(H.diagonal()), gradient)[0]
+        q = expit(-sign * (Z @ v))  # 1 − p of the label
+        gradient = penalty * v - Z.T @ (s * sign * q)
+        H = Z.T @ (Z * (s * q * (1 - q))[:, None]) + np.diag(penalty)
+        d = H.diagonal()
+        r = np.divide(1, np.sqrt(d), out=np.zeros_like(d), where=d > 0)
+        H = H * r * r[:, None] + 1e-14 * np.eye(len(d))
+        step = r * np.linalg.lstsq(H, r * gradient)[0]
         length = 1.0
         while value(v - length * step) > value(v) and length > 1e-9:
             length /= 2
@@ -433,6 +436,37 @@ def test_weights_that_float32_does_not_hold_are_named_as_the_reason():
     clf = lbfgs(1e-4).fit(x.astype(np.float64), y)
     F = objective(clf, x, y, alpha=1e-4)
     assert pytest.approx(newton(x, y, None, 1e-4), rel=1e-6) == F
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+def test_weights_that_float64_does_not_hold_are_named_as_the_reason(alpha):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2))
+    y = (x.sum(axis=1) + rng.normal(size=300) > 0).astype(int)
+    with pytest.warns(ConvergenceWarning, match="can't be rounded to float64"):
+        lbfgs(alpha).fit(x + 1e15, y)
+    assert lbfgs(alpha).fit(x + 1e8, y)._result.ended == "converged"
+
+
+def separable(seed):
+    """A dummy, an amount that says the class, and an age, in their own units."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(20, 200))
+    dummy, amount = rng.integers(0, 2, n), rng.integers(10**9, 5 * 10**9, n)
+    table = np.column_stack([dummy, amount, rng.integers(18, 90, n)])
+    return table, (amount > 3 * 10**9).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("seed", "alpha"), [(1, 1e-6), (4, 1e-6), (14, None), (15, None), (16, 1e-6)]
+)
+def test_rows_that_are_all_certain_at_once_are_fitted(seed, alpha):
+    x, y = separable(seed)
+    alpha = 1 / len(x) if alpha is None else alpha
+    clf = lbfgs(alpha).fit(x, y)
+    z = (2 * y - 1) * clf.decision_function(x)
+    F = np.logaddexp(0, -z).mean() + alpha / 2 * (clf.coef_**2).sum()
+    assert pytest.approx(newton(x, y, None, alpha), rel=1e-6, abs=0) == F
 
 
 def test_sparse_rows_have_the_optimum_of_dense_ones():

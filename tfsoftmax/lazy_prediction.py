@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score
 from tfsoftmax.utils.sklearn_compat import _safe_indexing
 from tfsoftmax.validation.arrays import check_weights
 from tfsoftmax.validation.collections import is_dask_array
-from tfsoftmax.validation.errors import errors_name, silent_checks
+from tfsoftmax.validation.errors import errors_name, errors_note, silent_checks
 from tfsoftmax.validation.labels import check_length, hard_labels
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def score_blocks(model: Any, blocks: Iterable[tuple[Any, ...]]) -> float:
     token = dask.base.tokenize(its_key, blocks)
     sums = [
         dask.delayed(_correct_and_total)(
-            its_key, *block, dask_key_name=(f"tfsoftmax_score-{token}", i)
+            its_key, i, *block, dask_key_name=(f"tfsoftmax_score-{token}", i)
         )
         for i, block in enumerate(blocks)
     ]
@@ -113,7 +113,10 @@ def _predict_partition(frame: Any, model: Any, method: str) -> Any:
 
     predicted = _predict(model, frame, method)
     if predicted.ndim == 1:
-        return pd.Series(predicted, index=frame.index)
+        dtype = predicted.dtype
+        if dtype.kind in "OU":  # or pandas would infer a dtype for each partition
+            dtype = pd.Series(model.classes_).dtype
+        return pd.Series(predicted, index=frame.index, dtype=dtype)
     return pd.DataFrame(predicted, index=frame.index, columns=model.classes_)
 
 
@@ -138,9 +141,14 @@ def _row_of_zeros(rows: Any, n_features: int) -> Any:
 
 
 def _correct_and_total(
-    model: Any, X: Any, y: Any, sample_weight: Any
+    model: Any, number: int, X: Any, y: Any, sample_weight: Any
 ) -> tuple[Fraction, Fraction]:
     """Return the weight of a block's correctly predicted rows, and of all its rows."""
+    with errors_note(number, number):
+        return _count(model, X, y, sample_weight)
+
+
+def _count(model: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Fraction, Fraction]:
     n_samples = X.shape[0]
     check_length(y, n_samples)
     weights, unit = np.ones(n_samples), Fraction(1)

@@ -313,6 +313,9 @@ class _Predictor(SoftmaxPredictor, BaseEstimator):  # type: ignore[misc]
         return _decisions(self, X)
 
 
+_Predictor.__name__ = "TFSoftmaxClassifier"  # which scikit-learn names in errors
+
+
 def _decisions(estimator: SoftmaxPredictor, X: Any) -> NDArray[Any]:
     """Compute the logits, of shape (n_samples,) for two classes."""
     logits = linear_scores(estimator, X, estimator.coef_, estimator.intercept_)

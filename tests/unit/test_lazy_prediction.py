@@ -210,6 +210,16 @@ def test_a_predicted_series_has_the_dtype_of_the_classes(classes):
     assert_lazily(lazy, pd.Series(clf.predict(TABLE), index=INDEX))
 
 
+def test_all_partitions_have_the_dtype_of_labels_that_are_objects():
+    classes = np.array(list("abc"), dtype=object)
+    clf = fitted(3, classes=classes, names=NAMES)
+    clf.classes_ = classes
+    lazy = clf.predict(FRAME[FRAME["a"] > 1.5])
+    dtypes = set(lazy.map_partitions(lambda part: part.dtype).compute())
+    assert dtypes == {lazy.dtype} == {pd.Series(["a"], dtype=lazy.dtype).dtype}
+    assert lazy.compute().dtype == lazy.dtype
+
+
 def test_a_block_without_rows_has_no_predictions():
     clf = fitted(names=NAMES)
     none = FRAME[FRAME["a"] > 1.5]
@@ -252,6 +262,19 @@ def test_columns_that_do_not_fit_are_refused_at_once(method):
     ]:
         with pytest.raises(ValueError, match=words):
             predict(rows)
+
+
+def test_an_error_of_a_block_names_the_estimator_and_a_score_the_block():
+    rows = ROWS.copy()
+    rows[-1, 0] = np.nan
+    rows = da.from_array(rows, chunks=CHUNKS)
+    match = "X contains NaN.\nTFSoftmaxClassifier does not accept"
+    with pytest.raises(ValueError, match=match):
+        fitted().predict(rows).compute(scheduler="sync")
+    with pytest.raises(ValueError, match=match) as caught:
+        fitted().score(rows, LABELS)
+    note = f"In block {len(SIZES) - 1} of X, counted from 0."
+    assert caught.value.__notes__ == [note]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from tfsoftmax.data.dtypes import largest_magnitude
 from tfsoftmax.data.gather import ALIGNMENT, aligned, copy_by_rows, lies_by_columns
 from tfsoftmax.data.targets import class_totals
 from tfsoftmax.validation.arrays import check_rows, check_weights
+from tfsoftmax.validation.errors import errors_note
 from tfsoftmax.validation.labels import (
     check_labels,
     encode,
@@ -95,12 +95,12 @@ def check(
         )
     checked = []
     for number, block in enumerate(blocks, first):
-        with _errors_note(number, number, names[0]):
+        with errors_note(number, number, names[0]):
             if block[0].shape[0]:
                 checked.append(_check_block(block, estimator, names))
     if not checked:
         return Checked([], None)
-    with _errors_note(first, first + len(blocks) - 1, names[0]):
+    with errors_note(first, first + len(blocks) - 1, names[0]):
         refuse_mixture([(sparse.issparse(X), is_soft(y)) for X, y, _ in checked], names)
         return Checked(checked, _describe(checked, names[1]))
 
@@ -112,17 +112,6 @@ def refuse_mixture(kinds: Sequence[tuple[bool, bool]], names: Names) -> None:
             f"{names[0]} must be sparse in all blocks or in none, and {names[1]} must "
             "have soft labels in all blocks or in none; got a mixture."
         )
-
-
-@contextmanager
-def _errors_note(first: int, last: int, name: str) -> Iterator[None]:
-    """Add a note to an error with the numbers of the blocks in which it occurred."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        blocks = f"block {first}" if first == last else f"blocks {first} to {last}"
-        error.add_note(f"In {blocks} of {name}, counted from 0.")
-        raise
 
 
 def this_version() -> str:

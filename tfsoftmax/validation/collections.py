@@ -56,7 +56,8 @@ def refuse_other_collections(values: Any, name: str) -> None:
 def check_blocks(X: Any, name: str = "X") -> None:
     """Check that X has two dimensions, and all columns in each block."""
     if X.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.")
+        hint = f" Pass {name}[:, None] if it is a single feature." * (X.ndim == 1)
+        raise ValueError(f"{name} must have two dimensions; it has {X.ndim}.{hint}")
     _check_whole_rows(X, name)
 
 
@@ -99,7 +100,8 @@ def rows_in_blocks(
     if not is_dask(X):
         raise TypeError(
             f"{names[0]} must be a Dask collection if {names[1]} or {names[2]} is one, "
-            f"but {names[0]} is in memory. Call compute() on the Dask collection."
+            f"but {names[0]} is in memory. Call compute() on the Dask collection or, "
+            "in a pipeline, use steps that return Dask collections."
         )
     check_blocks(X, names[0])
     columns: list[list[Any]] = [[None] * n_blocks(X) for _ in names]

@@ -43,6 +43,17 @@ def errors_name(name: str, *others: type[Exception]) -> Iterator[None]:
         raise kind(message) from error
 
 
+@contextlib.contextmanager
+def errors_note(first: int, last: int, name: str = "X") -> Iterator[None]:
+    """Add a note to an error with the numbers of the blocks in which it occurred."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        blocks = f"block {first}" if first == last else f"blocks {first} to {last}"
+        error.add_note(f"In {blocks} of {name}, counted from 0.")
+        raise
+
+
 def silent_checks() -> np.errstate:
     """Silence NumPy while scikit-learn looks for non-finite values."""
     return np.errstate(over="ignore", invalid="ignore")

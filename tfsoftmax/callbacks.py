@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from tfsoftmax.solvers import SOLVERS
 from tfsoftmax.solvers.result import EpochMetrics, Result
 from tfsoftmax.utils.sklearn_compat import callback_management_context, has_callbacks
 
@@ -158,5 +159,7 @@ class EpochLogger:
     def _print(self, epoch: int, metrics: EpochMetrics) -> None:
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         values = "  ".join(f"{n} {metrics[n]:.4f}" for n in names if n in metrics)
+        by_epochs = SOLVERS[self._estimator.optimizer].by_epochs
         of = f"/{self._n_epochs}" if epoch <= self._n_epochs else ""
-        print(f"Epoch {epoch:{len(str(self._n_epochs))}}{of}  {values}")
+        unit = "Epoch" if by_epochs else "Iteration"
+        print(f"{unit} {epoch:{len(str(self._n_epochs))}}{of}  {values}")

@@ -63,7 +63,7 @@ class TFSoftmaxClassifier(
     ExportMixin,
     BaseEstimator,  # type: ignore[misc]
 ):
-    r"""Softmax regression, trained by gradient descent in TensorFlow.
+    r"""Softmax regression, trained with TensorFlow.
 
     With weights W and intercept b, the class probabilities of a row x are softmax(W x +
     b). ``fit`` minimises the mean cross-entropy plus a penalty,
@@ -476,7 +476,7 @@ class TFSoftmaxClassifier(
         UserWarning
             If training was interrupted (Ctrl-C); the weights of the last complete epoch
             are kept. Also if more than a quarter of the values of `X_val` are outside
-            the range of `X`, or vice versa, which means that they were scaled
+            the range of `X`, or vice versa, which suggests that they were scaled
             differently; and if mini-batches are trained on a Dask collection whose rows
             are sorted by class.
         """

@@ -36,7 +36,8 @@ def dual_gap(
         The classes of the rows, or soft labels. If X is a Dask collection, they are in
         memory, or a Dask collection with the same blocks.
     sample_weight : {array-like, Dask collection} of shape (n_samples,), default=None
-        Non-negative weights of the rows, as y; None means equal weights.
+        Non-negative weights of the rows, in memory or with the same blocks, like y;
+        None means equal weights.
 
     Returns
     -------
@@ -79,6 +80,12 @@ def dual_gap(
     True
     """
     check_is_fitted(classifier)
+    if not hasattr(classifier, "_result"):
+        raise TypeError(
+            "classifier must be a fitted TFSoftmaxClassifier; got a "
+            f"{type(classifier).__name__}. Of a pipeline, pass the last step, and X as "
+            "transformed by the others."
+        )
     rows = read_known(
         classifier,
         classifier.classes_,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tests.problems import classic, estimator, problem
 from tfsoftmax import dual_gap
@@ -48,3 +51,10 @@ def test_what_is_not_as_described_is_refused():
         dual_gap(clf, X, Y[:-1])
     with pytest.raises(ValueError, match="sample_weight"):
         dual_gap(clf, X, Y, S[:-1])
+
+
+def test_other_classifiers_and_pipelines_are_refused():
+    other = LogisticRegression().fit(X, Y)
+    for clf in (other, make_pipeline(StandardScaler(), estimator()).fit(X, Y)):
+        with pytest.raises(TypeError, match="classifier must be a fitted TFSoftmax"):
+            dual_gap(clf, X, Y)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.displays._figures import finite_range, panels, set_title, shorten
+from tfsoftmax.displays._figures import finite_range, panels, set_title, short_names
 
-# As in RdBu_r, the colour map of the pictures: red raises a logit.
-_RAISES, _LOWERS = "#D55E00", "#0072B2"
+# Near the ends of RdBu_r, the colour map of the pictures: red raises a logit.
+_RAISES, _LOWERS = "#B2182B", "#2166AC"
 _WIDTH = 2.1  # of a panel without names, in inches
+_LONGEST_NAME = 40
 
 
 def strongest(weights: NDArray[Any], n: int) -> NDArray[np.intp]:
@@ -62,16 +63,18 @@ def draw_bars(
     """
     n_panels, n_features = weights.shape
     shown = [strongest(row, n_bars) for row in weights]
-    names = [[shorten(feature_names[j]) for j in indices] for indices in shown]
-    longest = max((len(name) for panel in names for name in panel), default=0)
+    drawn = (feature_names[j] for indices in shown for j in indices)
+    short = short_names(drawn, _LONGEST_NAME)
+    names = [[short[feature_names[j]] for j in indices] for indices in shown]
+    for_names = 0.07 * max(map(len, short.values()), default=0)
+    are_shared = n_features <= n_bars  # the names are at the left only
+    width = _WIDTH + 0.2 + (0 if are_shared else for_names)
     made = panels(
         ax,
         n_panels,
         (3 if n_panels < 10 else 4) if n_cols is None else n_cols,
-        panel_size=(
-            _WIDTH + 0.2 + 0.07 * longest,
-            0.7 + 0.21 * min(n_bars, n_features),
-        ),
+        panel_size=(width, 0.7 + 0.21 * min(n_bars, n_features)),
+        beside=for_names if are_shared else 0.0,
     )
     heights = [row[indices] for row, indices in zip(weights, shown, strict=True)]
     ends = (-limit, limit) if limit else _ends(np.concatenate(heights))
@@ -87,7 +90,7 @@ def draw_bars(
         _style(panel)
     for panel in made.lowest:
         panel.set_xlabel(label, fontsize="small")
-    if n_features <= n_bars:
+    if are_shared:
         for panel in set(made.axes) - set(made.leftmost):
             panel.tick_params(labelleft=False)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.displays._candidates import best, is_number, levels, text_of
+from tfsoftmax.displays._candidates import best, is_number, levels, texts_of
 from tfsoftmax.displays._figures import BEST, COLORS, label_ticks
 
 _MOST_TICKS = 6  # up to as many values are the tick labels
@@ -92,10 +92,10 @@ def draw_by_two_parameters(
 
 def _set_axis(panel: Any, axis: str, values: Sequence[Any]) -> NDArray[Any]:
     """Set the scale and the ticks of an axis; return the positions of the values."""
-    labels = list(map(text_of, values))
+    labels = texts_of(values)
     if not all(map(is_number, values)):
         places = np.arange(len(values))
-        label_ticks(panel, axis, places, labels, room=26 / len(labels) - 2)
+        label_ticks(panel, axis, places, labels)
         panel.set(**{f"{axis}lim": (-0.5, len(values) - 0.5)})
         return places
     places = np.array([float(value) for value in values])
@@ -108,8 +108,9 @@ def _set_axis(panel: Any, axis: str, values: Sequence[Any]) -> NDArray[Any]:
         else:
             set_scale("symlog", linthresh=positive.min())
         scaled = np.log(np.maximum(places, positive.min() / 10))
-    if _have_room(scaled):
-        label_ticks(panel, axis, places, labels, room=np.inf)
+    are_exact = np.allclose([float(label) for label in labels], places, 1e-6, 0.0)
+    if are_exact and _have_room(scaled):  # values drawn at random are not exact
+        label_ticks(panel, axis, places, labels)
     return places
 
 

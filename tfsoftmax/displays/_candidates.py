@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.pipeline import Pipeline
 
-from tfsoftmax.displays._figures import shorten
+from tfsoftmax.displays._figures import short_names
+from tfsoftmax.prediction import SoftmaxPredictor
+
+_ACCURACIES = (ClassifierMixin.score, SoftmaxPredictor.score)
+_LONGEST_TEXT = 20
 
 
 def metric_name(search: Any, metric: str | None) -> str:
-    """Return the name of the score to show."""
+    """Return the name of the score to show, as in the names of `cv_results_`."""
     names = _names_after("mean_test_", search.cv_results_)
     if metric is None and len(names) == 1:
         return names[0]
@@ -21,6 +29,18 @@ def metric_name(search: Any, metric: str | None) -> str:
     if name not in names:
         raise ValueError(f"metric must be one of {names}; got {metric!r}.")
     return str(name)
+
+
+def score_name(search: Any, metric: str) -> str:
+    """Return what a metric of `metric_name` measures, for a label."""
+    scoring = getattr(search, "scoring", metric)
+    if metric != "score" or not (scoring is None or isinstance(scoring, str)):
+        return metric
+    estimator = search.estimator
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    is_accuracy = getattr(type(estimator), "score", None) in _ACCURACIES
+    return scoring or ("accuracy" if is_accuracy else metric)
 
 
 def searched_parameters(results: Mapping[str, Any]) -> list[str]:
@@ -61,7 +81,8 @@ def last_rounds(
     A halving search scores its candidates in rounds, which differ in the resource.
     """
     params = [{n: v for n, v in p.items() if n not in resource} for p in candidates]
-    rows = list({repr(list(p.items())): i for i, p in enumerate(params)}.values())
+    keys = [repr([(name, key(value)) for name, value in p.items()]) for p in params]
+    rows = list({k: row for row, k in enumerate(keys)}.values())
     return [params[row] for row in rows], rows
 
 
@@ -93,8 +114,11 @@ def levels(
 
 
 def key(value: Any) -> Any:
-    """Return a number itself, or the repr of a value that may not be hashable."""
-    return value if is_number(value) else repr(value)
+    """Return a number itself, or a text that differs between other values."""
+    if is_number(value):
+        return value
+    # The repr of a long array leaves out its middle.
+    return joblib.hash(value) if _shape(value) else repr(value)
 
 
 def is_number(value: Any) -> bool:
@@ -102,12 +126,36 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def text_of(value: Any) -> str:
-    """Return the tick label of a value."""
-    if not is_number(value):
-        return shorten(value, 20)
-    number = float(value)
-    return f"{number:g}" if number.is_integer() else f"{number:.4g}"
+def _shape(value: Any) -> tuple[int, ...]:
+    """Return the shape of an array, or () for what is none."""
+    shape = getattr(value, "shape", ())
+    return shape if isinstance(shape, tuple) else ()
+
+
+def texts_of(values: Sequence[Any]) -> list[str]:
+    """Return the tick labels of different values, which differ too."""
+    texts = [_text_of(value) for value in values]
+    short = short_names(texts, _LONGEST_TEXT)
+    counts, seen = Counter(texts), Counter[str]()
+    labels = []
+    for value, text in zip(values, texts, strict=True):
+        seen[text] += 1
+        if counts[text] == 1:
+            labels.append(short[text])
+        elif is_number(value):
+            labels.append(f"{float(value):.12g}")
+        else:
+            labels.append(f"{short[text]} ({seen[text]})")
+    return labels
+
+
+def _text_of(value: Any) -> str:
+    """Return a number with four digits, the size of an array, or a value as text."""
+    if is_number(value):
+        number = float(value)
+        return f"{number:g}" if number.is_integer() else f"{number:.4g}"
+    size = " × ".join(map(str, _shape(value)))
+    return f"array of {size}" if size else str(value)
 
 
 def best(scores: NDArray[Any]) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,42 @@ def are_pixels(steps: list[Any], classifier: Any) -> bool:
 
 
 def names_of_features(steps: list[Any], classifier: Any, n_features: int) -> list[str]:
-    """Return the names of a classifier's features, as set by the previous steps."""
-    names = None
+    """Return the names of a classifier's features, as set by the previous steps.
+
+    The prefixes that a column transformer adds are dropped where that keeps the names
+    different.
+    """
+    names, prefixes = None, set()
     for step in steps:
         names = _names_out(step, names)
+        prefixes |= _prefixes(step)
     if names is None:
         names = getattr(classifier, "feature_names_in_", None)
     if names is None:
         return default_names(n_features)
-    return [str(name) for name in names]
+    return _without_prefixes([str(name) for name in names], prefixes)
+
+
+def _prefixes(step: Any) -> set[str]:
+    """Return what a ColumnTransformer or a FeatureUnion puts before its names."""
+    if getattr(step, "verbose_feature_names_out", False) is not True:
+        return set()
+    kinds = ("transformers_", "transformer_list")
+    named = (each for kind in kinds for each in getattr(step, kind, ()))
+    return {f"{name}__" for name, *_ in named}
+
+
+def _without_prefixes(names: list[str], prefixes: set[str]) -> list[str]:
+    """Drop prefixes from names, except where two names would become equal."""
+    rests = []
+    for name in names:
+        first = max((p for p in prefixes if name.startswith(p)), key=len, default="")
+        rest = name.removeprefix(first)
+        # A product of features, such as "a__x b__y", has several prefixes.
+        rests.append(name if any(p in rest for p in prefixes) else rest)
+    counts = Counter(rests)
+    pairs = zip(names, rests, strict=True)
+    return [rest if counts[rest] == 1 else name for name, rest in pairs]
 
 
 def default_names(n_features: int) -> list[str]:

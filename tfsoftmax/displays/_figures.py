@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
@@ -18,8 +20,6 @@ from sklearn.utils import check_scalar
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 WRONG = "#D55E00"
 BEST = "#D55E00"
-# Longer names lose their middle: names mostly differ at either end.
-_LONGEST_NAME = 28
 _LEGEND = "tfsoftmax-legend"  # marks the legends of figures that the displays added
 
 
@@ -45,7 +45,11 @@ class Panels:
 
 
 def panels(
-    ax: Any, n_panels: int, n_cols: int | None, panel_size: tuple[float, float]
+    ax: Any,
+    n_panels: int,
+    n_cols: int | None,
+    panel_size: tuple[float, float],
+    beside: float = 0.0,
 ) -> Panels:
     """Create axes for some panels, row by row.
 
@@ -59,6 +63,8 @@ def panels(
         Number of panels per row; None means at most 5.
     panel_size : tuple of float
         Width and height of a panel in a new figure, in inches.
+    beside : float, default=0.0
+        Width of what is beside all panels of a new figure, in inches.
 
     Returns
     -------
@@ -80,7 +86,7 @@ def panels(
     n_rows = math.ceil(n_panels / n_cols)
     if ax is None:
         width, height = panel_size
-        size = (n_cols * width, n_rows * height)
+        size = (n_cols * width + beside, n_rows * height)
         figure = plt.figure(figsize=size, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # inches
         grid = figure.add_gridspec(n_rows, n_cols)
@@ -143,25 +149,62 @@ def add_legend(
         text.set_parse_math(False)
 
 
-def label_ticks(
-    panel: Any, axis: str, places: Any, labels: Sequence[str], room: float
-) -> None:
-    """Label positions on an axis; x labels longer than `room` are tilted."""
+def label_ticks(panel: Any, axis: str, places: Any, labels: Sequence[str]) -> None:
+    """Label positions on an axis."""
     set_ticks = panel.set_xticks if axis == "x" else panel.set_yticks
     set_ticks(places, labels, parse_math=False)
     set_ticks([], minor=True)
-    if axis == "x" and max(map(len, labels)) > room:
-        for text in panel.get_xticklabels():
-            text.set(rotation=30, ha="right", rotation_mode="anchor")
 
 
-def shorten(name: Any, longest: int = _LONGEST_NAME) -> str:
-    """Return a name as text, with its middle replaced by … if it is too long."""
-    text = str(name)
-    if len(text) <= longest:
-        return text
+def tilt_crowded_ticks(made: Panels, *, is_ours: bool) -> None:
+    """Tilt the labels of `label_ticks` that touch on a horizontal axis.
+
+    A figure of ours becomes higher by what they need, so that the panels keep their
+    height.
+    """
+    from matplotlib.ticker import FixedLocator
+
+    if is_ours:
+        made.figure.draw_without_rendering()  # lays the panels out
+    added = 0.0
+    for panel in made.axes:
+        texts = panel.get_xticklabels()
+        boxes = [text.get_window_extent() for text in texts]
+        gap = made.figure.dpi * 0.08
+        is_crowded = any(left.x1 + gap > right.x0 for left, right in pairwise(boxes))
+        if isinstance(panel.xaxis.get_major_locator(), FixedLocator) and is_crowded:
+            for text in texts:
+                text.set(rotation=30, ha="right", rotation_mode="anchor")
+            heights = [text.get_window_extent().height for text in texts]
+            added = max(added, max(heights) - max(box.height for box in boxes))
+    if is_ours and added:
+        n_rows = made.axes[0].get_subplotspec().get_gridspec().nrows
+        height = made.figure.get_figheight() + n_rows * added / made.figure.dpi
+        made.figure.set_figheight(height)
+
+
+def upright_label(text: str, axes: Sequence[Any] | NDArray[Any]) -> str:
+    """Return the label of a vertical axis, on several lines if longer than the axes."""
+    boxes = [panel.get_window_extent() for panel in axes]
+    height = max(box.y1 for box in boxes) - min(box.y0 for box in boxes)
+    width = max(20, int(height / axes[0].figure.dpi / 0.085))  # in characters
+    return textwrap.fill(text, width, break_on_hyphens=False)
+
+
+def short_names(names: Iterable[str], longest: int) -> dict[str, str]:
+    """Shorten names to `longest` characters, or to more where they would be equal."""
+    short = {name: _shorten(name, longest) for name in names}
+    counts = Counter(short.values())
+    alike = [name for name, text in short.items() if counts[text] > 1]
+    return short | short_names(alike, longest * 3 // 2) if alike else short
+
+
+def _shorten(name: str, longest: int) -> str:
+    """Replace a long name's middle by …, since names mostly differ at either end."""
+    if len(name) <= longest:
+        return name
     n_first = longest // 2
-    return f"{text[:n_first]}…{text[len(text) - (longest - n_first - 1) :]}"
+    return f"{name[:n_first]}…{name[len(name) - (longest - n_first - 1) :]}"
 
 
 def set_title(panel: Any, title: Any, width: float) -> None:

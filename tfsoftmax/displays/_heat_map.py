@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsoftmax.displays._candidates import best, levels, text_of
+from tfsoftmax.displays._candidates import best, is_number, levels, texts_of
 from tfsoftmax.displays._figures import BEST, label_ticks
 
 MOST_TICKS = 16  # labels along an axis, before they overlap
@@ -18,6 +18,15 @@ def is_grid(candidates: Sequence[Mapping[str, Any]], x: str, y: str) -> bool:
     """Whether the values of both parameters were combined in a grid."""
     pairs = [params for params in candidates if x in params and y in params]
     return len(pairs) > max(len(levels(pairs, name)[0]) for name in (x, y))
+
+
+def suits_heat_map(candidates: Sequence[Mapping[str, Any]], x: str, y: str) -> bool:
+    """Whether cells show candidates better than points: in a grid, or of categories."""
+    (x_values, columns), (y_values, rows) = (levels(candidates, n) for n in (x, y))
+    cells = {cell for cell in zip(columns, rows, strict=True) if None not in cell}
+    is_full = len(cells) == len(x_values) * len(y_values)
+    has_scale = any(all(map(is_number, values)) for values in (x_values, y_values))
+    return is_full or is_grid(candidates, x, y) or not has_scale
 
 
 def grid_of(
@@ -39,10 +48,14 @@ def grid_of(
     return grid, x_values, y_values
 
 
-def figure_size(shape: tuple[int, ...]) -> tuple[float, float]:
+def figure_size(
+    x_values: Sequence[Any], y_values: Sequence[Any]
+) -> tuple[float, float]:
     """Return the width and height of a figure for a heat map, in inches."""
-    n_y, n_x = shape
-    return 2.2 + 0.75 * min(n_x, 16), 1.4 + 0.5 * min(n_y, 16)
+    n_x, n_y = (min(len(values), MOST_TICKS) for values in (x_values, y_values))
+    for_labels = 0.08 * max(map(len, texts_of(y_values)))
+    # Below three inches there is no room for the label of the colour scale.
+    return 1.8 + for_labels + 0.75 * n_x, max(3.0, 1.4 + 0.5 * n_y)
 
 
 def draw_heat_map(
@@ -64,8 +77,8 @@ def draw_heat_map(
     image = ax.imshow(grid, cmap=cmap, origin="lower", aspect="auto")
     for axis, values in (("x", x_values), ("y", y_values)):
         step = -(-len(values) // MOST_TICKS)
-        labels = list(map(text_of, values))[::step]
-        label_ticks(ax, axis, range(0, len(values), step), labels, room=8)
+        labels = texts_of(values)[::step]
+        label_ticks(ax, axis, range(0, len(values), step), labels)
     for row, column in np.argwhere(best(grid)):
         _add_frame(ax, row, column)
     annotate = grid.size <= 100 if annotate is None else annotate

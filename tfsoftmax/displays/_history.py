@@ -19,6 +19,7 @@ _UNNAMED = "TFSoftmaxClassifier"
 
 # More letters per name, or more names, in a legend would hide the curves.
 _LONGEST_NAME, _MOST_NAMES = 24, 5
+_MOST_DOTS = 20  # a longer curve has no dots at its epochs
 
 _LABELS = {
     "loss": "cross-entropy",
@@ -168,8 +169,6 @@ class HistoryDisplay:
         """Draw a column of all histories, and the same column of held-out rows."""
         from matplotlib.ticker import MaxNLocator
 
-        longest = max(len(history) for history in self.histories.values())
-        marker = "." if longest <= 20 else ""
         units = _units(panel, [h for h in self.histories.values() if column in h])
         if not panel.lines:
             panel.set_prop_cycle(color=_colors(len(self.histories)))
@@ -178,21 +177,25 @@ class HistoryDisplay:
                 panel.plot([], [])  # takes this history's colour from the cycle
                 continue
             epochs, values = history.index, history[column]
+            # A curve looks the same beside others, which may be added later.
+            marker = "." if len(epochs) <= _MOST_DOTS else ""
             (line,) = panel.plot(epochs, values, marker=marker, label=str(name))
             self.lines_[name][column] = line
             held_out = f"val_{column}"
             if held_out in history:
+                kept = np.flatnonzero(history.get("kept", [])).tolist()
                 (self.lines_[name][held_out],) = panel.plot(
                     epochs,
                     history[held_out],
                     linestyle="--",
                     color=line.get_color(),
                     label=f"_{held_out}",
-                    marker="o" if "kept" in history else None,
-                    markevery=np.flatnonzero(history.get("kept", [])).tolist(),
+                    marker="o" if kept else "_" if len(epochs) == 1 else "",
+                    markevery=kept or None,
                 )
         panel.set(xlabel=units, ylabel=_LABELS[column])
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        whole = MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+        panel.xaxis.set_major_locator(whole)
         panel.grid(visible=True, color="0.9", linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)

@@ -24,7 +24,7 @@ from tfsoftmax.displays._figures import (
     finite_range,
     hide_ticks,
     panels,
-    shorten,
+    short_names,
 )
 from tfsoftmax.displays._parts import take_apart
 from tfsoftmax.utils.sklearn_compat import _safe_indexing
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # Longer names are put on separate lines.
 _LONGEST_BESIDE = 8
+_LONGEST_NAME = 28
 
 
 class PredictionsDisplay:
@@ -297,7 +298,9 @@ def _titles(
     y_true: NDArray[Any], y_pred: NDArray[Any], probability: NDArray[Any]
 ) -> list[str]:
     """Return the titles, with long class names shortened and on separate lines."""
-    names = [[shorten(name) for name in y] for y in (y_true, y_pred)]
+    full = [list(map(str, y)) for y in (y_true, y_pred)]
+    short = short_names(full[0] + full[1], _LONGEST_NAME)
+    names = [[short[name] for name in y] for y in full]
     longest = max((len(name) for name in names[0] + names[1]), default=0)
     break_ = "\n" if longest > _LONGEST_BESIDE else " "
     return [

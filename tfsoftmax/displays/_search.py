@@ -15,6 +15,7 @@ from tfsoftmax.displays._candidates import (
     full_name,
     last_rounds,
     metric_name,
+    score_name,
     searched_parameters,
     short_name,
     varied_parameters,
@@ -24,13 +25,15 @@ from tfsoftmax.displays._figures import (
     check_matplotlib,
     finite_range,
     panels,
+    tilt_crowded_ticks,
+    upright_label,
 )
 from tfsoftmax.displays._heat_map import (
-    MOST_TICKS,
     draw_heat_map,
     figure_size,
     grid_of,
     is_grid,
+    suits_heat_map,
 )
 
 if TYPE_CHECKING:
@@ -42,8 +45,8 @@ class SearchDisplay:
 
     A grid of two parameters is drawn as a heat map. If more parameters were searched,
     each cell shows the best of its candidates. Cells without a score are blank, and the
-    best cells are framed. Two parameters with many random values are drawn as points,
-    with their scores as colours.
+    best cells are framed. Two parameters whose values were drawn at random are drawn as
+    points, with their scores as colours.
 
     Any other search has one panel per parameter, with a point for each candidate that
     has the parameter and a ring around the best. If several candidates share numeric
@@ -69,7 +72,7 @@ class SearchDisplay:
     std : array-like of shape (n_candidates,), default=None
         The standard deviations of the scores; None draws no error bars.
     score_name : str, default="score"
-        The name of the scores.
+        The name of the scores, for instance ``"accuracy"``.
 
     Attributes
     ----------
@@ -138,7 +141,7 @@ class SearchDisplay:
 
         Parameters
         ----------
-        search : fitted search, as TFSoftmaxGridSearchCV or GridSearchCV
+        search : fitted search, such as TFSoftmaxGridSearchCV or GridSearchCV
             Any search with `cv_results_`.
         x : str, default=None
             The parameter on the horizontal axis. For a parameter of a pipeline, the
@@ -177,15 +180,16 @@ class SearchDisplay:
                 f"{type(search).__name__} has no cv_results_."
             )
         results = search.cv_results_
-        score_name = metric_name(search, metric)
+        column = metric_name(search, metric)
         x, y = _axes_of(searched_parameters(results), x, y)
         resource = {getattr(search, "resource", None)} - {x, y}
         candidates, rows = last_rounds(results["params"], resource)
         mean, std = (
-            np.asarray(results[f"{of}_test_{score_name}"], dtype=float)[rows]
+            np.asarray(results[f"{of}_test_{column}"], dtype=float)[rows]
             for of in ("mean", "std")
         )
-        display = cls(candidates, mean, x=x, y=y, std=std, score_name=score_name)
+        name = score_name(search, column)
+        display = cls(candidates, mean, x=x, y=y, std=std, score_name=name)
         return display.plot(ax=ax, cmap=cmap, colorbar=colorbar, annotate=annotate)
 
     def plot(
@@ -254,8 +258,8 @@ class SearchDisplay:
         """Draw the scores as colours by both parameters, as a heat map or points."""
         candidates, scores = self.candidates, np.asarray(self.scores, dtype=float)
         grid, x_values, y_values = grid_of(candidates, scores, x, y)
-        is_heat_map = is_grid(candidates, x, y) or max(grid.shape) <= MOST_TICKS
-        size = figure_size(grid.shape) if is_heat_map else (5.4, 4.0)
+        is_heat_map = suits_heat_map(candidates, x, y)
+        size = figure_size(x_values, y_values) if is_heat_map else (5.4, 4.0)
         made = panels(ax, 1, None, panel_size=size)
         self.figure_, self.axes_ = made.figure, made.axes
         (panel,) = self.axes_
@@ -271,8 +275,9 @@ class SearchDisplay:
         if colorbar:
             colored = self.image_ if is_heat_map else self.points_
             self.colorbar_ = self.figure_.colorbar(
-                colored, ax=panel, label=self._score_label()
+                colored, ax=panel, label=self._score_label(made.axes)
             )
+        tilt_crowded_ticks(made, is_ours=ax is None)
 
     def _draw_panels(self, names: Sequence[str], ax: Any) -> None:
         """Draw the scores by each parameter, on the same scale in all panels."""
@@ -299,7 +304,8 @@ class SearchDisplay:
         for panel in set(self.axes_) - set(made.leftmost):
             panel.tick_params(labelleft=False)
         for panel in made.leftmost:
-            panel.set_ylabel(self._score_label())
+            panel.set_ylabel(self._score_label([panel]))
+        tilt_crowded_ticks(made, is_ours=ax is None)
         labels = list(artists)
         add_legend(made.axes[0], list(artists.values()), labels, outside=ax is None)
 
@@ -307,9 +313,9 @@ class SearchDisplay:
         """Return the label of a parameter."""
         return short_name({n for params in self.candidates for n in params}, name)
 
-    def _score_label(self) -> str:
-        """Return the label of the scores."""
-        return f"mean {self.score_name}, cross-validated"
+    def _score_label(self, axes: Sequence[Any] | NDArray[Any]) -> str:
+        """Return the label of the scores, beside some axes."""
+        return upright_label(f"mean cross-validated {self.score_name}", axes)
 
 
 def _axes_of(

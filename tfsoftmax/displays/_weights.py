@@ -26,8 +26,10 @@ from tfsoftmax.displays._figures import (
     hide_ticks,
     panels,
     set_title,
+    upright_label,
 )
 from tfsoftmax.displays._parts import map_back, take_apart
+from tfsoftmax.engine.spec import weight_rows
 from tfsoftmax.utils.sparse import to_dense
 
 if TYPE_CHECKING:
@@ -128,9 +130,10 @@ class WeightsDisplay:
             its best estimator.
 
             Bars show the input features of a pipeline's last step, with the names that
-            the previous steps assign. For pictures, the weights are mapped back through
-            scalers, feature selectors, PCA and similar steps to the features that the
-            pipeline was fitted on.
+            the previous steps assign. The prefix that a column transformer adds to a
+            name is left out if the name is unique without it. For pictures, the weights
+            are mapped back through scalers, feature selectors, PCA and similar steps to
+            the features that the pipeline was fitted on.
         image_shape : tuple (height, width), default=None
             Shape of the pictures. None draws square pictures if the features look like
             pixels: their number is a square from 64 (8 x 8) to 4096 (64 x 64), and they
@@ -288,8 +291,9 @@ class WeightsDisplay:
         largest = max(map(abs, finite_range(pictures)))
         end = limit or largest or 1.0
         n_panels = len(pictures)
-        size = (1.5, 1.7) if n_panels > 1 else (2.8, 2.5)
-        made = panels(ax, n_panels, n_cols, panel_size=size)
+        for_scale = 1.0 if colorbar and n_panels > 1 else 0.0
+        size = (1.5 - for_scale / 5, 1.7) if n_panels > 1 else (2.8, 2.5)
+        made = panels(ax, n_panels, n_cols, panel_size=size, beside=for_scale)
         self.figure_, self.axes_ = made.figure, made.axes
         self.images_ = np.empty(n_panels, dtype=object)
         for i, (panel, picture, name) in enumerate(
@@ -302,7 +306,7 @@ class WeightsDisplay:
             self.colorbar_ = self.figure_.colorbar(
                 self.images_[0],
                 ax=list(self.axes_),
-                label=self.label,
+                label=upright_label(self.label, self.axes_),
                 extend="both" if largest > end else "neither",
             )
 
@@ -368,7 +372,7 @@ def _weights_by_class(classifier: Any) -> tuple[NDArray[Any], list[Any]]:
     n_classes = len(classifier.classes_)
     # An SVC has one row for each pair of classes: three rows for three classes.
     has_rows_of_pairs = hasattr(classifier, "decision_function_shape") and n_classes > 2
-    if has_rows_of_pairs or len(W) != (1 if n_classes == 2 else n_classes):
+    if has_rows_of_pairs or len(W) != weight_rows(n_classes):
         raise TypeError(
             f"WeightsDisplay needs one row of weights per class; the {len(W)} rows of "
             f"{type(classifier).__name__}'s coef_ do not correspond to its {n_classes} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from typing import Any
 
@@ -33,12 +34,38 @@ def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
         X = with_one_dtype(check_structure(X, name))
         try:
             with silent_checks():
-                X = validate_data(estimator, X, accept_sparse="csr", reset=reset)
-        except ValueError:
+                rows = validate_data(estimator, X, accept_sparse="csr", reset=reset)
+            check_real(rows, name)
+        except (TypeError, ValueError) as error:
             refuse_images(X, name)
+            _refuse_columns(X, name, error)
             raise
-        check_real(X, name)
-    return X
+    return rows
+
+
+def _refuse_columns(X: Any, name: str, cause: Exception) -> None:
+    """Refuse a DataFrame whose columns of text or dates have caused an error."""
+    pd = sys.modules.get("pandas")
+    if pd is None or not isinstance(X, pd.DataFrame):
+        return
+    others = [c for i, c in enumerate(X.columns) if not _has_numbers(X.iloc[:, i])]
+    if others:
+        raise ValueError(
+            f"{name} must contain real numbers, but its columns {reprlib.repr(others)} "
+            "do not. Encode them, for instance with OneHotEncoder in a "
+            "ColumnTransformer, or drop them."
+        ) from cause
+
+
+def _has_numbers(column: Any) -> bool:
+    """Whether all values of a DataFrame's column can be converted to floats."""
+    if getattr(column.dtype, "kind", "O") in "mMc":
+        return False
+    try:
+        column.astype(float)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def refuse_images(X: Any, name: str = "X") -> None:
@@ -57,7 +84,10 @@ def refuse_images(X: Any, name: str = "X") -> None:
 def check_real(X: Any, name: str = "X") -> None:
     """Refuse dtypes that scikit-learn accepts but no model can use, such as dates."""
     if X.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must contain real numbers; got dtype {X.dtype}.")
+        hint = f" Convert it with numpy.asarray({name}, float)." * (X.dtype == object)
+        raise ValueError(
+            f"{name} must contain real numbers; got dtype {X.dtype}.{hint}"
+        )
     if X.dtype.kind == "f" and X.dtype.itemsize > 8:
         values = X.data if sparse.issparse(X) else X
         with np.errstate(over="ignore"):  # checked here

@@ -8,14 +8,19 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgba
+from matplotlib import colormaps
 from matplotlib.transforms import Bbox
-from sklearn.compose import make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.datasets import load_iris, load_wine
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    OneHotEncoder,
+    PolynomialFeatures,
+    StandardScaler,
+)
 
 from tests.problems import classic, problem
 from tfsoftmax import TFSoftmaxClassifier
@@ -62,8 +67,8 @@ def test_a_table_has_bars_of_the_strongest_weights_by_name(of_wine, wine):
 def test_bars_are_red_where_they_raise_the_logit_and_blue_where_they_lower_it():
     display = WeightsDisplay([[2.0, -1.0, 0.5]], ["a"]).plot()
     colors = [bar.get_facecolor() for bar in display.bars_[0]]
-    red, blue = to_rgba("#D55E00"), to_rgba("#0072B2")
-    assert colors == [red, blue, red]
+    blue, red = (colormaps["RdBu_r"](end) for end in (0.1, 0.9))
+    assert colors == [pytest.approx(color, abs=0.01) for color in (red, blue, red)]
     assert bar_texts(display.axes_[0]) == ["x0", "x1", "x2"]
     assert display.axes_[0].get_xlabel() == "weight"
 
@@ -170,10 +175,37 @@ def test_a_column_transformers_columns_name_the_bars():
     )
     pipeline = make_pipeline(encode, StandardScaler(), LogisticRegression())
     display = WeightsDisplay.from_estimator(pipeline.fit(X, TOPICS))
-    names = ["onehotencoder__town_a", "onehotencoder__town_b", "remainder__age"]
-    assert bar_texts(display.axes_[0]) == names
+    assert bar_texts(display.axes_[0]) == ["town_a", "town_b", "age"]
     assert display.axes_[0].get_xlabel() == "weight × standard deviation"
     np.testing.assert_array_equal(lengths(display.bars_[0]), pipeline[-1].coef_[0])
+
+
+def names_after(*steps, columns):
+    X = pd.DataFrame(np.random.default_rng(0).random((4, len(columns))))
+    pipeline = make_pipeline(*steps, LogisticRegression())
+    pipeline.fit(X.set_axis(columns, axis=1), TOPICS)
+    return bar_texts(WeightsDisplay.from_estimator(pipeline, n_bars=20).axes_[0])
+
+
+def test_a_prefix_stays_where_names_would_be_equal_without_it():
+    twice = make_column_transformer(
+        (StandardScaler(), ["a", "b"]), (MaxAbsScaler(), ["a"])
+    )
+    names = ["standardscaler__a", "b", "maxabsscaler__a"]
+    assert names_after(twice, columns=["a", "b"]) == names
+    union = make_union(StandardScaler(), MaxAbsScaler())
+    names = ["standardscaler__a", "maxabsscaler__a"]
+    assert names_after(union, StandardScaler(), columns=["a"]) == names
+
+
+def test_only_what_a_step_has_put_before_a_name_is_dropped():
+    columns = ["cost__sum", "age__max"]
+    assert names_after(StandardScaler(), columns=columns) == columns
+    encode = ColumnTransformer([("scaled", StandardScaler(), columns)])
+    assert names_after(encode, columns=columns) == columns
+    products = PolynomialFeatures(interaction_only=True, include_bias=False)
+    names = [*columns, " ".join(f"scaled__{name}" for name in columns)]
+    assert names_after(encode, products, columns=columns) == names
 
 
 def test_a_scale_multiplies_the_weights(of_wine, wine):
@@ -241,9 +273,18 @@ def test_a_long_feature_name_loses_its_middle():
     name = "onehotencoder__occupation_of_the_head_farmer"
     display = WeightsDisplay([[1.0]], ["a"], feature_names=[name]).plot()
     (shown,) = bar_texts(display.axes_[0])
-    assert len(shown) == 28
+    assert len(shown) == 40
     assert shown.startswith("onehotencoder")
     assert shown.endswith("farmer")
+
+
+def test_long_names_that_differ_in_the_middle_stay_different():
+    names = [f"{'a' * 50}{middle}{'z' * 50}" for middle in ("left", "right")]
+    names += [f"{'b' * 50}{'y' * 50}", "short"]
+    display = WeightsDisplay([[4.0, 3.0, 2.0, 1.0]] * 2, "ab", feature_names=names)
+    shown = bar_texts(display.plot().axes_[0])
+    assert len(set(shown)) == 4
+    assert (len(shown[2]), shown[3]) == (40, "short")
 
 
 @pytest.mark.parametrize("weights", [[[0.0, 0.0]], [[0.0] * 20], [[-1.0, -2.0]]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 from sklearn.base import clone
@@ -83,6 +84,38 @@ def test_a_display_adds_to_another(clf, watched):
     assert added.get_color() != first.lines_["first"]["loss"].get_color()
     expected = ["first", "second", "training", "held out", "kept epoch"]
     assert legend(first.axes_[0]) == expected
+
+
+def shown_ticks(display):
+    display.figure_.draw_without_rendering()
+    axis = display.axes_[0].xaxis
+    low, high = axis.get_view_interval()
+    return [tick for tick in axis.get_ticklocs() if low <= tick <= high]
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 3])
+def test_few_epochs_have_ticks_at_whole_numbers(n_epochs, clf):
+    display = HistoryDisplay({"few": clf.history_[:n_epochs]}).plot()
+    assert shown_ticks(display) == list(range(1, n_epochs + 1))
+
+
+def test_a_single_epoch_is_visible_also_on_held_out_rows(clf, digits):
+    X, y = digits
+    once = clone(clf).set_params(epochs=1).fit(X, y, X_val=X, y_val=y)
+    lines = HistoryDisplay.from_estimator(once).lines_["TFSoftmaxClassifier"]
+    assert {line.get_marker() for line in lines.values()} == {".", "_"}
+
+
+def test_a_curve_looks_the_same_whatever_is_beside_it(clf):
+    short = pd.concat([clf.history_] * 6, ignore_index=True)  # 18 epochs
+    long = pd.concat([clf.history_] * 9, ignore_index=True)  # 27 epochs
+    both = HistoryDisplay({"short": short, "long": long}).plot()
+    added = HistoryDisplay({"added": short}).plot(ax=both.axes_)
+    markers = [
+        (lines["loss"].get_marker(), lines["accuracy"].get_marker())
+        for lines in [*both.lines_.values(), *added.lines_.values()]
+    ]
+    assert markers == [(".", "."), ("", ""), (".", ".")]
 
 
 def test_lbfgs_counts_iterations_also_beside_epochs(clf, scaled):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import loguniform, uniform
 from sklearn.exceptions import FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -47,6 +47,11 @@ def of_model(model, X, y):
 
 def tick_labels(axis):
     return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def words(ax):
+    """The vertical label, which may be on two lines."""
+    return " ".join(ax.get_ylabel().split())
 
 
 def text(value):
@@ -90,7 +95,7 @@ def test_a_search_is_a_heat_map_of_its_mean_scores(searched):
         assert written.get_text() == f"{shown[row, column]:.3f}"
         assert written.get_position() == (column, row)
     assert framed(display) == [tuple(text(search.best_params_[name]) for name in GRID)]
-    assert display.colorbar_.ax.get_ylabel() == "mean score, cross-validated"
+    assert words(display.colorbar_.ax) == "mean cross-validated score"
     bare = display.plot(colorbar=False, annotate=False, cmap="magma")
     assert bare.colorbar_ is bare.text_ is None
     assert bare.image_.cmap.name == "magma"
@@ -197,7 +202,7 @@ def test_equal_scores_do_not_hide_the_best_candidate(searched):
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        (RandomizedSearchCV, {"n_iter": 3}),
+        (RandomizedSearchCV, {"n_iter": 5}),
         (HalvingGridSearchCV, {"factor": 2, "min_resources": 40}),
         (
             HalvingGridSearchCV,
@@ -221,13 +226,141 @@ def test_one_of_several_metrics_is_shown(searched):
     search, of = searched(GRID, scoring, refit="b"), {"x": "C", "y": "tol"}
     display = SearchDisplay.from_estimator(search, **of)
     assert cells(display) == expected(GRID, lambda x, y: -x)
-    assert display.colorbar_.ax.get_ylabel() == "mean b, cross-validated"
+    assert words(display.colorbar_.ax) == "mean cross-validated b"
     other = SearchDisplay.from_estimator(search, metric="a", **of)
     assert cells(other) == expected(GRID, lambda x, y: y)
     search.refit = False
     for metric in ("c", None):
         with pytest.raises(ValueError, match=r"metric must be one of \['a', 'b'\]"):
             SearchDisplay.from_estimator(search, metric=metric, **of)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "name"),
+    [
+        (None, "accuracy"),
+        ("neg_log_loss", "neg_log_loss"),
+        (of_model, "score"),
+        (["balanced_accuracy"], "balanced_accuracy"),
+        ({"score": "neg_log_loss"}, "score"),
+    ],
+)
+def test_the_label_names_what_was_scored(scoring, name, searched):
+    search = searched(GRID, scoring, refit=False)
+    display = SearchDisplay.from_estimator(search)
+    assert display.score_name == name
+    assert words(display.colorbar_.ax) == f"mean cross-validated {name}"
+
+
+def test_only_a_score_known_to_be_the_accuracy_is_called_so(search, scaled):
+    assert SearchDisplay.from_estimator(search).score_name == "accuracy"
+    X = scaled[0]
+    other = GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=2).fit(X, X[:, 0])
+    assert SearchDisplay.from_estimator(other).score_name == "score"
+
+
+def assert_nothing_is_cut_off(figure):
+    figure.draw_without_rendering()
+    whole = figure.bbox.padded(1)  # pixel
+    for ax in figure.axes:
+        for written in (ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels()):
+            box = written.get_window_extent()
+            if written.get_text():
+                assert whole.contains(box.x0, box.y0), written
+                assert whole.contains(box.x1, box.y1), written
+
+
+METRICS = ["accuracy", "neg_log_loss", "my_own_metric_with_a_rather_long_name"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("n_x", "n_y"), [(2, 1), (2, 2), (2, 3), (3, 2), (3, 5)])
+def test_no_label_of_a_heat_map_is_cut_off(n_x, n_y, metric):
+    x, y = ([f"value no. {i}" for i in range(n)] for n in (n_x, n_y))
+    tried = [{"x": i, "y": j} for i in x for j in y]
+    scores = -np.arange(len(tried))
+    display = SearchDisplay(tried, scores, x="x", y="y", score_name=metric).plot()
+    assert_nothing_is_cut_off(display.figure_)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n_panels", [1, 4, 6])
+def test_no_label_of_panels_is_cut_off(n_panels, metric):
+    values = ["a long name", "a longer name", "the longest name"]
+    names = [f"parameter_{i}" for i in range(n_panels)]
+    tried = [dict.fromkeys(names, value) for value in values]
+    display = SearchDisplay(tried, [1.0, 2.0, 3.0], score_name=metric).plot()
+    assert_nothing_is_cut_off(display.figure_)
+
+
+def rotations(ax):
+    return {written.get_rotation() for written in ax.get_xticklabels()}
+
+
+def test_labels_are_tilted_if_they_would_touch_and_take_no_room_from_the_cells():
+    heights = []
+    for values in (["a", "b", "c"], [f"rather long {i}" for i in range(3)]):
+        tried = [{"x": i, "y": j} for i in values for j in range(4)]
+        display = SearchDisplay(tried, np.arange(12.0)).plot()
+        display.figure_.draw_without_rendering()
+        (ax,) = display.axes_
+        heights.append(ax.get_window_extent().height)
+        assert rotations(ax) == ({0} if values[0] == "a" else {30})
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+
+
+def test_an_array_is_written_as_its_size():
+    values = [np.ones(64), np.ones((8, 8)), np.float64(0.5), None]
+    tried = [{"x": x, "y": y} for x in values for y in (1, 2)]
+    (ax,) = SearchDisplay(tried, np.arange(8), x="x", y="y").plot().axes_
+    assert tick_labels(ax.xaxis) == ["array of 64", "array of 8 × 8", "0.5", "None"]
+
+
+def test_values_that_differ_have_labels_that_differ():
+    arrays = [np.zeros(5000), np.zeros(5000)]
+    arrays[1][2500] = 1.0  # which its repr leaves out
+    long = [f"{'a' * 20}{middle}{'z' * 20}" for middle in "xy"]
+    near = [1.00001, 1.00002]
+    tried = [{"x": x, "y": y} for x in arrays + long for y in near]
+    (ax,) = SearchDisplay(tried, np.arange(8), x="x", y="y").plot().axes_
+    first, second, *others = tick_labels(ax.xaxis)
+    assert (first, second) == ("array of 5000 (1)", "array of 5000 (2)")
+    assert len(set(others)) == 2
+    assert tick_labels(ax.yaxis) == ["1.00001", "1.00002"]
+
+
+@pytest.mark.parametrize("categories", [None, ["sgd", "adam"]])
+def test_few_values_drawn_at_random_are_points_too(categories):
+    rng = np.random.default_rng(0)
+    y = rng.random(5) if categories is None else rng.choice(categories, 5)
+    tried = [{"x": 10**-i, "y": j} for i, j in zip(4 * rng.random(5), y, strict=True)]
+    display = SearchDisplay(tried, rng.random(5), x="x", y="y").plot()
+    assert display.image_ is None
+    x, shown = display.points_.get_offsets().T
+    assert list(x) == [each["x"] for each in tried]
+    (ax,) = display.axes_
+    assert ax.get_xscale() == "log"
+    assert all("10^" in label for label in tick_labels(ax.xaxis))
+    if categories:
+        assert [tick_labels(ax.yaxis)[int(i)] for i in shown] == list(y)
+
+
+def test_ticks_are_at_round_numbers_unless_the_values_are_short():
+    for values, labels in (
+        ([0.002, 0.02, 0.2], ["0.002", "0.02", "0.2"]),
+        ([0.00212345, 0.0212345, 0.212345], []),
+    ):
+        (ax,) = SearchDisplay([{"x": v} for v in values], [1, 2, 3]).plot().axes_
+        shown = tick_labels(ax.xaxis)
+        assert [label for label in shown if "10^" not in label] == labels
+
+
+def test_a_full_grid_and_categories_are_cells():
+    rows = [{"x": x, "y": 1} for x in (1, 2, 3)]
+    diagonal = [{"x": x, "y": y} for x, y in zip("abc", "def", strict=True)]
+    for tried in (rows, diagonal):
+        display = SearchDisplay(tried, [1, 2, 3], x="x", y="y").plot()
+        assert display.image_.get_array().count() == 3
 
 
 # Panels by parameter
@@ -273,7 +406,7 @@ def test_one_parameter_is_a_curve_with_error_bars(searched):
     expected = np.column_stack([mean - std, mean + std])
     np.testing.assert_allclose(reach, expected)
     assert (ax.get_xscale(), tick_labels(ax.xaxis)) == ("log", ["0.1", "1", "10"])
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("C", "mean score, cross-validated")
+    assert (ax.get_xlabel(), words(ax)) == ("C", "mean cross-validated score")
     assert figure_legend(display) == ["mean ± standard deviation", "best candidate"]
 
 
@@ -319,7 +452,7 @@ def test_two_of_many_values_each_are_coloured_points(searched):
     assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
     best = search.best_params_
     assert rings(ax) == [(best["tol"], best["C"])]
-    assert display.colorbar_.ax.get_ylabel() == "mean score, cross-validated"
+    assert words(display.colorbar_.ax) == "mean cross-validated score"
     few = SearchDisplay.from_estimator(search, x="C")
     assert panels_of(few) == ["C"]
 
@@ -370,7 +503,6 @@ def test_categories_are_apart_and_missing_parameters_leave_points_out(searched):
     ax = display.axes_[0]
     assert [x for x, _ in points(display)] == [0, 1, 2]
     assert tick_labels(ax.xaxis) == ["None", "balanced", "{'one': 2.0}"]
-    assert {text.get_rotation() for text in ax.get_xticklabels()} == {30}
     assert not [line for line in ax.lines if line.get_linestyle() == "-"]
 
 

@@ -33,6 +33,27 @@ def test_finite_rows_whose_sums_overflow_are_taken_without_a_warning():
     assert check_rows(estimator(), rows, reset=True) is rows
 
 
+COLUMNS = {
+    "text": list("wxyz"),
+    "objects": np.array(list("wxyz"), object),
+    "categories": pd.Series(list("wxyz"), dtype="category"),
+    "dates": pd.date_range("2020", periods=4),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_columns_that_are_no_numbers_are_named(kind):
+    counts = pd.Series([1, 2, 3, 4], dtype=object)
+    table = pd.DataFrame({"age": [1, 2, 3, 4], "count": counts, "b": COLUMNS[kind]})
+    with pytest.raises(ValueError, match=r"X must .*columns \['b'\] do not. Encode"):
+        check_rows(estimator(), table, reset=True)
+    numbers = table.drop(columns="b")
+    assert check_rows(estimator(), numbers, reset=True).shape == (4, 2)
+    numbers.loc[0, "age"] = np.nan  # another reason
+    with pytest.raises(ValueError, match="contains NaN"):
+        check_rows(estimator(), numbers, reset=True)
+
+
 @pytest.mark.parametrize("values", ["c16", "M8[s]", "m8[D]", "S3", "V8"])
 def test_rows_that_are_no_real_numbers_are_refused_by_name(values):
     with pytest.raises(ValueError, match=r"\bX_val\b"):

@@ -32,8 +32,9 @@ from benchmarks.tables import mixed_table
 from benchmarks.text import made_up_text
 from tfsoftmax import TFSoftmaxClassifier
 
+OURS = "tfsoftmax"
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
-    "this": lambda: TFSoftmaxClassifier(random_state=0),
+    OURS: lambda: TFSoftmaxClassifier(random_state=0),
     "LogisticRegression": LogisticRegression,
     "SGDClassifier": lambda: SGDClassifier(loss="log_loss", random_state=0),
     "MLPClassifier": lambda: MLPClassifier((), random_state=0),
@@ -58,14 +59,14 @@ def run(options: Options) -> list[Row]:
             which: cross_validate(make, X, y, folds)
             for which, make in CLASSIFIERS.items()
         }
-        best = max(s.accuracy for which, s in scores.items() if which != "this")
+        best = max(s.accuracy for which, s in scores.items() if which != OURS)
         for which, score in scores.items():
             note = (
                 f"log-loss {score.log_loss:.3f}, {score.seconds:.2f} s per fit, "
                 f"warned in {score.n_warned} of {len(folds)} folds"
             )
-            ahead = score.accuracy - best if which == "this" else None
-            goal = at_least(-0.01) if which == "this" else None
+            ahead = score.accuracy - best if which == OURS else None
+            goal = at_least(-0.01) if which == OURS else None
             what = f"{name}, {which}"
             rows.append(Row("defaults", what, score.accuracy, "", ahead, goal, note))
     return rows
@@ -94,9 +95,9 @@ def data_sets(quick: bool) -> Iterator[tuple[str, Any, NDArray[Any]]]:
     yield "hashed text, 1,500 rows of 2¹⁷", *made_up_text(1_500, 1 << 17, 20)
     classification = datasets.make_classification
     many = classification(5_000, 100, n_informative=10, n_classes=5, random_state=0)
-    yield "made up, 5,000 rows of 100", *many
+    yield "synthetic, 5,000 × 100", *many
     rare = classification(3_000, 20, n_informative=6, weights=[0.98], random_state=1)
-    yield "made up, 2 % positive", *rare
+    yield "synthetic, 2 % positive", *rare
 
 
 def folds_of(y: NDArray[Any]) -> list[Any]:

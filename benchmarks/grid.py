@@ -19,11 +19,11 @@ from sklearn.model_selection import GridSearchCV
 
 from benchmarks import data, peers
 from benchmarks.measure import Timings, interleaved
-from benchmarks.records import Options, Row
+from benchmarks.records import Options, Row, counted
 
 RATES, BATCH_SIZES, FOLDS = (0.01, 0.03, 0.1), (100, 500), 3
 N_FITS = len(RATES) * len(BATCH_SIZES) * FOLDS
-OURS = "this, n_jobs=1"
+OURS = "tfsoftmax, n_jobs=1"
 
 
 def run(options: Options) -> list[Row]:
@@ -34,8 +34,8 @@ def run(options: Options) -> list[Row]:
     ours = partial(search, peers.this(epochs), ours_grid(), X, y)
     searches = {
         OURS: partial(ours, n_jobs=1),
-        "this, n_jobs=2": partial(ours, n_jobs=2),
-        "this, n_jobs=2, threading": partial(ours, n_jobs=2, backend="threading"),
+        "tfsoftmax, n_jobs=2": partial(ours, n_jobs=2),
+        "tfsoftmax, n_jobs=2, threading": partial(ours, n_jobs=2, backend="threading"),
         "MLPClassifier, n_jobs=1": partial(
             search, peers.mlp(epochs), mlp_grid(), single, y
         ),
@@ -44,7 +44,7 @@ def run(options: Options) -> list[Row]:
     keras = partial(search, peers.keras_wrapper(epochs), one_rate, single, y)
     # The first search starts the workers, and each of them imports TensorFlow.
     first = interleaved(
-        {"this, n_jobs=2": searches["this, n_jobs=2"]}, 1, warm_up=False
+        {"tfsoftmax, n_jobs=2": searches["tfsoftmax, n_jobs=2"]}, 1, warm_up=False
     )
     timings = interleaved(
         searches | {"Keras": keras},
@@ -103,7 +103,7 @@ def rows_of(timings: Timings, names: Any) -> list[Row]:
             "s",
             timings.ratio(name, OURS),
             note=f"best accuracy {timings.results[name].best_score_:.4f}; "
-            f"{len(timings.seconds[name])} rounds",
+            f"{counted(len(timings.seconds[name]), 'round')}",
         )
         for name in names
     ]
@@ -111,11 +111,11 @@ def rows_of(timings: Timings, names: Any) -> list[Row]:
 
 def first_row(first: Timings, timings: Timings) -> Row:
     """Make the row of the search that starts its workers."""
-    seconds = first.median("this, n_jobs=2")
+    seconds = first.median("tfsoftmax, n_jobs=2")
     ratio = seconds / timings.median(OURS)
     note = "starts the workers, and TensorFlow in each"
     return Row(
-        "grid", "this, n_jobs=2, the first search", seconds, "s", ratio, note=note
+        "grid", "tfsoftmax, n_jobs=2, the first search", seconds, "s", ratio, note=note
     )
 
 

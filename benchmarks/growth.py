@@ -43,7 +43,7 @@ def run(options: Options) -> list[Row]:
             seconds = epoch_time(size, options.rounds(3))
             units.append(unit_time(size, seconds))
             n, d, k = size
-            note = f"{units[-1] * 1e9:.3f} ns a row, feature and class"
+            note = f"{units[-1] * 1e9:.3f} ns per row, feature and class"
             if len(units) > 1 and abs(change := units[-1] / units[-2] - 1) > TOLERANCE:
                 note += f"; not linear, {change:+.0%} each"
             name = f"{what}: {n:,} rows, {d:,} features, {k:,} classes"

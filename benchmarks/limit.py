@@ -67,7 +67,7 @@ def row_of(
     ratio = timings.ratio(name, SGEMM) / n_epochs * product.flops / flops
     note = f"{flops / seconds / 1e9:.0f} GFLOP/s"
     if n_models > 1:
-        note += f", {seconds / n_models * 1e3:.1f} ms a model"
+        note += f", {seconds / n_models * 1e3:.1f} ms per model"
     return Row("limit", name, seconds * 1e3, "ms per epoch", ratio, goal, note)
 
 

@@ -40,9 +40,9 @@ class Case:
 
 
 CASES = {
-    "this, uint8": Case(partial(peers.this, 2), goal=at_most(64)),
-    "this, float32": Case(partial(peers.this, 2, raw=False), "float32"),
-    "this, float64": Case(partial(peers.this, 2, raw=False), "float64"),
+    "tfsoftmax, uint8": Case(partial(peers.this, 2), goal=at_most(64)),
+    "tfsoftmax, float32": Case(partial(peers.this, 2, raw=False), "float32"),
+    "tfsoftmax, float64": Case(partial(peers.this, 2, raw=False), "float64"),
     "LogisticRegression(max_iter=5), X / 255 in float32": Case(
         partial(LogisticRegression, max_iter=5), needs_floats=True
     ),
@@ -86,7 +86,7 @@ def memmap_rows(options: Options) -> list[Row]:
     """Write the file if there is room for it, and train on it in a child."""
     n_samples = options.memmap_rows
     n_bytes = n_samples * data.N_FEATURES
-    what = f"this, memmap of {n_samples:,} rows of uint8 ({n_bytes / 1e9:.2f} GB)"
+    what = f"tfsoftmax, memmap of {n_samples:,} rows of uint8 ({n_bytes / 1e9:.2f} GB)"
     with tempfile.TemporaryDirectory() as folder:
         free = psutil.disk_usage(folder).free
         if free < 1.2 * n_bytes:
@@ -119,13 +119,13 @@ def measure_memmap(path: Path, what: str, options: Options) -> list[Row]:
             peak.anonymous,
             "MB",
             goal=at_most(128),
-            note=f"of which y's numbers and the order of rows: 4 + 4 bytes a row, "
+            note=f"of which y's numbers and the order of rows: 4 + 4 bytes per row, "
             f"{8 * n_samples / MB:.0f} MB",
         ),
-        Row("memory", "this, array in memory", rates[ARRAY], "M rows/s", note=per),
+        Row("memory", "tfsoftmax, array in memory", rates[ARRAY], "M rows/s", note=per),
         Row(
             "memory",
-            "this, memmap (cached pages)",
+            "tfsoftmax, memmap (cached pages)",
             rates[MMAP],
             "M rows/s",
             timings.ratio(ARRAY, MMAP),

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from benchmarks import data, peers
 from benchmarks.measure import interleaved
-from benchmarks.records import Goal, Options, Row, at_least
+from benchmarks.records import Goal, Options, Row, at_least, counted
 
 THEIRS = "LogisticRegression()"
 MLP = "MLPClassifier(hidden_layer_sizes=(), solver='adam')"
@@ -73,9 +73,14 @@ def to_its_objective(options: Options) -> list[Row]:
     contenders = [
         Contender(THEIRS, theirs, single),
         Contender(
-            f"this, adam, cosine, {epochs} epochs, uint8", adam(epochs), X, at_least(20)
+            f"tfsoftmax, adam, cosine, {epochs} epochs, uint8",
+            adam(epochs),
+            X,
+            at_least(20),
         ),
-        Contender(f"this, lbfgs, {iterations} iterations, uint8", lbfgs(iterations), X),
+        Contender(
+            f"tfsoftmax, lbfgs, {iterations} iterations, uint8", lbfgs(iterations), X
+        ),
         Contender(f"{MLP}, cosine, {mlp_epochs} epochs", mlp(mlp_epochs), single),
         Contender(f"{SAGA}, max_iter={sweeps})", saga(sweeps), single, rounds=1),
         Contender("SGDClassifier(loss='log_loss')", by_sgd, single, rounds=1),
@@ -106,14 +111,14 @@ def _to_the_optimum(n: int, options: Options) -> list[Row]:
         for solver in ("newton-cg", "lbfgs")[: 2 if n <= 10_000 else 1]
     }
     makers |= {
-        "this, lbfgs, float64": (partial(ours, raw=False), double, at_least(8)),
-        "this, lbfgs, uint8": (ours, raw, at_least(10)),
+        "tfsoftmax, lbfgs, float64": (partial(ours, raw=False), double, at_least(8)),
+        "tfsoftmax, lbfgs, uint8": (ours, raw, at_least(10)),
     }
     longest = ours(MOST, raw=False).fit(double, y)
     bound = objective(longest, double, y) * (1 + GAP)
     contenders = []
     for name, (make, X, goal) in makers.items():
-        guess = 8 if "newton" in name else 64 if "this" in name else 256
+        guess = 8 if "newton" in name else 64 if "tfsoftmax" in name else 256
         iterations = fewest(
             lambda i, make=make, X=X: objective(make(i).fit(X, y), X, y) <= bound, guess
         )
@@ -175,7 +180,7 @@ def compare(
             note += f"; one against the rest, another objective ({clf.n_iter_} epochs)"
         else:
             note += f", F {objective(clf, X, y):.6f}"
-        note += f"; {len(timings.seconds[name])} rounds"
+        note += f"; {counted(len(timings.seconds[name]), 'round')}"
         ratio = timings.ratio(contenders[0].name, name)
         rows.append(Row("optimum", name, timings.median(name), "s", ratio, goal, note))
     return rows

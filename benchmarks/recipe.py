@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from benchmarks import data, peers
 from benchmarks.measure import Timings, in_child, interleaved
-from benchmarks.records import Options, Row, at_least
+from benchmarks.records import Options, Row, at_least, counted
 
-OURS = "this, uint8"
-FLOAT32 = "this, float32"
+OURS = "tfsoftmax, uint8"
+FLOAT32 = "tfsoftmax, float32"
 NUMPY = "hand-written NumPy, W (784, 10)"
 MLP = "MLPClassifier(hidden_layer_sizes=())"
 KERAS = "keras.wrappers.SKLearnClassifier"
@@ -40,7 +40,7 @@ def run(options: Options) -> list[Row]:
     contenders = {
         OURS: (peers.this(epochs), X),
         FLOAT32: (peers.this(epochs, raw=False), single),
-        "this, float64": (peers.this(epochs, raw=False), double),
+        "tfsoftmax, float64": (peers.this(epochs, raw=False), double),
         NUMPY: (peers.NumPySoftmax(epochs), single),
         "hand-written NumPy, W (10, 784)": (peers.NumPySoftmax(epochs, True), single),
         MLP: (peers.mlp(epochs), single),
@@ -58,7 +58,7 @@ def run(options: Options) -> list[Row]:
         *rows_of(timings, options),
         Row(
             "recipe",
-            f"NumPy over {FLOAT32}",
+            f"NumPy / {FLOAT32}",
             timings.median(FLOAT32),
             "s",
             timings.ratio(NUMPY, FLOAT32),
@@ -106,7 +106,7 @@ def rows_of(timings: Timings, options: Options) -> list[Row]:
         if abs(accuracy - accuracies[OURS]) > TOLERANCE:
             note += f", NOT within {TOLERANCE} of ours"
         if len(timings.seconds[name]) < options.repeats:
-            note += f"; {len(timings.seconds[name])} rounds"
+            note += f"; {counted(len(timings.seconds[name]), 'round')}"
         goal = at_least(GOALS[name]) if name in GOALS else None
         seconds, ratio = timings.median(name), timings.ratio(name, OURS)
         rows.append(Row("recipe", name, seconds, "s", ratio, goal, note))

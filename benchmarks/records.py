@@ -89,6 +89,11 @@ class Row:
         return number is not None and self.goal.is_held_by(number)
 
 
+def counted(n: int, noun: str) -> str:
+    """Write a number and what it counts: "1 round", "3 rounds"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Section:
     """The rows of one module, what it says of itself, and how long it took."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.records import Row, Section
 
-HEADER = ("what", "measured", "ratio", "goal", "held", "note")
+HEADER = ("what", "measured", "ratio", "goal", "met", "note")
 # `python docs/make_figures.py benchmarks` draws it from the page.
 CHART = """\
 ![Four tasks, and the seconds that this package and others take for \
@@ -25,7 +25,7 @@ measure on your machine, which takes half an hour:
 pip install -e '.[benchmark,dask]' dask-ml
 python -m benchmarks  # --help names the sections
 ```"""
-VERDICTS = {None: "", True: "yes", False: "MISSED"}
+VERDICTS = {None: "", True: "yes", False: "missed"}
 
 
 def as_text(section: Section) -> str:
@@ -74,13 +74,13 @@ def as_json(sections: Sequence[Section], machine: dict[str, str]) -> str:
 
 
 def summary(sections: Iterable[Section]) -> str:
-    """Say how many goals are held, and name those that are missed."""
+    """Say how many goals are met, and name those that are missed."""
     goals = [row for section in sections for row in section.rows if row.goal]
     missed = [row for row in goals if not row.held]
     if not goals:
         return "All ran; nothing here has a goal."
-    lines = [f"{len(goals) - len(missed)} of {len(goals)} goals held."]
-    lines += [f"MISSED  {row.section}: {row.what}, {_against(row)}" for row in missed]
+    lines = [f"{len(goals) - len(missed)} of {len(goals)} goals met."]
+    lines += [f"missed  {row.section}: {row.what}, {_against(row)}" for row in missed]
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV
 
 from benchmarks import data, peers
 from benchmarks.measure import PeakMemory, Timings, in_child, interleaved
-from benchmarks.records import Goal, Options, Row, at_least
+from benchmarks.records import Goal, Options, Row, at_least, counted
 from tfsoftmax import TFSoftmaxGridSearchCV
 
 GRID = {
@@ -91,7 +91,7 @@ def row_of(name: str, timings: Timings) -> Row:
         timings.ratio(name, OURS),
         GOALS.get(name),
         f"best accuracy {timings.results[name].best_score_:.4f}; "
-        f"{len(timings.seconds[name])} rounds",
+        f"{counted(len(timings.seconds[name]), 'round')}",
     )
 
 
@@ -116,4 +116,4 @@ def memory_row(kind: str, n_samples: int) -> Row:
     with PeakMemory() as peak:
         search(searching, 2, X, y)
     what = f"{searching.__name__}, memory over that before"
-    return Row("search", what, peak.resident, "MB", note="X itself is of 47 MB")
+    return Row("search", what, peak.resident, "MB", note="X itself takes 47 MB")

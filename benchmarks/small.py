@@ -24,10 +24,10 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks import data, peers
 from benchmarks.measure import Timings, interleaved
-from benchmarks.records import Goal, Options, Row, at_most
+from benchmarks.records import Goal, Options, Row, at_most, counted
 from tfsoftmax import TFSoftmaxClassifier
 
-OURS, THEIRS = "this", "LogisticRegression"
+OURS, THEIRS = "tfsoftmax", "LogisticRegression"
 SHORT_ROUNDS = 4  # times as many rounds for what takes milliseconds
 
 
@@ -86,7 +86,7 @@ def predictions(models: dict[str, Any], options: Options) -> list[Row]:
                 options,
                 calls,
             )
-            what = f"predict {n:,} rows of {X.dtype}"
+            what = f"predict {counted(n, 'row')} of {X.dtype}"
             rows += pair(timings, f"{OURS}, {what}", THEIRS, goals.get(n))
     return rows
 
@@ -105,7 +105,7 @@ def iris(options: Options) -> list[Row]:
     their_time = f"{timings.median(THEIRS) * 1e3:.3g} ms"
     note = f"training accuracy {accuracy[OURS]} beside {accuracy[THEIRS]}, {their_time}"
     value, ratio = timings.median(OURS) * 1e3, timings.ratio(OURS, THEIRS)
-    what = "this, warm fit of iris, defaults"
+    what = f"{OURS}, warm fit of iris, defaults"
     return [Row("small", what, value, "ms", ratio, at_most(2.0), note)]
 
 

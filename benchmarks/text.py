@@ -110,7 +110,7 @@ def descent(
     their_time, our_time = timings.median("theirs"), timings.median("ours")
     return [
         Row("text", f"SGDClassifier, {what}", their_time, "s"),
-        Row("text", f"this, sgd, {what}", our_time, "s", ratio, goal),
+        Row("text", f"tfsoftmax, sgd, {what}", our_time, "s", ratio, goal),
     ]
 
 
@@ -120,7 +120,7 @@ def adam(name: str, X: Any, y: NDArray[np.int64], options: Options) -> Row:
     timings = interleaved({"fit": partial(clf.fit, X, y)}, options.rounds(3))
     seconds = timings.median("fit") / 2
     return Row(
-        "text", f"this, adam, {name}, an epoch", seconds, "s", None, at_most(1.5)
+        "text", f"tfsoftmax, adam, {name}, an epoch", seconds, "s", None, at_most(1.5)
     )
 
 
@@ -135,7 +135,7 @@ def memory(name: str, X: Any, y: NDArray[np.int64]) -> Row:
     with PeakMemory() as peak:
         clf.fit(X, y)
     ratio = peak.resident * MB / allowed
-    what = f"this, sgd, {name}: peak memory over that before"
+    what = f"tfsoftmax, sgd, {name}: peak memory over that before"
     return Row("text", what, peak.resident, "MB", ratio, at_most(1))
 
 
@@ -168,7 +168,7 @@ def to_its_objective(
     )
     ratio = timings.ratio("theirs", "ours")
     their_time, our_time = timings.median("theirs"), timings.median("ours")
-    what = f"this, lbfgs, {name}, {iterations} iterations"
+    what = f"tfsoftmax, lbfgs, {name}, {iterations} iterations"
     about = f"{theirs.n_iter_[0]} iterations, F {bound:.6f}"
     return [
         Row("text", f"LogisticRegression(), {name}", their_time, "s", note=about),

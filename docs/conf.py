@@ -103,6 +103,9 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120  # seconds a cell
 nb_merge_streams = True
+# TensorFlow's log lines. TF_CPP_MIN_LOG_LEVEL is no alternative: it leaves some of
+# them, and the package shows all start-up lines if it is set.
+nb_output_stderr = "remove"
 
 autosummary_generate = True
 autosummary_context = {"methods_of": methods_by_origin(), "pictures": PICTURES}

@@ -56,17 +56,17 @@ OURS, *THEIRS = STYLES
 # What the chart of the benchmarks shows: a section's rows, and what to call them there.
 COMPARED = {
     "The classic recipe": {
-        "this, uint8": "tfsoftmax, bytes",
+        "tfsoftmax, uint8": "tfsoftmax, bytes",
         "hand-written NumPy, W (10, 784)": "hand-written NumPy",
-        "this, float32": "tfsoftmax, float32",
+        "tfsoftmax, float32": "tfsoftmax, float32",
         "MLPClassifier(hidden_layer_sizes=())": "MLPClassifier",
         "TensorFlow 1 graph and Session": "TensorFlow 1",
         "keras.wrappers.SKLearnClassifier": "Keras' SKLearnClassifier",
         "SciKeras KerasClassifier": "SciKeras",
     },
     "To the optimum": {
-        "this, adam, cosine, 7 epochs, uint8": 'tfsoftmax, "adam"',
-        "this, lbfgs, 12 iterations, uint8": 'tfsoftmax, "lbfgs"',
+        "tfsoftmax, adam, cosine, 7 epochs, uint8": 'tfsoftmax, "adam"',
+        "tfsoftmax, lbfgs, 12 iterations, uint8": 'tfsoftmax, "lbfgs"',
         "MLPClassifier(hidden_layer_sizes=(), solver='adam'), cosine, 7 epochs": (
             "MLPClassifier, the same Adam"
         ),
@@ -75,9 +75,9 @@ COMPARED = {
         "LogisticRegression(solver='saga', max_iter=20)": "LogisticRegression, saga",
     },
     "Sparse rows": {
-        "this, sgd, 130,107 columns, 3 epochs": "tfsoftmax, 130,107 columns",
+        "tfsoftmax, sgd, 130,107 columns, 3 epochs": "tfsoftmax, 130,107 columns",
         "SGDClassifier, 130,107 columns, 3 epochs": "SGDClassifier, 130,107 columns",
-        "this, sgd, 2²⁰ columns, 3 epochs": "tfsoftmax, few rows, 2²⁰ columns",
+        "tfsoftmax, sgd, 2²⁰ columns, 3 epochs": "tfsoftmax, few rows, 2²⁰ columns",
         "SGDClassifier, 2²⁰ columns, 3 epochs": "SGDClassifier, few rows, 2²⁰ columns",
     },
     "A grid trained at once": {
@@ -89,15 +89,15 @@ COMPARED = {
 }
 # Rows of the benchmarks by how they begin, and their names in the picture.
 SAME_STEPS = {
-    "this, uint8": "TFSoftmaxClassifier",
+    "tfsoftmax, uint8": "TFSoftmaxClassifier",
     "hand-written NumPy, W (784": "NumPy, written by hand",
     "MLPClassifier(": "MLPClassifier, no hidden layer",
     "TensorFlow 1": "TensorFlow 1 script",
     "keras.wrappers": "Keras' scikit-learn wrapper",
 }
 SAME_OBJECTIVE = {
-    "this, adam": "TFSoftmaxClassifier, Adam",
-    "this, lbfgs,": 'TFSoftmaxClassifier, "lbfgs"',
+    "tfsoftmax, adam": "TFSoftmaxClassifier, Adam",
+    "tfsoftmax, lbfgs,": 'TFSoftmaxClassifier, "lbfgs"',
     "MLPClassifier(": "MLPClassifier, Adam",
     "LogisticRegression()": "LogisticRegression",
     "LogisticRegression(solver='saga'": 'LogisticRegression, "saga"',
@@ -184,7 +184,7 @@ def speed() -> None:
         ax.set_title(title, loc="left", fontsize="medium")
         ax.set_xscale("log")
         ax.spines[["top", "right"]].set_visible(False)
-    axes[-1].set(xlabel="seconds of a fit on MNIST, logarithmic", xlim=(0.1, 60))
+    axes[-1].set(xlabel="fit time on MNIST (s), logarithmic scale", xlim=(0.1, 60))
     axes[-1].xaxis.set_major_formatter("{x:g}")
     save(figure, "speed.png")
 
@@ -224,8 +224,8 @@ def optimum() -> None:
         style = {"color": color, "marker": marker, "markersize": 4, "label": label}
         ax.loglog(seconds[:last], excess[:last], **style)
     ax.set(
-        xlabel="seconds of a fit",
-        ylabel="objective above its minimum, relative",
+        xlabel="fit time (s)",
+        ylabel="relative excess over the minimum",
         ylim=(ROUNDING / 3, 10),
     )
     ax.yaxis.set_major_locator(LogLocator(numticks=9))
@@ -260,7 +260,7 @@ def tables() -> None:
     bars = ax.barh(list(seconds), list(seconds.values()), color=colors, height=0.6)
     ax.bar_label(bars, fmt="%.2f s", padding=4)
     ax.invert_yaxis()
-    ax.set(xlabel="seconds of a fit of 10 epochs")
+    ax.set(xlabel="fit time (s)")
     ax.margins(x=0.12)
     ax.spines[["top", "right"]].set_visible(False)
     save(figure, "tables.png")
@@ -289,7 +289,7 @@ def text() -> None:
     for name, color, marker in styles:
         seconds = [measured[name] / epochs for measured in by_width]
         ax.loglog(widths, seconds, color=color, marker=marker, label=name)
-    ax.set(xlabel="columns of X", ylabel="seconds of an epoch")
+    ax.set(xlabel="columns of X", ylabel="time per epoch (s)")
     ax.grid(color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
@@ -307,7 +307,7 @@ def benchmarks() -> None:
     for ax, (title, rows) in zip(panels, COMPARED.items(), strict=True):
         measured = seconds_of(page, title)
         seconds = [measured[row] for row in rows]
-        is_ours = [row.startswith(("this", "TFSoftmax")) for row in rows]
+        is_ours = [row.startswith(("tfsoftmax", "TFSoftmax")) for row in rows]
         colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]
         names = list(rows.values())
         ax.scatter(seconds, names, c=colors, zorder=2)
@@ -321,7 +321,7 @@ def benchmarks() -> None:
         ax.tick_params(which="both", length=0)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.spines[:].set_visible(False)
-    ax.set(xlabel="seconds, on a logarithmic scale: further left is faster")
+    ax.set(xlabel="time (s), logarithmic scale: further left is faster")
     save(figure, "benchmarks.png")
 
 

@@ -13,10 +13,14 @@ OPENING = '<mo stretchy="false">&#x00028;</mo>'
 
 
 def as_mathml(formula: str, display: str) -> str:
-    """Convert a formula, with no space around bars nor after a function's name."""
+    """Convert a formula, with no space around bars nor after a function's name.
+
+    A name that follows an operator has no space before it either: the operator has it.
+    """
     found = convert(formula, display=display)
     found = found.replace(BAR, BAR.replace("<mo", '<mo lspace="0" rspace="0"'))
-    return re.sub(rf"<mo>(\w+)</mo>(?={OPENING})", r'<mo rspace="0">\1</mo>', found)
+    found = re.sub(rf"<mo>(\w+)</mo>(?={OPENING})", r'<mo rspace="0">\1</mo>', found)
+    return re.sub(r'(?<=</mo>)<mo (rspace="0">\w)', r'<mo lspace="0" \1', found)
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:

@@ -1,4 +1,4 @@
-"""Arrays of Dask and clusters of worker processes that the tests share.
+"""Dask arrays and clusters of worker processes that the tests share.
 
 Dask is imported only where it is used, so that a module can skip its tests without it.
 """
@@ -40,15 +40,13 @@ def is_clean(client):
     return not (client.futures or client.who_has() or any(client.processing().values()))
 
 
-def eventually(condition, *, collects=True):
-    """Wait up to a minute for a condition; return its last value.
+def eventually(condition):
+    """Wait up to a minute for a condition, and return its last value.
 
-    Collect garbage meanwhile, which releases what reference cycles hold, unless a test
-    checks that nothing depends on it.
+    Collect garbage meanwhile, which releases what reference cycles hold.
     """
     deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
-        if collects:
-            gc.collect()
+        gc.collect()
         time.sleep(0.01)
     return condition()

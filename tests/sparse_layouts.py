@@ -1,4 +1,4 @@
-"""Ways to store the same sparse rows that SciPy itself seldom takes."""
+"""Valid but unusual ways to store sparse rows."""
 
 from __future__ import annotations
 

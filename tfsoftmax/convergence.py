@@ -2,15 +2,15 @@
 
 A fit by epochs ended far from its optimum, or went wrong, if one of these holds:
 
-- its loss is no better than the entropy of the classes, which is the loss of the best
-  constant prediction, or than that of zero weights without an intercept;
+- its loss is no better than that of the best constant prediction: the entropy of the
+  classes or, without an intercept, log(n_classes);
 - a step along a single weight would still lower F by 0.01 (see
   :mod:`~tfsoftmax.solvers.remaining`);
 - the second half of the epochs lowered the loss by more than 0.05, and by more than a
   fifth of the total decrease from the loss of an untrained model.
 
 A fit of full batches ended short of its optimum if the solver says so, or if the first
-holds although a single weight would lower the loss by 0.01 without the penalty.
+holds and, without the penalty, a step along all weights would lower the loss by 0.01.
 
 A test checks that one of them holds for each of 20 bad fits, and none for 26 good ones.
 """
@@ -61,7 +61,7 @@ def _no_better_than_constant(problem: Problem, result: Result) -> str | None:
     if one_step or last < constant * (1 - 1e-6):
         return None
     by_epochs = SOLVERS[settings.optimizer].by_epochs
-    if not by_epochs and _remaining(problem, result, l2=0, l1=0).gain < MAX_GAIN:
+    if not by_epochs and _remaining(problem, result, l2=0, l1=0).joint_gain < MAX_GAIN:
         return None  # the features say little about the classes
     is_worse = last > constant * 1.05
     cause, remedy = _cause_and_remedy(settings, is_worse=is_worse)

@@ -219,3 +219,12 @@ def test_a_constant_is_no_good_model_of_features_that_say_something(parameters):
     clf = TFSoftmaxClassifier(optimizer="lbfgs", **parameters)
     with pytest.warns(ConvergenceWarning, match="alpha or tol is too large"):
         clf.fit(X, X[:, 0] > 0)
+
+
+def test_nor_is_it_of_many_features_that_say_a_little_each():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 10, 2000)
+    X = rng.normal(size=(2000, 400)) + 0.15 * rng.normal(size=(10, 400))[y]
+    clf = TFSoftmaxClassifier(optimizer="lbfgs", alpha=1e6)
+    with pytest.warns(ConvergenceWarning, match="alpha or tol is too large"):
+        clf.fit(X, y)

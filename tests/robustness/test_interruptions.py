@@ -110,12 +110,12 @@ def test_an_interruption_of_a_candidates_last_callback_ends_the_search(monkeypat
 def test_an_interruption_when_all_candidates_have_diverged_ends_the_search(monkeypatch):
     active, interrupted = sgd._active, []
 
-    def interrupt_once(column):
-        (run,) = column
+    def interrupt_once(group):
+        (run,) = group
         if isinstance(run.outcome, ValueError) and not interrupted:
             interrupted.append(run._position.n_epochs)
             raise KeyboardInterrupt
-        return active(column)
+        return active(group)
 
     def check_epoch(epoch, largest_weight, dtype, metrics):
         if epoch == 2 and metrics["learning_rate"] == 1.0:

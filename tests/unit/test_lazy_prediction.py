@@ -216,7 +216,7 @@ def test_all_partitions_have_the_dtype_of_labels_that_are_objects():
     clf.classes_ = classes
     lazy = clf.predict(FRAME[FRAME["a"] > 1.5])
     dtypes = set(lazy.map_partitions(lambda part: part.dtype).compute())
-    assert dtypes == {lazy.dtype} == {pd.Series(["a"], dtype=lazy.dtype).dtype}
+    assert dtypes == {lazy.dtype} == {pd.Series(classes).dtype}
     assert lazy.compute().dtype == lazy.dtype
 
 

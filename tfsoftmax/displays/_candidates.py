@@ -36,7 +36,7 @@ def score_name(search: Any, metric: str) -> str:
     scoring = getattr(search, "scoring", metric)
     if metric != "score" or not (scoring is None or isinstance(scoring, str)):
         return metric
-    estimator = search.estimator
+    estimator = getattr(search, "estimator", None)
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     is_accuracy = getattr(type(estimator), "score", None) in _ACCURACIES
@@ -143,7 +143,7 @@ def texts_of(values: Sequence[Any]) -> list[str]:
         if counts[text] == 1:
             labels.append(short[text])
         elif is_number(value):
-            labels.append(f"{float(value):.12g}")
+            labels.append(repr(float(value)))
         else:
             labels.append(f"{short[text]} ({seen[text]})")
     return labels

@@ -41,7 +41,7 @@ class Parts:
     class_totals : ndarray of shape (n_parts, n_classes)
         The weights of each class in each part.
     closing : ExitStack
-        Frees the workers of these rows, and of all that were chosen from the same.
+        Releases these rows, and all selections from the same rows, on the workers.
     by_sample : bool, default=False
         Whether to use only the sample weights of the rows, without class weights.
     """

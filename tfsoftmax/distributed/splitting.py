@@ -119,7 +119,10 @@ def _is_not_below(limit: np.uint64, seed: int, block: Dataset) -> NDArray[np.boo
 
 
 def _take_rows(block: Dataset, index: NDArray[np.int64]) -> Dataset:
-    """Return some rows of a block: copies if they are few, or they would hold all."""
+    """Return some rows of a block, as copies if they are few.
+
+    An index would keep the whole block in memory.
+    """
     y, weights = block.y[index], _take_weights(block, index)
     if 2 * len(index) < len(block):
         return Dataset(block.X[index], y, weights)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 def weight_rows(n_classes: int) -> int:
-    """Return the number of rows of the weights: one per class, but one for two."""
+    """Return the number of rows of weights: one per class, or a single one for two."""
     return 1 if n_classes == 2 else n_classes
 
 

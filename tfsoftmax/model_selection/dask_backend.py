@@ -65,7 +65,7 @@ def received(X: Any, y: Any, params: Any) -> SearchRows:
 
 
 def _held(value: Any, backend: Any) -> Any:
-    """Return the future of a task that holds a value, if there is one."""
+    """Submit a task that holds a value and return its future; return None unchanged."""
     import dask
 
     if value is None:

@@ -72,7 +72,7 @@ MIN_CORRECTIONS = 5
 # MNIST's first 10,000 rows take 143 evaluations to 1e-6 of the optimum, with it 71.
 FIRST_RENEWAL, RENEWAL = 10, 25
 # The smallest E[τ] to build a model from: below it, as in a warm start that is certain
-# of each row's class, only rounding errors are left.
+# of each row's class, the curvature at 0 is the better model.
 LEAST_WEIGHT = 1e-20
 # Relative difference of F from its minimum that is accepted if `tol` is None.
 ROUNDING_GAP = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 5e-7}
@@ -86,7 +86,7 @@ MAX_ROUNDING, LITTLE_ROUNDING = 5e-5, 1e-6
 MAX_CHANGE, N_GAINS, LITTLE_GAIN = 0.5, 3, 1e-10
 # The model's λ must fall below its goal by this factor before the Hessian checks it:
 # meanwhile, the penalty's curvature often proves that the goal is met. To tol=1e-4,
-# MNIST's first 5,000 rows take 96 evaluations; if λ was checked at once, 83 and 159
+# MNIST's first 5,000 rows take 96 evaluations; if λ were checked at once, 83 and 159
 # products with the Hessian, each of which takes as long as two.
 BEYOND, LEAST_TOL = 1e-2, 1e-9
 # Curvature, relative to that of the columns, below which gradients are rounding errors.

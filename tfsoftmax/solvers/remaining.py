@@ -1,4 +1,4 @@
-"""A lower bound on F − min F: the gain of a step along a single weight.
+"""Lower bounds on F − min F: the gain of a step along one weight, or along all.
 
 Along a weight w of the feature x̂ (centred given an intercept), the curvature of F
 is at most c = ½ σ² + λ₂, where σ² is the mean of s x̂² (Böhning's bound, see
@@ -7,6 +7,9 @@ where g = ∂F/∂w, reduced by the L1 penalty if the weight is 0.
 
 The bound does not depend on the scale of a feature, so it also detects features that
 descent has neglected because another feature's scale is much larger.
+
+If many features say a little each, a step along all of them gains more. Along D = −G/σ²
+the curvature of the loss is at most ½ mean s ‖D x̂‖².
 """
 
 from __future__ import annotations
@@ -30,12 +33,12 @@ MAX_VALUES = 1 << 21  # of them, where rows are dense
 
 
 class Remaining(NamedTuple):
-    """The gain of a step along one weight.
+    """The gain of a step along one weight, and along all.
 
     Attributes
     ----------
-    gain : float
-        Lower bound on the decrease of F.
+    gain, joint_gain : float
+        Lower bounds on the decrease of F by a step along one weight, or along all.
     feature : int
         Index of the weight's feature.
     relative_scale : float
@@ -43,6 +46,7 @@ class Remaining(NamedTuple):
     """
 
     gain: float
+    joint_gain: float
     feature: int
     relative_scale: float
 
@@ -57,7 +61,7 @@ def remaining(
     l2: float,
     l1: float,
 ) -> Remaining:
-    """Return the largest gain of a step along one weight of V, shape (n_rows, D)."""
+    """Return the gains of steps along one weight, or all, of V, shape (n_rows, D)."""
     n_features, columns = rows.n_features, None
     dataset = _some_rows(rows)
     if sparse.issparse(dataset.X):
@@ -87,10 +91,15 @@ def remaining(
     varies = squares > (100 * features.rounding) ** 2
     curvature = squares / 2 + l2
     gains = np.divide(G**2, 2 * curvature, out=np.zeros(G.shape), where=varies)
+    D = np.divide(G, squares, out=np.zeros(G.shape), where=varies)
+    changes = (np.square(products(D, x)).sum(axis=0) @ targets.s[i] for i, x in blocks)
+    bend = sum(changes) / n / 2 + l2 * float(np.vdot(D, D))
+    joint_gain = float(np.vdot(G, D)) ** 2 / (2 * bend) if bend else 0.0
     row, feature = np.unravel_index(gains.argmax(), gains.shape)
     scale = np.sqrt(squares[feature] / (squares.max() or 1))
     number = feature if columns is None else columns[feature]
-    return Remaining(float(gains[row, feature]), int(number), float(scale))
+    gain = float(gains[row, feature])
+    return Remaining(gain, max(gain, joint_gain), int(number), float(scale))
 
 
 def _some_rows(dataset: Rows) -> Dataset:

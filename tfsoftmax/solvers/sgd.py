@@ -99,7 +99,7 @@ def _train(
     )
     states = training.to_device() if weights is None else training.to_device(*weights)
     orders = _Orders(problem.dataset, rng, shuffle=settings.shuffle)
-    epochs_left = [max(run.epochs_left for run in _active(c)) for c in groups]
+    epochs_left = [max(run.epochs_left for run in _active(g)) for g in groups]
     # After this many epochs, half of the groups have ended.
     n_epochs = sorted(epochs_left, reverse=True)[len(groups) // 2]
     with training, held_out or nullcontext():
@@ -329,7 +329,7 @@ def _active(group: Sequence[_Run]) -> list[_Run]:
 
 
 def _group_duplicates(runs: Sequence[_Run], dataset: Rows) -> list[list[_Run]]:
-    """Group runs that train the same model into one group of the product.
+    """Group runs that train the same model, which is then trained once.
 
     If trained twice, equal candidates would differ by rounding and not tie.
     """

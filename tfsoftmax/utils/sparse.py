@@ -14,7 +14,7 @@ def to_dense(values: Any) -> NDArray[Any]:
 
 
 def canonical(X: Any) -> Any:
-    """Return a CSR array without duplicate entries: a copy, if it has any."""
+    """Return a CSR array with sorted indices and no duplicates, copied if necessary."""
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

@@ -38,23 +38,24 @@ def check_rows(estimator: Any, X: Any, name: str = "X", *, reset: bool) -> Any:
             check_real(rows, name)
         except (TypeError, ValueError) as error:
             refuse_images(X, name)
-            _refuse_columns(X, name, error)
+            if columns := _columns_without_numbers(X):
+                # That their names are wrong would explain more.
+                validate_data(estimator, X, skip_check_array=True, reset=reset)
+                raise ValueError(
+                    f"{name} must contain real numbers, but its columns "
+                    f"{reprlib.repr(columns)} do not. Encode them, for instance with "
+                    "OneHotEncoder in a ColumnTransformer, or drop them."
+                ) from error
             raise
     return rows
 
 
-def _refuse_columns(X: Any, name: str, cause: Exception) -> None:
-    """Refuse a DataFrame whose columns of text or dates have caused an error."""
+def _columns_without_numbers(X: Any) -> list[Any]:
+    """Return the names of a DataFrame's columns of text, categories or dates."""
     pd = sys.modules.get("pandas")
     if pd is None or not isinstance(X, pd.DataFrame):
-        return
-    others = [c for i, c in enumerate(X.columns) if not _has_numbers(X.iloc[:, i])]
-    if others:
-        raise ValueError(
-            f"{name} must contain real numbers, but its columns {reprlib.repr(others)} "
-            "do not. Encode them, for instance with OneHotEncoder in a "
-            "ColumnTransformer, or drop them."
-        ) from cause
+        return []
+    return [c for i, c in enumerate(X.columns) if not _has_numbers(X.iloc[:, i])]
 
 
 def _has_numbers(column: Any) -> bool:
@@ -62,7 +63,7 @@ def _has_numbers(column: Any) -> bool:
     if getattr(column.dtype, "kind", "O") in "mMc":
         return False
     try:
-        column.astype(float)
+        column.dropna().astype(float)
     except (TypeError, ValueError):
         return False
     return True

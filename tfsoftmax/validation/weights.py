@@ -88,25 +88,25 @@ def class_weights(
         counts = class_totals(y, weights, len(classes))
         inverse = np.divide(1, counts, out=np.zeros(len(classes)), where=counts > 0)
         return counts.sum() * inverse / len(classes)  # type: ignore[no-any-return]
-    by_label = dict(class_weight)
+    weight_of = dict(class_weight)
     if not all(
         isinstance(weight, Real) and not isinstance(weight, np.timedelta64)
-        for weight in by_label.values()
+        for weight in weight_of.values()
     ):
         raise TypeError(
-            f"class_weight must contain numbers; got {reprlib.repr(by_label)}."
+            f"class_weight must contain numbers; got {reprlib.repr(weight_of)}."
         )
     labels = classes.tolist()
-    unknown = [label for label in by_label if label not in labels]
-    if unknown and not by_label.keys() >= set(labels):  # as in scikit-learn
+    unknown = [label for label in weight_of if label not in labels]
+    if unknown and not weight_of.keys() >= set(labels):  # as in scikit-learn
         raise ValueError(
             "class_weight has labels that are not among the classes "
             f"{reprlib.repr(labels)}: {reprlib.repr(unknown)}."
         )
-    by_class = np.array([float(by_label.get(label, 1)) for label in labels])
+    by_class = np.array([float(weight_of.get(label, 1)) for label in labels])
     if not np.isfinite(by_class).all() or (by_class < 0).any():
         raise ValueError(
             "class_weight must contain finite, non-negative weights; got "
-            f"{reprlib.repr(by_label)}."
+            f"{reprlib.repr(weight_of)}."
         )
     return by_class

@@ -7,8 +7,6 @@ import pytest
 
 from tfsoftmax.data.dataset import Dataset, add_each
 
-BYTES, SINGLE, DOUBLE = map(np.dtype, (np.uint8, np.float32, np.float64))
-
 
 def dataset_of(n_samples, weights=None):
     return Dataset(np.ones((n_samples, 3)), np.arange(n_samples, dtype="i4"), weights)

@@ -110,6 +110,16 @@ def test_the_curvature_of_certain_rows_is_not_lost_by_rounding(n_classes):
         assert sums.weight == pytest.approx(2 * np.exp(-50.0), rel=1e-12)
 
 
+def test_the_curvature_of_rare_classes_is_not_lost_by_rounding():
+    U = np.zeros((3, N_COLUMNS))
+    U[:, -1] = -50.0, 0.0, -60.0
+    sums = curvature_sums(U, *centred(X), DOUBLE)
+    rare, rarer = np.exp(-50.0), np.exp(-60.0)
+    expected = [rare, rare + rarer, rarer]
+    np.testing.assert_allclose(sums.classes.diagonal(), expected, rtol=1e-12)
+    assert sums.weight == pytest.approx(2 * (rare + rarer), rel=1e-12)
+
+
 def test_few_columns_of_sparse_rows_have_a_dense_curvature():
     packed = sparse.csr_array(np.where(abs(X) > 2.2, X, 0))
     assert packed.nnz < N_COLUMNS**2

@@ -449,7 +449,7 @@ def test_weights_that_float64_does_not_hold_are_named_as_the_reason(alpha):
 
 
 def separable(seed):
-    """A dummy, an amount that says the class, and an age, in their own units."""
+    """A dummy, an amount that determines the class, and an age: different scales."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(20, 200))
     dummy, amount = rng.integers(0, 2, n), rng.integers(10**9, 5 * 10**9, n)

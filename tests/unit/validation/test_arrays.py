@@ -49,6 +49,8 @@ def test_columns_that_are_no_numbers_are_named(kind):
         check_rows(estimator(), table, reset=True)
     numbers = table.drop(columns="b")
     assert check_rows(estimator(), numbers, reset=True).shape == (4, 2)
+    with pytest.raises(ValueError, match="unseen at fit time:\n- b"):
+        check_rows(estimator().fit(numbers, [0, 1, 0, 1]), table, reset=False)
     numbers.loc[0, "age"] = np.nan  # another reason
     with pytest.raises(ValueError, match="contains NaN"):
         check_rows(estimator(), numbers, reset=True)

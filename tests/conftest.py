@@ -4,6 +4,7 @@ import os
 from functools import lru_cache
 
 import pytest
+from hypothesis import settings
 
 # scikit-learn's checks look at array API support only with this set.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -11,6 +12,10 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 from sklearn.datasets import load_digits
 
 from tfsoftmax.datasets import load_mnist
+
+# Other programs on the machine may delay a test: how long it takes says nothing.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 # So that its assertions, too, show what they compare.
 pytest.register_assert_rewrite(

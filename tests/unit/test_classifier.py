@@ -184,7 +184,7 @@ def test_bytes_are_predicted_block_by_block(digits, monkeypatch):
     np.testing.assert_allclose(clf.decision_function(X), whole, rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     logits=hnp.arrays(
         np.float64, (5, 3), elements=st.floats(-1e6, 1e6, allow_nan=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.layouts import SIZES, expected_micro_batches, layout_with
@@ -12,7 +12,6 @@ from tfsoftmax.data import batches
 from tfsoftmax.data.batches import Layout
 
 
-@settings(deadline=None)
 @given(**SIZES, max_bytes=st.integers(1, 500))
 def test_micro_batches_cut_the_order_into_batches(
     n_samples, batch_size, largest, max_rows, max_bytes

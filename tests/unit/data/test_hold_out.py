@@ -64,7 +64,7 @@ def test_the_fraction_is_held_out_of_each_class(fraction):
         assert (y[training] == label).sum() == size - expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     y=st.lists(st.integers(0, 3), min_size=2, max_size=40),
     fraction=st.floats(0.001, 0.999),
@@ -105,7 +105,7 @@ def rows_from(table):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(table=SOME_ROWS, fraction=st.floats(0.05, 0.95), seed=st.integers(0, 99))
 def test_equal_rows_stay_together(table, fraction, seed):
     rows = rows_from(table)
@@ -117,7 +117,7 @@ def test_equal_rows_stay_together(table, fraction, seed):
     assert contents(held_out)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     table=SOME_ROWS,
     fraction=st.sampled_from([0.1, 1 / 3, 0.25, 0.5, 0.9]),

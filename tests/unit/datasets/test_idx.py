@@ -9,7 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -61,7 +61,6 @@ def test_what_is_no_path_is_a_type_error(wrong):
         read_idx(wrong)
 
 
-@settings(deadline=None)
 @given(array=ARRAYS, gzipped=st.booleans())
 @example(array=np.zeros(0, np.uint8), gzipped=False)
 def test_what_is_written_is_read_back(path, array, gzipped):
@@ -71,7 +70,6 @@ def test_what_is_written_is_read_back(path, array, gzipped):
     np.testing.assert_array_equal(read, array, strict=True)
 
 
-@settings(deadline=None)
 @given(array=ARRAYS, gzipped=st.booleans(), data=st.data())
 def test_any_truncation_is_refused(path, array, gzipped, data):
     contents = packed(idx_bytes(array), gzipped)
@@ -79,7 +77,6 @@ def test_any_truncation_is_refused(path, array, gzipped, data):
     assert_refused(path, "truncated|not an IDX file|damaged gzip")
 
 
-@settings(deadline=None)
 @given(array=ARRAYS, gzipped=st.booleans(), more=st.binary(min_size=1, max_size=9))
 def test_any_surplus_is_refused(path, array, gzipped, more):
     path.write_bytes(packed(idx_bytes(array) + more, gzipped))
@@ -89,7 +86,6 @@ def test_any_surplus_is_refused(path, array, gzipped, more):
 SIZES = st.sampled_from([0, 1, 2, 3, 255, 2**16, 2**31, 2**32 - 1])
 
 
-@settings(deadline=None)
 @given(
     shape=st.lists(SIZES, max_size=4) | st.lists(st.just(1), min_size=60, max_size=70),
     data=st.binary(max_size=9),

@@ -10,7 +10,7 @@ from tfsoftmax.engine import placement
 
 
 @given(st.integers(1, 300), st.integers(1, 64))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example(1, 1)
 @example(16, 1)
 @example(17, 1)

@@ -241,7 +241,7 @@ def test_unshuffled_rows_draw_nothing():
     assert clf._result.rng.randint(10**9) == np.random.RandomState(5).randint(10**9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     repeats=st.lists(st.integers(0, 4), min_size=12, max_size=12),
     seed=st.integers(0, 100),

@@ -248,7 +248,7 @@ def test_labels_too_large_for_integers_are_refused_without_a_warning(label):
         check_classes([0, label], Y)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     classes=st.lists(st.integers(-50, 50), min_size=2, max_size=8, unique=True),
     data=st.data(),

@@ -132,7 +132,7 @@ def test_sample_weights_too_small_to_balance_are_refused(y):
 # Their scale
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     weights=st.lists(
         st.just(0.0) | st.floats(1e-3, 1e3), min_size=1, max_size=20
